@@ -1,0 +1,172 @@
+//! What can be asked of the command.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use weft_engine::Chain;
+use weft_engine::execute::wire::{Dialect, DialectChoice};
+use weft_engine::execute::{Engine, Options};
+
+/// Re-executes Ethereum blocks statelessly, on all cores.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Judge inputs of EXECUTE: re-execute each block from its witness and compare everything its header says.
+    Execute(ExecuteArguments),
+    /// Run blocks on a plain pre-state and compare gas, receipts root and logs bloom.
+    Replay(ReplayArguments),
+}
+
+/// Arguments of `execute`.
+#[derive(Debug, Args)]
+pub(crate) struct ExecuteArguments {
+    /// Files: a `StatelessInput` as SSZ or hex text, or JSON with a block and its execution witness. `-` is
+    /// standard input. Without any, a built-in example is generated and judged.
+    pub(crate) files: Vec<PathBuf>,
+    /// How to run.
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+    /// Wire form of SSZ inputs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dialect: DialectArgument,
+    /// Judge each input this many times and report the fastest stages.
+    #[arg(long, default_value = "1", hide = true)]
+    pub(crate) repeat: NonZeroUsize,
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+pub(crate) struct ReplayArguments {
+    /// Files: JSON with a block and its pre-state, plain or compressed with gzip. `-` is standard input.
+    #[arg(required = true)]
+    pub(crate) files: Vec<PathBuf>,
+    /// How to run.
+    #[command(flatten)]
+    pub(crate) run: RunArguments,
+}
+
+/// How to run.
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Number of threads. [default: all cores]
+    #[arg(long)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Which engine runs the transactions. The outcome is the same.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) engine: EngineArgument,
+    /// Print one JSON object per input and line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The chain: `mainnet`, `hoodi`, or a file with a geth-style genesis or chain configuration. For SSZ inputs
+    /// it also demands that the fork be active.
+    #[arg(long)]
+    chain: Option<String>,
+}
+
+/// Which engine runs the transactions.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum EngineArgument {
+    /// Block-STM on all threads.
+    #[default]
+    Parallel,
+    /// One after the other.
+    Sequential,
+}
+
+impl EngineArgument {
+    /// The engine's name, as it is given on the command line.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Parallel => "parallel",
+            Self::Sequential => "sequential",
+        }
+    }
+}
+
+impl From<EngineArgument> for Engine {
+    fn from(engine: EngineArgument) -> Self {
+        match engine {
+            EngineArgument::Parallel => Self::Parallel,
+            EngineArgument::Sequential => Self::Sequential,
+        }
+    }
+}
+
+/// Wire form of SSZ inputs, named after the releases of the reference's tests.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+pub(crate) enum DialectArgument {
+    /// v21.0.0 or v21.0.1, told apart by the first offset.
+    #[default]
+    Current,
+    /// Without public keys.
+    #[value(name = "v21.0.1")]
+    V21_0_1,
+    /// With public keys.
+    #[value(name = "v21.0.0", alias = "v0.8.2")]
+    V21_0_0,
+    /// Without schema id, 41 bytes of output.
+    #[value(name = "v0.3.3")]
+    V0_3_3,
+}
+
+impl From<DialectArgument> for DialectChoice {
+    fn from(dialect: DialectArgument) -> Self {
+        match dialect {
+            DialectArgument::Current => Self::Current,
+            DialectArgument::V21_0_1 => Self::Only(Dialect::V21_0_1),
+            DialectArgument::V21_0_0 => Self::Only(Dialect::V21_0_0),
+            DialectArgument::V0_3_3 => Self::Only(Dialect::V0_3_3),
+        }
+    }
+}
+
+impl RunArguments {
+    /// The engine's options.
+    ///
+    /// # Errors
+    ///
+    /// If the chain cannot be read or the system gives no threads.
+    pub(crate) fn options(&self) -> anyhow::Result<Options> {
+        let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let threads = self.threads.unwrap_or(cores).get();
+        let options = Options::with_threads(threads)?.with_engine(self.engine.into());
+        Ok(match self.chain()? {
+            Some(chain) => options.with_chain(chain),
+            None => options,
+        })
+    }
+
+    /// The chain asked for.
+    ///
+    /// # Errors
+    ///
+    /// If its file cannot be read.
+    pub(crate) fn chain(&self) -> anyhow::Result<Option<Chain>> {
+        Ok(match self.chain.as_deref() {
+            None => None,
+            Some("mainnet") => Some(Chain::mainnet()),
+            Some("hoodi") => Some(Chain::hoodi()),
+            Some(path) => Some(read_chain(path).with_context(|| format!("chain {path}"))?),
+        })
+    }
+}
+
+/// Reads a genesis file or a bare chain configuration.
+fn read_chain(path: &str) -> anyhow::Result<Chain> {
+    let text = std::fs::read(path)?;
+    let mut json: serde_json::Value = serde_json::from_slice(&text)?;
+    if let Some(config) = json.get_mut("config") {
+        json = config.take();
+    }
+    Ok(Chain::from_config(&serde_json::from_value(json)?))
+}

@@ -1,0 +1,72 @@
+//! `weft execute`: judges inputs of EXECUTE.
+
+use std::time::Instant;
+
+use weft_engine::execute::wire::StatelessOutput;
+use weft_engine::execute::{self, ExecuteInput, InputError, Options, ReadOptions, Verdict};
+
+use crate::arguments::ExecuteArguments;
+use crate::report::{Report, Status};
+use crate::source;
+
+/// Judges every file.
+///
+/// # Errors
+///
+/// If the run cannot be set up.
+pub(crate) fn run(arguments: &ExecuteArguments) -> anyhow::Result<Status> {
+    let options = arguments.run.options()?;
+    let mut read_options = ReadOptions::default();
+    read_options.dialect = arguments.dialect.into();
+    read_options.chain = arguments.run.chain()?;
+    let report =
+        Report { json: arguments.run.json, engine: arguments.run.engine, threads: options.threads() };
+    let mut worst = Status::Valid;
+    for path in &arguments.files {
+        let file = path.display().to_string();
+        let status = match source::read(path) {
+            Ok(bytes) => judge(&file, bytes, arguments, &read_options, &options, report),
+            Err(error) => report.unreadable(&file, &format!("{error:#}"), None),
+        };
+        worst = worst.max(status);
+    }
+    Ok(worst)
+}
+
+/// Judges one input.
+fn judge(
+    file: &str,
+    bytes: Vec<u8>,
+    arguments: &ExecuteArguments,
+    read_options: &ReadOptions,
+    options: &Options,
+    report: Report,
+) -> Status {
+    let start = Instant::now();
+    let input = match ExecuteInput::read(bytes.into(), read_options) {
+        Ok(input) => input,
+        Err(error) => {
+            let sentinel = match error {
+                InputError::Wire(_) | InputError::Hex(_) => {
+                    Some(StatelessOutput::undecodable(read_options.dialect))
+                }
+                _ => None,
+            };
+            return report.unreadable(file, &format!("input: {error}"), sentinel.as_deref());
+        }
+    };
+    let decode = start.elapsed();
+    let mut verdict = execute::run(&input, options);
+    for _ in 1..arguments.repeat.get() {
+        keep_fastest(&mut verdict, execute::run(&input, options));
+    }
+    verdict.stages.decode = decode;
+    report.verdict(file, &verdict)
+}
+
+/// Takes over the stages of a repeated run if it was faster in all.
+fn keep_fastest(verdict: &mut Verdict, again: Verdict) {
+    if again.stages.total() < verdict.stages.total() {
+        verdict.stages = again.stages;
+    }
+}

@@ -1,0 +1,379 @@
+//! What happens in block order: system calls, admission, gas, fees, receipts, withdrawals, requests.
+//!
+//! Both engines drive the same [`BlockRun`]. They differ in who runs the transactions and when; what a
+//! transaction does to the block is decided here, one after the other. The committed state is passed in, because
+//! the sequential engine's EVM owns it while the block runs.
+//!
+//! ```text
+//! begin ─► ( admit ─► commit )* ─► finish
+//! ```
+
+use alloy_consensus::Eip658Value;
+use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
+use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, SYSTEM_ADDRESS};
+use alloy_eips::eip6110::DEPOSIT_REQUEST_TYPE;
+use alloy_eips::eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_TYPE};
+use alloy_eips::eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_TYPE};
+use alloy_eips::eip7685::Requests;
+use alloy_evm::block::calc;
+use alloy_evm::block::system_calls::{
+    BUILDER_DEPOSIT_REQUEST_PREDEPLOY_ADDRESS, BUILDER_DEPOSIT_REQUEST_TYPE,
+    BUILDER_EXIT_REQUEST_PREDEPLOY_ADDRESS, BUILDER_EXIT_REQUEST_TYPE,
+};
+use alloy_evm::eth::dao_fork;
+use alloy_primitives::map::{AddressMap, AddressSet};
+use alloy_primitives::{Address, Bytes, U256};
+use revm::context_interface::result::{ExecutionResult, HaltReason};
+use revm::database::states::bundle_state::BundleRetention;
+use revm::database::{BundleState, State};
+use revm::database_interface::DatabaseCommitExt;
+use revm::primitives::hardfork::SpecId;
+use revm::state::bal::BlockAccessIndex;
+use revm::state::{Account, AccountInfo, EvmState, TransactionId};
+use revm::{DatabaseCommit, SystemCallEvm};
+
+use crate::block::{ReadyBlock, ReadyTransaction};
+use crate::deposits;
+use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
+use crate::outcome::{Changes, Outcome, TransactionReceipt};
+use crate::pre_state::{PreState, PreStateDb};
+use crate::transaction::{self, Transacted, blame, state_error};
+
+/// Gas that one item of a block access list stands for (EIP-7928).
+const ACCESS_LIST_ITEM_COST: u64 = 2_000;
+
+/// revm's state over the pre-state of a block.
+pub(crate) type BlockState<'a> = State<PreStateDb<'a>>;
+
+/// A block between its first system call and its last.
+pub(crate) struct BlockRun<'a> {
+    /// The block.
+    block: &'a ReadyBlock<'a>,
+    /// Receipts of the committed transactions.
+    receipts: Vec<TransactionReceipt>,
+    /// Gas of the committed transactions.
+    gas: GasTally,
+    /// Accounts created or destroyed so far.
+    wiped: AddressSet,
+    /// State changes after each transaction, where receipts need state roots (before Byzantium).
+    steps: Vec<Changes>,
+}
+
+/// Gas of the committed transactions, by what it counts for.
+#[derive(Debug, Default)]
+struct GasTally {
+    /// Paid for by senders, after refunds: what receipts show.
+    paid: u64,
+    /// Counted against the block's gas limit (EIP-7778: before refunds).
+    execution: u64,
+    /// Counted against the same limit for state growth (EIP-8037).
+    state: u64,
+    /// Blob gas (EIP-4844).
+    blob: u64,
+}
+
+impl<'a> BlockRun<'a> {
+    /// Starts the block: the DAO fork's transfer, then the system calls that precede the transactions.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Witness`] if the state they touch is absent.
+    pub(crate) fn begin(
+        block: &'a ReadyBlock<'a>,
+        pre_state: &'a dyn PreState,
+    ) -> Result<(Self, BlockState<'a>), ExecuteError> {
+        let state = State::builder().with_database(PreStateDb(pre_state)).with_bundle_update();
+        let state = if block.rules.header_has(SpecId::AMSTERDAM) { state.with_bal_builder() } else { state };
+        let mut state = state.build();
+        let mut run = Self {
+            block,
+            receipts: Vec::with_capacity(block.transactions.len()),
+            gas: GasTally::default(),
+            wiped: AddressSet::default(),
+            steps: Vec::new(),
+        };
+        if block.rules.dao_transition {
+            move_dao_balances(&mut state)?;
+        }
+        run.call_before_transactions(&mut state)?;
+        Ok((run, state))
+    }
+
+    /// Whether the block has room for transaction `index`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError::GasLimit`] or [`TransactionError::BlobGas`].
+    pub(crate) fn admit(&self, index: usize) -> Result<(), BlockError> {
+        let ReadyTransaction { env, blob_gas, .. } = &self.block.transactions[index];
+        let limit = self.block.header.gas_limit;
+        let cap = self.block.env.cfg_env.tx_gas_limit_cap.unwrap_or(u64::MAX);
+        let amsterdam = self.block.rules.has(SpecId::AMSTERDAM);
+        let (gas_limit, used) = if amsterdam {
+            // EIP-8037: gas beyond the cap can only be spent on state, which has a budget of its own.
+            (env.gas_limit.min(cap), self.gas.execution)
+        } else {
+            (env.gas_limit, self.gas.paid)
+        };
+        let short = |gas_limit, available| {
+            Err(BlockError::Transaction {
+                index,
+                reason: TransactionError::GasLimit { gas_limit, available },
+            })
+        };
+        let available = limit.saturating_sub(used);
+        if gas_limit > available {
+            return short(gas_limit, available);
+        }
+        let available = limit.saturating_sub(self.gas.state);
+        if amsterdam && env.gas_limit > available {
+            return short(env.gas_limit, available);
+        }
+        let blobs = self.block.rules.blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
+        let available = blobs.saturating_sub(self.gas.blob);
+        if *blob_gas > available {
+            let reason = TransactionError::BlobGas { blob_gas: *blob_gas, available };
+            return Err(BlockError::Transaction { index, reason });
+        }
+        Ok(())
+    }
+
+    /// Makes what transaction `index` did part of the block.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError::Witness`] if the beneficiary is still to be paid and its account is absent.
+    pub(crate) fn commit(
+        &mut self,
+        state: &mut BlockState<'a>,
+        index: usize,
+        transacted: Transacted,
+    ) -> Result<(), ExecuteError> {
+        let Transacted { result, state: mut accounts, unpaid_reward } = transacted;
+        if let Some(reward) = unpaid_reward {
+            accounts.insert(self.block.header.beneficiary, self.reward(state, reward)?);
+        }
+        let gas = result.gas();
+        self.gas.paid += gas.tx_gas_used();
+        self.gas.execution += gas.block_regular_gas_used();
+        self.gas.state += gas.block_state_gas_used();
+        self.gas.blob += self.block.transactions[index].blob_gas;
+        self.receipts.push(TransactionReceipt {
+            tx_type: self.block.transactions[index].tx_type,
+            status: Eip658Value::Eip658(result.is_success()),
+            cumulative_gas_used: self.gas.paid,
+            logs: result.into_logs(),
+        });
+        state.set_bal_index(BlockAccessIndex::new(index as u64 + 1));
+        self.commit_accounts(state, accounts);
+        if !self.block.rules.has(SpecId::BYZANTIUM) {
+            self.steps.push(self.changes_so_far(state));
+        }
+        Ok(())
+    }
+
+    /// Ends the block: rewards, withdrawals, requests.
+    ///
+    /// # Errors
+    ///
+    /// [`ExecuteError`] if a system call that must succeed does not, or if state is absent.
+    pub(crate) fn finish(mut self, state: &mut BlockState<'a>) -> Result<Outcome, ExecuteError> {
+        let after = self.block.transactions.len() as u64 + 1;
+        state.set_bal_index(BlockAccessIndex::new(after));
+        state.increment_balances(self.credits()?).map_err(state_error)?;
+        let requests =
+            if self.block.rules.has(SpecId::PRAGUE) { self.requests(state)? } else { Requests::default() };
+        let gas_used = if self.block.rules.has(SpecId::AMSTERDAM) {
+            self.gas.execution.max(self.gas.state)
+        } else {
+            self.gas.paid
+        };
+        let block_access_list = state.take_built_alloy_bal();
+        if let Some(list) = &block_access_list {
+            check_access_list_size(list, self.block.header.gas_limit)?;
+        }
+        state.merge_transitions(BundleRetention::Reverts);
+        let changes = Changes { bundle: state.take_bundle(), wiped: self.wiped };
+        Ok(Outcome {
+            receipts: self.receipts,
+            gas_used,
+            blob_gas_used: self.gas.blob,
+            requests,
+            changes,
+            block_access_list,
+            steps: self.steps,
+        })
+    }
+
+    /// The calls that store the parent's beacon root (EIP-4788) and hash (EIP-2935). Neither can fail a block.
+    fn call_before_transactions(&mut self, state: &mut BlockState<'a>) -> Result<(), ExecuteError> {
+        // The genesis block has no parent to store anything of.
+        if self.block.header.number == 0 {
+            return Ok(());
+        }
+        if let Some(root) = self.block.header.parent_beacon_block_root
+            && self.block.rules.has(SpecId::CANCUN)
+        {
+            self.system_call(state, BEACON_ROOTS_ADDRESS, root.0.into())?;
+        }
+        if self.block.rules.has(SpecId::PRAGUE) {
+            self.system_call(state, HISTORY_STORAGE_ADDRESS, self.block.header.parent_hash.0.into())?;
+        }
+        Ok(())
+    }
+
+    /// Calls a system contract and commits what it changed.
+    fn system_call(
+        &mut self,
+        state: &mut BlockState<'a>,
+        contract: Address,
+        data: Bytes,
+    ) -> Result<ExecutionResult<HaltReason>, ExecuteError> {
+        let done = transaction::evm(&mut *state, &self.block.env)
+            .system_call_with_caller(SYSTEM_ADDRESS, contract, data)
+            // A system call is no transaction: only the database can fail it.
+            .map_err(|error| blame(usize::MAX, error, state_error))?;
+        self.commit_accounts(state, done.state);
+        Ok(done.result)
+    }
+
+    /// Commits the accounts that a transaction or system call touched.
+    fn commit_accounts(&mut self, state: &mut BlockState<'a>, accounts: EvmState) {
+        for (address, account) in &accounts {
+            if account.is_touched() && (account.is_created() || account.is_selfdestructed()) {
+                self.wiped.insert(*address);
+            }
+            // Code set in this block answers for its hash from now on, whoever has it: the witness need not
+            // hold what the block itself brought.
+            if let Some(code) = &account.info.code
+                && account.is_touched()
+                && account.info.code_hash != account.original_info().code_hash
+            {
+                state.cache.contracts.entry(account.info.code_hash).or_insert_with(|| code.clone());
+            }
+        }
+        state.commit(accounts);
+    }
+
+    /// The beneficiary's account with `reward` added, as revm's journal would leave it.
+    fn reward(&self, state: &mut BlockState<'a>, reward: U256) -> Result<Account, WitnessError> {
+        let mut account = match account(state, self.block.header.beneficiary)? {
+            Some(info) => Account::from(info),
+            None => Account::new_not_existing(TransactionId::ZERO),
+        };
+        if let Some(balance) = account.info.balance.checked_add(reward) {
+            account.info.balance = balance;
+        }
+        account.mark_touch();
+        // Before EIP-161 a touched empty account comes to be, or stays.
+        if !self.block.rules.has(SpecId::SPURIOUS_DRAGON) && account.is_empty() {
+            if account.is_loaded_as_not_existing() {
+                account.mark_created();
+            } else {
+                account.unmark_touch();
+            }
+        }
+        Ok(account)
+    }
+
+    /// Balances credited after the transactions: block and ommer rewards before the merge, withdrawals after.
+    fn credits(&self) -> Result<AddressMap<u128>, BlockError> {
+        let mut credits = AddressMap::<u128>::default();
+        let header = self.block.header;
+        if let Some(base) = self.block.rules.block_reward {
+            check_ommers(header.number, self.block.ommers.iter().map(|ommer| ommer.number))?;
+            for ommer in self.block.ommers {
+                *credits.entry(ommer.beneficiary).or_default() +=
+                    calc::ommer_reward(base, header.number, ommer.number);
+            }
+            *credits.entry(header.beneficiary).or_default() +=
+                calc::block_reward(base, self.block.ommers.len());
+        }
+        for withdrawal in self.block.withdrawals {
+            *credits.entry(withdrawal.address).or_default() += withdrawal.amount_wei().to::<u128>();
+        }
+        Ok(credits)
+    }
+
+    /// Execution requests (EIP-7685): deposits from the logs, the others from their contracts' queues.
+    fn requests(&mut self, state: &mut BlockState<'a>) -> Result<Requests, ExecuteError> {
+        let mut requests = Requests::default();
+        let mut push = |kind: u8, data: Bytes| {
+            if !data.is_empty() {
+                requests.push_request_with_type(kind, data);
+            }
+        };
+        let logs = self.receipts.iter().flat_map(|receipt| &receipt.logs);
+        push(DEPOSIT_REQUEST_TYPE, deposits::from_logs(self.block.rules.deposit_contract, logs)?.into());
+        let queues = [
+            (WITHDRAWAL_REQUEST_TYPE, WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS),
+            (CONSOLIDATION_REQUEST_TYPE, CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS),
+            (BUILDER_DEPOSIT_REQUEST_TYPE, BUILDER_DEPOSIT_REQUEST_PREDEPLOY_ADDRESS),
+            (BUILDER_EXIT_REQUEST_TYPE, BUILDER_EXIT_REQUEST_PREDEPLOY_ADDRESS),
+        ];
+        // EIP-8282 brings the two of the builders with Amsterdam.
+        let known = if self.block.rules.has(SpecId::AMSTERDAM) { 4 } else { 2 };
+        for (kind, contract) in queues.into_iter().take(known) {
+            push(kind, self.drain_queue(state, contract)?);
+        }
+        Ok(requests)
+    }
+
+    /// Calls the contract that queues requests of one kind and returns them.
+    fn drain_queue(&mut self, state: &mut BlockState<'a>, address: Address) -> Result<Bytes, ExecuteError> {
+        if account(state, address)?.is_none_or(|contract| contract.is_empty_code_hash()) {
+            return Err(BlockError::SystemContractMissing { address }.into());
+        }
+        match self.system_call(state, address, Bytes::new())? {
+            ExecutionResult::Success { output, .. } => Ok(output.into_data()),
+            ExecutionResult::Revert { output, .. } => Err(BlockError::SystemCall { address, output }.into()),
+            ExecutionResult::Halt { .. } => {
+                Err(BlockError::SystemCall { address, output: Bytes::new() }.into())
+            }
+        }
+    }
+
+    /// All changes committed so far, without ending the block.
+    fn changes_so_far(&self, state: &BlockState<'a>) -> Changes {
+        let mut bundle = BundleState::default();
+        if let Some(transitions) = &state.transition_state {
+            bundle.apply_transitions_and_create_reverts(transitions.clone(), BundleRetention::PlainState);
+        }
+        Changes { bundle, wiped: self.wiped.clone() }
+    }
+}
+
+/// The account as the committed transactions left it.
+pub(crate) fn account(
+    state: &mut BlockState<'_>,
+    address: Address,
+) -> Result<Option<AccountInfo>, WitnessError> {
+    Ok(state.load_cache_account(address)?.account_info())
+}
+
+/// Takes the balances of the DAO and its children to the refund contract (EIP-779).
+fn move_dao_balances(state: &mut BlockState<'_>) -> Result<(), ExecuteError> {
+    let drained = state.drain_balances(dao_fork::DAO_HARDFORK_ACCOUNTS).map_err(state_error)?;
+    let refund = [(dao_fork::DAO_HARDFORK_BENEFICIARY, drained.into_iter().sum())];
+    state.increment_balances(refund).map_err(state_error)
+}
+
+/// Ommers: at most two, of the six generations before the block.
+fn check_ommers(number: u64, ommers: impl ExactSizeIterator<Item = u64>) -> Result<(), BlockError> {
+    let too_many = ommers.len() > 2;
+    let mut near = ommers.map(|ommer| ommer < number && number - ommer <= 6);
+    if too_many || !near.all(|near| near) { Err(BlockError::Ommers) } else { Ok(()) }
+}
+
+/// EIP-7928: addresses and slots of the list must be paid for by the gas limit.
+fn check_access_list_size(
+    list: &revm::state::bal::alloy::AlloyBal,
+    gas_limit: u64,
+) -> Result<(), BlockError> {
+    let items = list
+        .iter()
+        .map(|account| 1 + account.storage_changes.len() + account.storage_reads.len())
+        .sum::<usize>() as u64;
+    let limit = gas_limit / ACCESS_LIST_ITEM_COST;
+    if items > limit { Err(BlockError::AccessListSize { items, limit }) } else { Ok(()) }
+}

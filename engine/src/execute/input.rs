@@ -1,0 +1,85 @@
+//! What EXECUTE is given, in any of the forms it comes in.
+
+use alloy_primitives::Bytes;
+
+use super::wire::{self, DecodeError, DialectChoice, StatelessInput};
+use super::witness_json::BlockWitness;
+use crate::chain::Chain;
+
+/// An input that decodes. Nothing in it has been checked against anything else.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ExecuteInput {
+    /// The precompile's own form.
+    Stateless(Box<StatelessInput>),
+    /// A block with the witness that a node gave for it.
+    Witness(Box<BlockWitness>),
+}
+
+/// How to read an input.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ReadOptions {
+    /// Which wire dialects are accepted.
+    pub dialect: DialectChoice,
+    /// The chain of a block with witness; without it, the built-in chain with the id in the file.
+    pub chain: Option<Chain>,
+}
+
+/// The caller's bytes do not decode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InputError {
+    /// They are no `StatelessInput` in an accepted dialect.
+    #[error(transparent)]
+    Wire(#[from] DecodeError),
+    /// They look like hex text and are not.
+    #[error("hex text: {0}")]
+    Hex(alloy_primitives::hex::FromHexError),
+    /// They look like JSON and are not a block with its witness.
+    #[error("JSON: {0}")]
+    Json(String),
+    /// The block inside the JSON does not decode.
+    #[error("block: {0}")]
+    Block(alloy_rlp::Error),
+    /// The file does not say which chain it is of, or names one that is not built in.
+    #[error("chain {0:?} is not built in: a chain configuration is needed")]
+    UnknownChain(Option<u64>),
+}
+
+impl ExecuteInput {
+    /// Reads an input: JSON if it begins with `{`, hex text if it begins with `0x`, else the bytes of a
+    /// `StatelessInput`.
+    ///
+    /// Neither JSON nor hex text can be a `StatelessInput`: those begin with `15 01`, or with the offset 20.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError`] says what does not decode, and where.
+    pub fn read(bytes: Bytes, options: &ReadOptions) -> Result<Self, InputError> {
+        let text = bytes.trim_ascii();
+        if text.starts_with(b"{") {
+            let witness = BlockWitness::from_json(text, options.chain.as_ref())?;
+            return Ok(Self::Witness(Box::new(witness)));
+        }
+        let bytes = if text.starts_with(b"0x") || is_bare_hex(text) {
+            alloy_primitives::hex::decode(text).map_err(InputError::Hex)?.into()
+        } else {
+            bytes
+        };
+        Ok(Self::Stateless(Box::new(wire::decode_shared(&bytes, options.dialect)?)))
+    }
+
+    /// Number of transactions, whether or not they decode.
+    pub fn transactions(&self) -> usize {
+        match self {
+            Self::Stateless(input) => input.payload.transactions.len(),
+            Self::Witness(input) => input.block.body.transactions.len(),
+        }
+    }
+}
+
+/// Whether `text` is hex without the usual prefix: the schema id, or the first offset of the dialect without it.
+fn is_bare_hex(text: &[u8]) -> bool {
+    (text.starts_with(b"1501") || text.starts_with(b"14000000")) && text.iter().all(u8::is_ascii_hexdigit)
+}

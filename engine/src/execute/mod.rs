@@ -1,0 +1,31 @@
+//! EXECUTE: from bytes to verdict (EIP-8079, EIP-8025).
+//!
+//! ```text
+//! bytes ─► wire, witness_json ─► ExecuteInput ─► pipeline ─► Verdict ─► output bytes
+//!          decode only                           headers: the chain of ancestors
+//!                                                payload: the block that a payload stands for
+//!                                                rules:   the header against its parent
+//!                                                compare: what the header commits to
+//! ```
+//!
+//! The order of checks is the reference's (execution-specs, `tests-zkevm@v21.0.0`): headers, payload, header
+//! against parent, execution, comparisons. The output bytes don't show which check failed; the [`Verdict`] does.
+
+mod compare;
+mod headers;
+mod input;
+mod payload;
+mod pipeline;
+mod rules;
+mod verdict;
+pub mod wire;
+mod witness_json;
+
+pub use input::{ExecuteInput, InputError, ReadOptions};
+pub use pipeline::{Engine, Options, run};
+pub use verdict::{Computed, Stages, Verdict};
+pub use witness_json::{BlockWitness, TrustedParent};
+
+pub(crate) use compare::{Computation, check_gas, compare};
+pub(crate) use pipeline::execute_block;
+pub(crate) use witness_json::{Number, RpcBlock, from_rpc};

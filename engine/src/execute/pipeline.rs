@@ -1,0 +1,312 @@
+//! From input to verdict: the checks in the reference's order, with the time each stage takes.
+
+use std::borrow::Cow;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use alloy_consensus::Eip658Value;
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::B256;
+use rayon::ThreadPool;
+use revm::primitives::hardfork::SpecId;
+use weft_trie::Witness;
+
+use super::compare::{Computation, check_gas, compare};
+use super::headers::{HeaderChain, HeaderForm};
+use super::input::ExecuteInput;
+use super::verdict::{Computed, Stages, Verdict};
+use super::wire::{Dialect, ExecutionWitness, StatelessInput, StatelessOutput};
+use super::witness_json::{BlockWitness, TrustedParent};
+use super::{payload, rules};
+use crate::block::{Block, ReadyBlock};
+use crate::chain::{Chain, Rules};
+use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
+use crate::outcome::Outcome;
+use crate::parallel::{self, Counters};
+use crate::pre_state::{Ancestors, Codes, PreState, WitnessState};
+use crate::senders::PublicKey;
+use crate::sequential;
+
+/// Which engine runs the transactions. The outcome is the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Engine {
+    /// Block-STM on all threads.
+    #[default]
+    Parallel,
+    /// One after the other.
+    Sequential,
+}
+
+/// How to judge an input. Nothing here changes a verdict, but for `chain`, which adds a check.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// Which engine runs the transactions.
+    pub engine: Engine,
+    /// The chain that inputs in the precompile's own form must be of. With it, the fork that the input stands
+    /// for must be active at the block's timestamp; the reference leaves that to the client.
+    pub chain: Option<Chain>,
+    /// The threads that all stages share.
+    pool: Arc<ThreadPool>,
+}
+
+impl Options {
+    /// Options for the parallel engine with this many threads; zero counts as one.
+    ///
+    /// The threads are made once; clones share them.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Threads`] if the system gives no threads.
+    pub fn with_threads(threads: usize) -> Result<Self, Fault> {
+        let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads.get())
+            .thread_name(|index| format!("weft-{index}"))
+            .build()
+            .map_err(|error| Fault::Threads(error.to_string()))?;
+        Ok(Self { engine: Engine::default(), chain: None, pool: Arc::new(pool) })
+    }
+
+    /// The same threads with another engine.
+    #[must_use]
+    pub fn with_engine(mut self, engine: Engine) -> Self {
+        self.engine = engine;
+        self
+    }
+
+    /// The same options with a chain to check inputs against.
+    #[must_use]
+    pub fn with_chain(mut self, chain: Chain) -> Self {
+        self.chain = Some(chain);
+        self
+    }
+
+    /// Number of threads.
+    pub fn threads(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Runs `work` on the threads.
+    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        self.pool.install(work)
+    }
+}
+
+/// Judges an input: re-executes its block from its witness and compares everything the header commits to.
+pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
+    options
+        .install(|| match input {
+            ExecuteInput::Stateless(input) => {
+                let mut trial = Trial::new(options.engine);
+                let error = trial.judge_stateless(input, options.chain.as_ref()).err();
+                let output = StatelessOutput {
+                    root: input.new_payload_request_root,
+                    successful: error.is_none(),
+                    chain_id: input.chain_id,
+                    dialect: input.dialect,
+                };
+                let payload = &input.payload;
+                let block_hash = trial.block_hash.unwrap_or(payload.block_hash);
+                trial.verdict(error, Some(output), input.chain_id, payload.block_number, block_hash)
+            }
+            ExecuteInput::Witness(input) => {
+                let mut trial = Trial::new(options.engine);
+                let error = trial.judge_witness(input).err();
+                let block_hash = input.block.header.hash_slow();
+                trial.verdict(error, None, input.chain.id, input.block.header.number, block_hash)
+            }
+        })
+        .with_transactions(input.transactions())
+}
+
+/// One input on its way through the checks.
+struct Trial {
+    /// Which engine runs the transactions.
+    engine: Engine,
+    /// Hash of the header, once there is one.
+    block_hash: Option<B256>,
+    /// What was computed so far.
+    computed: Computed,
+    /// What running the block gave.
+    outcome: Option<Outcome>,
+    /// Time taken so far.
+    stages: Stages,
+    /// What the scheduler did.
+    counters: Counters,
+}
+
+/// Where the block starts from.
+struct Start {
+    /// Headers before the block, unless the caller vouches for the pre-state.
+    chain: Option<HeaderChain>,
+    /// The state before the block.
+    pre_state: WitnessState,
+}
+
+impl Trial {
+    /// Nothing done yet.
+    fn new(engine: Engine) -> Self {
+        Self {
+            engine,
+            block_hash: None,
+            computed: Computed::default(),
+            outcome: None,
+            stages: Stages::default(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// Judges an input in the precompile's own form.
+    fn judge_stateless(&mut self, input: &StatelessInput, chain: Option<&Chain>) -> Result<(), ExecuteError> {
+        let (rules, start, block) = timed(&mut self.stages.witness, || {
+            let rules = stateless_rules(input, chain)?;
+            let start = start(&input.witness, None, HeaderForm::AmsterdamOrPrevious)?;
+            Ok::<_, ExecuteError>((rules, start, payload::to_block(input)))
+        })?;
+        let block = block?;
+        // The hash was compared with the one computed from the header.
+        self.block_hash = Some(input.payload.block_hash);
+        self.judge_block(&rules, &block, &start, input.public_keys.as_deref())
+    }
+
+    /// Judges a block with its witness.
+    fn judge_witness(&mut self, input: &BlockWitness) -> Result<(), ExecuteError> {
+        let header = &input.block.header;
+        let rules = input.chain.rules_at(header.number, header.timestamp);
+        let start = timed(&mut self.stages.witness, || {
+            let start = start(&input.witness, input.parent.as_ref(), HeaderForm::Any)?;
+            rules::check_body(&input.block)?;
+            Ok::<_, ExecuteError>(start)
+        })?;
+        self.judge_block(&rules, &input.block, &start, None)
+    }
+
+    /// Judges a block from its start.
+    fn judge_block(
+        &mut self,
+        rules: &Rules,
+        block: &Block,
+        start: &Start,
+        public_keys: Option<&[PublicKey]>,
+    ) -> Result<(), ExecuteError> {
+        rules::check_size(rules, block)?;
+        match &start.chain {
+            Some(chain) => rules::check_header(rules, &block.header, &chain.parent, chain.parent_hash),
+            None => rules::check_alone(rules, &block.header),
+        }
+        .map_err(BlockError::Header)?;
+        let ready = timed(&mut self.stages.senders, || ReadyBlock::new(rules, block, public_keys))?;
+        let (outcome, counters) =
+            timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.engine));
+        self.counters = counters;
+        let outcome = self.outcome.insert(outcome?);
+        self.computed.gas_used = Some(outcome.gas_used);
+        check_gas(&block.header, outcome)?;
+        let state_root = timed(&mut self.stages.root, || post_state_roots(&start.pre_state, outcome))?;
+        self.computed.state_root = Some(state_root);
+        let receipts = timed(&mut self.stages.receipts, || outcome.summarize_receipts());
+        self.computed.receipts_root = Some(receipts.root);
+        let computation = Computation { outcome, state_root: Some(state_root), receipts: Some(receipts) };
+        Ok(compare(&block.header, &computation)?)
+    }
+
+    /// The verdict, with everything that is known.
+    fn verdict(
+        self,
+        error: Option<ExecuteError>,
+        output: Option<StatelessOutput>,
+        chain_id: u64,
+        block_number: u64,
+        block_hash: B256,
+    ) -> Verdict {
+        Verdict {
+            error,
+            output,
+            chain_id,
+            block_number,
+            block_hash,
+            transactions: 0,
+            computed: self.computed,
+            outcome: self.outcome,
+            stages: self.stages,
+            counters: self.counters,
+        }
+    }
+}
+
+/// Runs a block with one of the engines, on the threads of the current pool.
+pub(crate) fn execute_block(
+    block: &ReadyBlock<'_>,
+    pre_state: &dyn PreState,
+    engine: Engine,
+) -> (Result<Outcome, ExecuteError>, Counters) {
+    match engine {
+        Engine::Sequential => {
+            let counters = Counters { executions: block.transactions.len() as u64, aborts: 0 };
+            (sequential::run(block, pre_state), counters)
+        }
+        Engine::Parallel => parallel::run(block, pre_state),
+    }
+}
+
+/// Post-state root; before Byzantium also the roots between transactions, which go into the receipts.
+fn post_state_roots(pre_state: &WitnessState, outcome: &mut Outcome) -> Result<B256, WitnessError> {
+    for (receipt, step) in outcome.receipts.iter_mut().zip(&outcome.steps) {
+        let state = pre_state.tries.post_state(&step.to_trie())?;
+        receipt.status = Eip658Value::PostState(state.state_root());
+    }
+    Ok(pre_state.tries.post_state(&outcome.changes.to_trie())?.state_root())
+}
+
+/// Headers and pre-state of a witness.
+fn start(
+    witness: &ExecutionWitness,
+    trusted: Option<&TrustedParent>,
+    form: HeaderForm,
+) -> Result<Start, WitnessError> {
+    let (chain, pre_state_root, ancestors) = match trusted {
+        Some(trusted) if witness.headers.is_empty() => (None, trusted.pre_state_root, Ancestors::default()),
+        _ => {
+            let chain = HeaderChain::new(&witness.headers, form)?;
+            let (root, ancestors) = (chain.parent.state_root, chain.ancestors.clone());
+            (Some(chain), root, ancestors)
+        }
+    };
+    let tries = Witness::new(witness.state.clone()).verify(pre_state_root)?;
+    Ok(Start { chain, pre_state: WitnessState { tries, codes: Codes::new(&witness.codes), ancestors } })
+}
+
+/// The rules of an input in the precompile's own form: those of the fork that its dialect stands for.
+fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rules, BlockError> {
+    let fork = match input.dialect {
+        // Blocks of Amsterdam's first tests, whose gas is another: Osaka's EVM under Amsterdam's header.
+        Dialect::V0_3_3 => EthereumHardfork::Osaka,
+        _ => EthereumHardfork::Amsterdam,
+    };
+    let (number, timestamp) = (input.payload.block_number, input.payload.timestamp);
+    let chain = match chain {
+        Some(chain) if chain.id != input.chain_id => {
+            return Err(BlockError::ChainId { found: input.chain_id, expected: chain.id });
+        }
+        Some(chain) => Cow::Borrowed(chain),
+        None => Cow::Owned(Chain::at_fork(input.chain_id, fork)),
+    };
+    let mut rules = chain.rules_at(number, timestamp);
+    let expected = if fork == EthereumHardfork::Osaka { SpecId::OSAKA } else { SpecId::AMSTERDAM };
+    if rules.evm != expected {
+        return Err(HeaderError::Fork.into());
+    }
+    rules.header = SpecId::AMSTERDAM;
+    Ok(rules)
+}
+
+/// Adds the time that `work` takes to `stage`.
+fn timed<T>(stage: &mut Duration, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *stage += start.elapsed();
+    result
+}

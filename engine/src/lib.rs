@@ -1,0 +1,50 @@
+//! The EVM on Block-STM and a partial trie.
+//!
+//! A native rollup proves nothing: Ethereum re-executes each of its blocks through the `EXECUTE` precompile
+//! (EIP-8079), statelessly, from a witness. This crate does that on all cores:
+//!
+//! ```no_run
+//! use weft_engine::execute::{self, ExecuteInput, Options};
+//!
+//! let bytes = std::fs::read("block.ssz")?;
+//! let input = ExecuteInput::read(bytes.into(), &Default::default())?;
+//! let verdict = execute::run(&input, &Options::with_threads(8)?);
+//! assert!(verdict.valid());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The way of a block:
+//!
+//! ```text
+//! execute/  bytes ─► input ─► headers, payload, rules ─► ReadyBlock ─┐
+//!                                                                   ▼
+//! sequential │ parallel ─► transaction ─► commit, in block order ─► Outcome ─► roots, comparisons ─► Verdict
+//! ```
+//!
+//! Read `sequential` first: it is the specification. `commit` says what a transaction does to its block,
+//! `parallel` does the same on all cores, `execute` puts bytes in front and a verdict behind.
+
+#![forbid(unsafe_code)]
+
+mod blobs;
+pub mod block;
+pub mod chain;
+mod commit;
+mod deposits;
+pub mod error;
+pub mod execute;
+mod location;
+pub mod outcome;
+pub mod parallel;
+pub mod pre_state;
+mod read_cache;
+pub mod replay;
+mod senders;
+pub mod sequential;
+mod transaction;
+mod view;
+
+pub use block::{Block, ReadyBlock, SignedTransaction};
+pub use chain::{Chain, Rules};
+pub use outcome::Outcome;
+pub use senders::PublicKey;

@@ -1,0 +1,80 @@
+//! What a transaction can touch, and the value each place holds.
+
+use alloy_primitives::{Address, B256, U256};
+use revm::bytecode::Bytecode;
+use revm::state::{AccountInfo, EvmState};
+use weft_scheduler::TxIndex;
+
+/// One place a transaction can read or write.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Location {
+    /// Balance, nonce and code hash of an account.
+    Account(Address),
+    /// A storage slot.
+    Slot(Address, U256),
+    /// The last time an account's storage was emptied.
+    Wipe(Address),
+    /// Whether any account's storage was emptied. Emptying storage is rare: a transaction that finds nothing
+    /// here need not look at [`Location::Wipe`] for each slot it reads.
+    AnyWipe,
+    /// A code that a transaction of this block brought.
+    Code(B256),
+}
+
+/// What a place holds.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value {
+    /// An account, or none.
+    Account(Option<AccountInfo>),
+    /// A slot's value and the transaction that wrote it, to be compared with the account's last wipe.
+    Slot(U256, TxIndex),
+    /// The transaction that emptied an account's storage, before it wrote any of its own slots.
+    Wiped(TxIndex),
+    /// A code.
+    Code(Bytecode),
+}
+
+/// The write set of a transaction: every place it changed, with the value it left.
+///
+/// An account or slot that ends as it began is left out, so that nobody has to wait for it; so is the
+/// beneficiary's account, which is only read from committed state.
+pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> Vec<(Location, Value)> {
+    let mut writes = Vec::new();
+    let mut any_wiped = false;
+    for (&address, account) in state {
+        // revm's `State` ignores accounts that were not touched.
+        if !account.is_touched() {
+            continue;
+        }
+        let existed = !account.is_loaded_as_not_existing();
+        // EIP-161 removes empty accounts; revm's journal has already undone this for the forks before it.
+        let exists = !account.is_selfdestructed() && (!account.is_empty() || account.is_created());
+        let original = account.original_info();
+        if address != beneficiary && (existed != exists || account.info != original) {
+            writes.push((Location::Account(address), Value::Account(exists.then(|| account.info.clone()))));
+        }
+        if let Some(code) = &account.info.code
+            && account.info.code_hash != original.code_hash
+        {
+            writes.push((Location::Code(account.info.code_hash), Value::Code(code.clone())));
+        }
+        // An account that did not exist has nothing to wipe: either it never had storage, or whoever removed it
+        // has wiped it.
+        if account.is_selfdestructed() || (account.is_created() && existed) {
+            any_wiped = true;
+            writes.push((Location::Wipe(address), Value::Wiped(tx)));
+        }
+        if exists {
+            let changed = account.changed_storage_slots();
+            writes.extend(
+                changed.map(|(slot, value)| {
+                    (Location::Slot(address, *slot), Value::Slot(value.present_value, tx))
+                }),
+            );
+        }
+    }
+    if any_wiped {
+        writes.push((Location::AnyWipe, Value::Wiped(tx)));
+    }
+    writes
+}

@@ -1,0 +1,124 @@
+//! What running a block gives: receipts, gas, requests, state changes, block access list.
+
+use alloy_consensus::{Eip658Value, Receipt, ReceiptEnvelope, TxType};
+use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip7685::Requests;
+use alloy_primitives::map::AddressSet;
+use alloy_primitives::{Address, B256, Bloom, Log, U256};
+use rayon::prelude::*;
+use revm::database::BundleState;
+use revm::state::bal::alloy::AlloyBal;
+use weft_trie::{AccountChange, AccountFields, StateChanges};
+
+/// What running a block gives. A function of the block and its pre-state, and of nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Outcome {
+    /// Receipts, in block order.
+    pub receipts: Vec<TransactionReceipt>,
+    /// Gas used by the block as its header counts it.
+    pub gas_used: u64,
+    /// Blob gas used by the block.
+    pub blob_gas_used: u64,
+    /// Execution requests (EIP-7685), from Prague on; empty ones are left out.
+    pub requests: Requests,
+    /// Changes to the state.
+    pub changes: Changes,
+    /// The block access list (EIP-7928), from Amsterdam on.
+    pub block_access_list: Option<AlloyBal>,
+    /// Changes up to and including each transaction, before Byzantium, whose receipts hold state roots.
+    pub steps: Vec<Changes>,
+}
+
+/// Changes to the state, as revm's `State` gives them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// Accounts, slots and codes, before and after, with reverts.
+    pub bundle: BundleState,
+    /// Accounts whose storage starts from nothing: created or destroyed in the block.
+    pub wiped: AddressSet,
+}
+
+impl Changes {
+    /// The changes as a trie takes them.
+    pub fn to_trie(&self) -> StateChanges {
+        let accounts = self.bundle.state.iter().map(|(address, account)| {
+            let fields = account.info.as_ref().map(|info| AccountFields {
+                nonce: info.nonce,
+                balance: info.balance,
+                code_hash: info.code_hash,
+            });
+            let storage_wiped = self.wiped.contains(address);
+            let storage = account
+                .storage
+                .iter()
+                // After a wipe every slot counts, also one that was set back to what it was before.
+                .filter(|(_, slot)| storage_wiped || slot.is_changed())
+                .map(|(slot, value)| (*slot, value.present_value))
+                .collect();
+            (*address, AccountChange { account: fields, storage_wiped, storage })
+        });
+        accounts.collect::<Vec<(Address, AccountChange)>>().into_iter().collect()
+    }
+}
+
+/// A receipt before its bloom is computed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TransactionReceipt {
+    /// EIP-2718 type of the transaction.
+    pub tx_type: TxType,
+    /// Success (EIP-658), or before Byzantium the state root after the transaction.
+    pub status: Eip658Value,
+    /// Gas paid for by this and all earlier transactions of the block.
+    pub cumulative_gas_used: u64,
+    /// Logs, in order.
+    pub logs: Vec<Log>,
+}
+
+impl TransactionReceipt {
+    /// The receipt with its bloom.
+    fn to_envelope(&self) -> ReceiptEnvelope {
+        let receipt = Receipt {
+            status: self.status,
+            cumulative_gas_used: self.cumulative_gas_used,
+            logs: self.logs.clone(),
+        };
+        ReceiptEnvelope::from_typed(self.tx_type, receipt.with_bloom())
+    }
+}
+
+/// What a header says of its receipts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ReceiptsSummary {
+    /// Root of the receipts.
+    pub root: B256,
+    /// Union of their blooms.
+    pub bloom: Bloom,
+}
+
+impl Outcome {
+    /// Root and bloom of the receipts, on the threads of the current pool.
+    pub fn summarize_receipts(&self) -> ReceiptsSummary {
+        let encoded: Vec<(Vec<u8>, Bloom)> = self
+            .receipts
+            .par_iter()
+            .map(|receipt| {
+                let envelope = receipt.to_envelope();
+                (envelope.encoded_2718(), *envelope.logs_bloom())
+            })
+            .collect();
+        let bloom = encoded.iter().fold(Bloom::ZERO, |union, (_, bloom)| union | *bloom);
+        let root = weft_trie::ordered_root(encoded.iter().map(|(bytes, _)| bytes.as_slice()));
+        ReceiptsSummary { root, bloom }
+    }
+}
+
+impl Changes {
+    /// Value of `slot` of `address` after the block, if the block changed it.
+    pub fn changed_slot(&self, address: Address, slot: U256) -> Option<U256> {
+        self.bundle.state.get(&address)?.storage.get(&slot).map(|value| value.present_value)
+    }
+}

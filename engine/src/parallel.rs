@@ -1,0 +1,152 @@
+//! The same outcome as [`crate::sequential`], on all cores.
+//!
+//! Workers run transactions speculatively, each on what lower transactions have written so far; the scheduler
+//! validates what they read and hands results over in block order to the same [`BlockRun`] that the sequential
+//! engine drives. A result that stood on stale reads is thrown away with everything in it, errors included.
+//!
+//! # Invariants
+//!
+//! - **E1.** The outcome, or the error, is that of [`crate::sequential::run`], byte for byte, for any number of
+//!   workers. `tests/determinism` compares them on every fixture.
+//! - **E2.** The beneficiary's balance is only read and written in block order.
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+use revm::context_interface::result::EVMError;
+use weft_scheduler::{Blocked, Commit, Execution, Executor, TxIndex, View};
+
+use crate::block::ReadyBlock;
+use crate::commit::{self, BlockRun, BlockState};
+use crate::error::{ExecuteError, Fault};
+use crate::location::{Location, Value, write_set};
+use crate::outcome::Outcome;
+use crate::pre_state::PreState;
+use crate::read_cache::ReadCache;
+use crate::sequential;
+use crate::transaction::{self, Transacted, blame};
+use crate::view::{ViewDb, ViewError};
+
+/// What the run did, for those who watch: no part of the outcome, and different from run to run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counters {
+    /// Incarnations run, first ones and repetitions.
+    pub executions: u64,
+    /// Incarnations thrown away.
+    pub aborts: u64,
+}
+
+/// Runs a block on its pre-state with the threads of the current rayon pool.
+///
+/// # Errors
+///
+/// As [`sequential::run`]; [`Fault`] if the scheduler breaks one of its own rules.
+pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
+    let transactions = block.transactions.len();
+    let workers = rayon::current_num_threads().min(transactions);
+    if workers < 2 {
+        let counters = Counters { executions: transactions as u64, aborts: 0 };
+        return (sequential::run(block, pre_state), counters);
+    }
+    let (run, state) = match BlockRun::begin(block, pre_state) {
+        Ok(begun) => begun,
+        Err(error) => return (Err(error), Counters::default()),
+    };
+    let cache = ReadCache::new(pre_state, &state);
+    let committer = Mutex::new(Committer { run, state, error: None });
+    let executor = BlockExecutor { block, pre_state: &cache, committer };
+    let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
+    let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
+    (0..workers).into_par_iter().with_max_len(1).for_each(|worker| scheduler.work(worker));
+    let stats = match scheduler.finish() {
+        Ok(stats) => stats,
+        Err(fault) => {
+            return (Err(Fault::Scheduler(fault.to_string()).into()), Counters::default());
+        }
+    };
+    let Committer { run, mut state, error } = executor.committer.into_inner();
+    let outcome = match error {
+        Some(error) => Err(error),
+        None => run.finish(&mut state),
+    };
+    (outcome, Counters { executions: stats.executions, aborts: stats.aborts })
+}
+
+/// The block, as the scheduler drives it.
+struct BlockExecutor<'a> {
+    /// The block.
+    block: &'a ReadyBlock<'a>,
+    /// State after the system calls and before the first transaction.
+    pre_state: &'a ReadCache<'a>,
+    /// Takes results in block order.
+    committer: Mutex<Committer<'a>>,
+}
+
+/// The committed part of the block, and what ended it.
+struct Committer<'a> {
+    /// The committed part.
+    run: BlockRun<'a>,
+    /// The state it leaves.
+    state: BlockState<'a>,
+    /// The first error in block order.
+    error: Option<ExecuteError>,
+}
+
+impl Executor for BlockExecutor<'_> {
+    type Key = Location;
+    type Value = Value;
+    type Output = Result<Box<Transacted>, ExecuteError>;
+    type Scratch = ();
+
+    fn scratch(&self, _worker: usize) {}
+
+    fn execute(
+        &self,
+        (): &mut (),
+        tx: TxIndex,
+        view: &mut View<'_, Location, Value>,
+    ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
+        let index = tx.0 as usize;
+        let beneficiary = self.block.header.beneficiary;
+        let committed_beneficiary = || commit::account(&mut self.committer.lock().state, beneficiary);
+        let database = ViewDb {
+            view,
+            pre_state: self.pre_state,
+            beneficiary,
+            committed_beneficiary: &committed_beneficiary,
+            any_wipe: None,
+        };
+        let mut evm = transaction::evm(database, &self.block.env);
+        match transaction::transact_unpaid(&mut evm, &self.block.transactions[index].env) {
+            Ok(transacted) => {
+                let writes = write_set(tx, &transacted.state, beneficiary);
+                Ok(Execution { writes, output: Ok(Box::new(transacted)) })
+            }
+            Err(EVMError::Database(ViewError::Blocked(blocked))) => Err(blocked),
+            Err(error) => {
+                let error = blame(index, error, |error| match error {
+                    ViewError::Witness(error) => error.into(),
+                    ViewError::Blocked(_) => Fault::Evm("a blocked read was swallowed".to_owned()).into(),
+                });
+                Ok(Execution { writes: Vec::new(), output: Err(error) })
+            }
+        }
+    }
+
+    fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
+        let index = tx.0 as usize;
+        let Committer { run, state, error } = &mut *self.committer.lock();
+        let committed = run
+            .admit(index)
+            .map_err(ExecuteError::from)
+            .and_then(|()| output)
+            .and_then(|transacted| run.commit(state, index, *transacted));
+        match committed {
+            Ok(()) => Commit::Continue,
+            Err(first) => {
+                *error = Some(first);
+                Commit::Stop
+            }
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! Blocks with a plain pre-state: no tries, so no state root can be had.
+//!
+//! Gas used, and from Byzantium on receipts root and bloom, are compared with the header's. Before Byzantium
+//! receipts hold state roots, so only gas used and bloom are.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use alloy_primitives::map::{AddressMap, HashMap};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use revm::primitives::hardfork::SpecId;
+use revm::state::AccountInfo;
+use serde::Deserialize;
+
+use crate::block::{Block, ReadyBlock};
+use crate::chain::Chain;
+use crate::error::ExecuteError;
+use crate::execute::{
+    Computation, Computed, InputError, Number, Options, RpcBlock, Stages, Verdict, check_gas, compare,
+    execute_block, from_rpc,
+};
+use crate::outcome::ReceiptsSummary;
+use crate::parallel::Counters;
+use crate::pre_state::{Ancestors, PlainAccount, PlainState};
+
+/// A block with its plain pre-state.
+#[derive(Debug)]
+pub struct PlainBlock {
+    /// The chain it is of.
+    chain: Chain,
+    /// The block.
+    block: Block,
+    /// The state before it.
+    pre_state: PlainState,
+}
+
+/// The JSON file.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct File {
+    /// Chain id; mainnet if it is left out.
+    chain_id: Option<Number>,
+    /// The block as `eth_getBlockByNumber` returns it, with whole transactions.
+    block: RpcBlock,
+    /// All accounts and slots that the block reads.
+    pre_state: AddressMap<AccountJson>,
+    /// Hashes of ancestors, by number in decimal.
+    #[serde(default)]
+    block_hashes: BTreeMap<String, B256>,
+}
+
+/// An account of the pre-state.
+#[derive(Deserialize)]
+struct AccountJson {
+    /// Wei.
+    balance: U256,
+    /// Nonce.
+    nonce: Number,
+    /// Code, if it is a contract.
+    code: Option<Bytes>,
+    /// Slots.
+    #[serde(default)]
+    storage: HashMap<U256, U256>,
+}
+
+impl PlainBlock {
+    /// Reads `{chainId?, block, preState, blockHashes?}`; `chain` goes before the chain that the file names.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Json`] or [`InputError::UnknownChain`].
+    pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
+        let invalid = |error: &dyn std::fmt::Display| InputError::Json(error.to_string());
+        let file: File = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
+        let chain_id = file.chain_id.map_or(1, |Number(id)| id);
+        let chain = match chain {
+            Some(chain) => chain.clone(),
+            None => Chain::built_in(chain_id).ok_or(InputError::UnknownChain(Some(chain_id)))?,
+        };
+        let hashes = file.block_hashes.into_iter().map(|(number, hash)| Ok((number.parse::<u64>()?, hash)));
+        let ancestors: Result<Ancestors, std::num::ParseIntError> = hashes.collect();
+        let ancestors = ancestors.map_err(|error| invalid(&error))?;
+        Ok(Self { chain, block: from_rpc(file.block), pre_state: plain_state(file.pre_state, ancestors) })
+    }
+
+    /// Runs the block and compares what can be compared.
+    pub fn run(&self, options: &Options) -> Verdict {
+        options.install(|| {
+            let mut verdict = Verdict {
+                error: None,
+                output: None,
+                chain_id: self.chain.id,
+                block_number: self.block.header.number,
+                block_hash: self.block.header.hash_slow(),
+                transactions: self.block.body.transactions.len(),
+                computed: Computed::default(),
+                outcome: None,
+                stages: Stages::default(),
+                counters: Counters::default(),
+            };
+            verdict.error = self.judge(options, &mut verdict).err();
+            verdict
+        })
+    }
+
+    /// Runs the block; `verdict` learns what was computed.
+    fn judge(&self, options: &Options, verdict: &mut Verdict) -> Result<(), ExecuteError> {
+        let Block { header, .. } = &self.block;
+        let rules = self.chain.rules_at(header.number, header.timestamp);
+        let start = Instant::now();
+        let ready = ReadyBlock::new(&rules, &self.block, None)?;
+        verdict.stages.senders = start.elapsed();
+        let start = Instant::now();
+        let (outcome, counters) = execute_block(&ready, &self.pre_state, options.engine);
+        verdict.stages.execution = start.elapsed();
+        verdict.counters = counters;
+        let outcome = outcome?;
+        verdict.computed.gas_used = Some(outcome.gas_used);
+        check_gas(header, &outcome)?;
+        let start = Instant::now();
+        let computed = outcome.summarize_receipts();
+        verdict.stages.receipts = start.elapsed();
+        let rooted = rules.has(SpecId::BYZANTIUM);
+        verdict.computed.receipts_root = rooted.then_some(computed.root);
+        let root = if rooted { computed.root } else { header.receipts_root };
+        let receipts = ReceiptsSummary { root, bloom: computed.bloom };
+        let outcome = verdict.outcome.insert(outcome);
+        Ok(compare(header, &Computation { outcome, state_root: None, receipts: Some(receipts) })?)
+    }
+}
+
+/// The accounts of a file as a state.
+fn plain_state(accounts: AddressMap<AccountJson>, ancestors: Ancestors) -> PlainState {
+    let mut codes = Vec::new();
+    let mut account = |(address, account): (Address, AccountJson)| {
+        let AccountJson { balance, nonce: Number(nonce), code, storage } = account;
+        let code = code.unwrap_or_default();
+        let info = AccountInfo { balance, nonce, code_hash: keccak256(&code), ..AccountInfo::default() };
+        codes.push(code);
+        (address, PlainAccount { info: info.without_code(), storage })
+    };
+    let accounts = accounts.into_iter().map(&mut account).collect();
+    PlainState::new(accounts, &codes, ancestors)
+}

@@ -1,0 +1,141 @@
+//! One transaction through revm: in goes its environment, out come its result and the state it leaves.
+
+use std::cell::Cell;
+use std::marker::PhantomData;
+
+use alloy_evm::EvmEnv;
+use alloy_primitives::U256;
+use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, Evm, TxEnv};
+use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
+use revm::context_interface::{Block, JournalTr, Transaction};
+use revm::handler::instructions::EthInstructions;
+use revm::handler::{EthFrame, EthPrecompiles, EvmTr, FrameResult, Handler, post_execution};
+use revm::inspector::NoOpInspector;
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::primitives::hardfork::SpecId;
+use revm::state::EvmState;
+use revm::{Database, ExecuteEvm, MainBuilder, MainContext};
+
+use crate::error::{BlockError, ExecuteError, Fault, TransactionError, WitnessError};
+
+/// revm's context over a database.
+pub(crate) type EthContext<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
+
+/// revm's mainnet EVM over a database.
+pub(crate) type EthEvm<DB> = Evm<
+    EthContext<DB>,
+    NoOpInspector,
+    EthInstructions<EthInterpreter, EthContext<DB>>,
+    EthPrecompiles,
+    EthFrame,
+>;
+
+/// A mainnet EVM for the block described by `env`.
+pub(crate) fn evm<DB: Database>(database: DB, env: &EvmEnv<SpecId>) -> EthEvm<DB> {
+    Context::mainnet()
+        .with_block(env.block_env.clone())
+        .with_cfg(env.cfg_env.clone())
+        .with_db(database)
+        .build_mainnet_with_inspector(NoOpInspector)
+}
+
+/// What running one transaction gives.
+#[derive(Debug)]
+pub(crate) struct Transacted {
+    /// Success, revert or halt, with gas and logs.
+    pub(crate) result: ExecutionResult<HaltReason>,
+    /// Every account and slot it touched, with the values before and after.
+    pub(crate) state: EvmState,
+    /// The fee that the beneficiary is still owed, if the run left it to the commit.
+    pub(crate) unpaid_reward: Option<U256>,
+}
+
+/// Runs a transaction and pays the beneficiary.
+pub(crate) fn transact<DB: Database>(
+    evm: &mut EthEvm<DB>,
+    transaction: &TxEnv,
+) -> Result<Transacted, EVMError<DB::Error>> {
+    let done = evm.transact(transaction.clone())?;
+    Ok(Transacted { result: done.result, state: done.state, unpaid_reward: None })
+}
+
+/// Runs a transaction and leaves the beneficiary unpaid, unless the run itself touched the beneficiary.
+///
+/// Every transaction pays the beneficiary. If each run wrote that balance, no two could run side by side; so a
+/// speculative run only says how much it owes, and the commit pays in block order.
+pub(crate) fn transact_unpaid<DB: Database>(
+    evm: &mut EthEvm<DB>,
+    transaction: &TxEnv,
+) -> Result<Transacted, EVMError<DB::Error>> {
+    let mut handler = UnpaidHandler { reward: Cell::new(None), _database: PhantomData };
+    evm.ctx.set_tx(transaction.clone());
+    let result = handler.run(evm);
+    let state = evm.ctx.journal_mut().finalize();
+    Ok(Transacted { result: result?, state, unpaid_reward: handler.reward.get() })
+}
+
+/// revm's mainnet handler, but for the beneficiary's reward.
+struct UnpaidHandler<DB> {
+    /// What the beneficiary is owed.
+    reward: Cell<Option<U256>>,
+    /// The handler's EVM is typed by its database.
+    _database: PhantomData<DB>,
+}
+
+impl<DB: Database> Handler for UnpaidHandler<DB> {
+    type Evm = EthEvm<DB>;
+    type Error = EVMError<DB::Error>;
+    type HaltReason = HaltReason;
+
+    fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), Self::Error> {
+        let context = evm.ctx();
+        let beneficiary = context.block().beneficiary();
+        if context.journal().state.contains_key(&beneficiary) {
+            // The database only answers for the beneficiary once every lower transaction is committed.
+            return Ok(post_execution::reward_beneficiary(context, result.gas())?);
+        }
+        let base_fee = u128::from(context.block().basefee());
+        let price = context.tx().effective_gas_price(base_fee);
+        // EIP-1559: the base fee is burned.
+        let price = if context.cfg().spec().is_enabled_in(SpecId::LONDON) {
+            price.saturating_sub(base_fee)
+        } else {
+            price
+        };
+        let gas = result.gas();
+        let used = gas.used().saturating_sub(gas.reservoir());
+        self.reward.set(Some(U256::from(price * u128::from(used))));
+        Ok(())
+    }
+}
+
+/// Sorts revm's error for transaction `index` by whose fault it is.
+pub(crate) fn blame<E>(
+    index: usize,
+    error: EVMError<E>,
+    database: impl FnOnce(E) -> ExecuteError,
+) -> ExecuteError {
+    match error {
+        EVMError::Transaction(reason) => invalid(index, reason),
+        EVMError::Header(reason) => ExecuteError::Fault(Fault::Evm(reason.to_string())),
+        EVMError::Database(error) => database(error),
+        EVMError::Custom(reason) => ExecuteError::Fault(Fault::Evm(reason)),
+        EVMError::CustomAny(reason) => ExecuteError::Fault(Fault::Evm(reason.to_string())),
+    }
+}
+
+/// The error of a transaction that breaks one of revm's rules.
+fn invalid(index: usize, reason: InvalidTransaction) -> ExecuteError {
+    BlockError::Transaction { index, reason: TransactionError::Invalid(reason) }.into()
+}
+
+/// What revm's `State` adds to a database's errors: lookups in an access list, which are never made here.
+pub(crate) fn state_error(
+    error: revm::database_interface::bal::EvmDatabaseError<WitnessError>,
+) -> ExecuteError {
+    use revm::database_interface::bal::EvmDatabaseError;
+    match error {
+        EvmDatabaseError::Database(error) => error.into(),
+        EvmDatabaseError::Bal(error) => ExecuteError::Fault(Fault::Evm(error.to_string())),
+    }
+}

@@ -1,0 +1,94 @@
+//! The state that one incarnation sees: what lower transactions wrote, over the state before the block.
+
+use alloy_primitives::{Address, B256, U256};
+use revm::Database;
+use revm::bytecode::Bytecode;
+use revm::context::DBErrorMarker;
+use revm::state::AccountInfo;
+use weft_scheduler::{Blocked, View};
+
+use crate::error::WitnessError;
+use crate::location::{Location, Value};
+use crate::pre_state::PreState;
+
+/// Why a read gave no value.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ViewError {
+    /// It met an estimate. Not an error of ours or of the block; one only while it crosses revm.
+    #[error("blocked on a lower transaction")]
+    Blocked(Blocked),
+    /// The pre-state has no answer.
+    #[error(transparent)]
+    Witness(#[from] WitnessError),
+}
+
+impl DBErrorMarker for ViewError {}
+
+impl From<Blocked> for ViewError {
+    fn from(blocked: Blocked) -> Self {
+        Self::Blocked(blocked)
+    }
+}
+
+/// revm's database for one incarnation.
+pub(crate) struct ViewDb<'a, 'v> {
+    /// Writes of lower transactions; fills the read set.
+    pub(crate) view: &'a mut View<'v, Location, Value>,
+    /// State before the first transaction.
+    pub(crate) pre_state: &'a dyn PreState,
+    /// Whose account is only known in block order.
+    pub(crate) beneficiary: Address,
+    /// Gives the beneficiary's account as the committed transactions left it.
+    pub(crate) committed_beneficiary: &'a dyn Fn() -> Result<Option<AccountInfo>, WitnessError>,
+    /// Whether any account was wiped, once it was asked for.
+    pub(crate) any_wipe: Option<bool>,
+}
+
+impl ViewDb<'_, '_> {
+    /// Whether any lower transaction wiped an account's storage.
+    fn any_wipe(&mut self) -> Result<bool, Blocked> {
+        if let Some(known) = self.any_wipe {
+            return Ok(known);
+        }
+        let any = self.view.read(&Location::AnyWipe)?.is_some();
+        self.any_wipe = Some(any);
+        Ok(any)
+    }
+}
+
+impl Database for ViewDb<'_, '_> {
+    type Error = ViewError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
+        if address == self.beneficiary {
+            self.view.await_frontier()?;
+            return Ok((self.committed_beneficiary)()?);
+        }
+        match self.view.read(&Location::Account(address))? {
+            Some(Value::Account(account)) => Ok(account),
+            _ => Ok(self.pre_state.account(address)?),
+        }
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+        match self.view.read(&Location::Code(hash))? {
+            Some(Value::Code(code)) => Ok(code),
+            _ => Ok(self.pre_state.code(hash)?),
+        }
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
+        let wiped = if self.any_wipe()? { self.view.read(&Location::Wipe(address))? } else { None };
+        let written = self.view.read(&Location::Slot(address, slot))?;
+        match (wiped, written) {
+            (Some(Value::Wiped(wiped)), Some(Value::Slot(value, writer))) if writer >= wiped => Ok(value),
+            (Some(_), _) => Ok(U256::ZERO),
+            (None, Some(Value::Slot(value, _))) => Ok(value),
+            (None, _) => Ok(self.pre_state.storage(address, slot)?),
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, ViewError> {
+        Ok(self.pre_state.block_hash(number)?)
+    }
+}

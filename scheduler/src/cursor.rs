@@ -1,0 +1,153 @@
+//! What to look at next, lowest index first: a cursor over the block, and a queue for those that come back.
+//!
+//! Each transaction is met once by the cursor of first runs, which only moves forward. A transaction that runs again
+//! goes through the [`Restarts`] queue, so nobody walks over a block full of waiting transactions to find the one
+//! that is ready. The validation cursor is the one that may be rewound.
+//!
+//! # Invariants
+//!
+//! - **C1.** Until it is rewound, a cursor hands out each index at most once, in ascending order.
+//! - **C2.** After `rewind(tx)`, `tx` and all above it are handed out again.
+//! - **C3.** The queue hands out every transaction as often as it was put in, the lowest first.
+
+use core::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    sync::{AtomicU32, Mutex, Ordering},
+    version::TxIndex,
+};
+
+/// The next index to hand out.
+#[derive(Debug, Default)]
+pub(crate) struct Cursor(CachePadded<AtomicU32>);
+
+impl Cursor {
+    /// The next index to be handed out. A hint: another worker may take it first.
+    pub(crate) fn peek(&self) -> TxIndex {
+        TxIndex(self.0.load(Ordering::Acquire))
+    }
+
+    /// Takes the next index that is not below `from`, if it is below `end`.
+    pub(crate) fn take(&self, from: TxIndex, end: TxIndex) -> Option<TxIndex> {
+        let mut next = self.0.load(Ordering::Acquire);
+        loop {
+            let taken = next.max(from.0);
+            if taken >= end.0 {
+                return None;
+            }
+            match self.0.compare_exchange_weak(next, taken + 1, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(TxIndex(taken)),
+                Err(now) => next = now,
+            }
+        }
+    }
+
+    /// Hands out `tx` and everything above it again.
+    pub(crate) fn rewind(&self, tx: TxIndex) {
+        // The look before the leap keeps the line shared while there is nothing to do. It may miss a worker that is
+        // just moving on: a validation is then left out, and the one at commit stands for it.
+        if self.0.load(Ordering::Acquire) > tx.0 {
+            self.0.fetch_min(tx.0, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Transactions that are ready to run again, the lowest first.
+#[derive(Debug)]
+pub(crate) struct Restarts {
+    /// The lowest in the queue, or `u32::MAX`: a hint that spares the lock while there is nothing to take.
+    lowest: CachePadded<AtomicU32>,
+    /// The queue.
+    queue: Mutex<BinaryHeap<Reverse<TxIndex>>>,
+}
+
+impl Restarts {
+    /// An empty queue.
+    pub(crate) const fn new() -> Self {
+        Self { lowest: CachePadded::new(AtomicU32::new(u32::MAX)), queue: Mutex::new(BinaryHeap::new()) }
+    }
+
+    /// The lowest in the queue; above every transaction if there is none.
+    pub(crate) fn lowest(&self) -> TxIndex {
+        TxIndex(self.lowest.load(Ordering::Acquire))
+    }
+
+    /// Puts one in, and returns how many there are.
+    pub(crate) fn push(&self, tx: TxIndex) -> usize {
+        let mut queue = self.queue.lock();
+        queue.push(Reverse(tx));
+        self.update_lowest(&queue);
+        queue.len()
+    }
+
+    /// Takes the lowest out.
+    pub(crate) fn pop(&self) -> Option<TxIndex> {
+        let mut queue = self.queue.lock();
+        let Reverse(tx) = queue.pop()?;
+        self.update_lowest(&queue);
+        Some(tx)
+    }
+
+    /// Brings the hint up to date, under the lock.
+    fn update_lowest(&self, queue: &BinaryHeap<Reverse<TxIndex>>) {
+        let lowest = queue.peek().map_or(u32::MAX, |Reverse(tx)| tx.0);
+        self.lowest.store(lowest, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes everything from `from` to `end`.
+    fn drain(cursor: &Cursor, from: u32, end: u32) -> Vec<u32> {
+        core::iter::from_fn(|| cursor.take(TxIndex(from), TxIndex(end))).map(|tx| tx.0).collect()
+    }
+
+    #[test]
+    fn c1_hands_out_each_index_once_in_order() {
+        let cursor = Cursor::default();
+        assert_eq!(drain(&cursor, 0, 3), [0, 1, 2]);
+        assert_eq!(drain(&cursor, 0, 5), [3, 4]);
+        assert_eq!(drain(&cursor, 7, 9), [7, 8], "those below `from` are passed over");
+        assert_eq!(drain(&cursor, 0, 9), [] as [u32; 0]);
+    }
+
+    #[test]
+    fn c1_holds_for_workers_that_race() {
+        let cursor = Cursor::default();
+        let mut all: Vec<u32> = std::thread::scope(|scope| {
+            let racers: Vec<_> = (0..4).map(|_| scope.spawn(|| drain(&cursor, 0, 10_000))).collect();
+            racers.into_iter().flat_map(|racer| racer.join().unwrap()).collect()
+        });
+        all.sort_unstable();
+        assert!(all.into_iter().eq(0..10_000));
+    }
+
+    #[test]
+    fn c2_rewind_hands_out_again_and_never_skips() {
+        let cursor = Cursor::default();
+        drain(&cursor, 0, 6);
+        cursor.rewind(TxIndex(4));
+        assert_eq!(cursor.peek(), TxIndex(4));
+        cursor.rewind(TxIndex(5));
+        assert_eq!(drain(&cursor, 0, 6), [4, 5]);
+    }
+
+    #[test]
+    fn c3_the_queue_hands_out_the_lowest_first_and_loses_none() {
+        let restarts = Restarts::new();
+        assert_eq!((restarts.lowest(), restarts.pop()), (TxIndex(u32::MAX), None));
+        for (count, tx) in [5, 2, 9, 2].into_iter().enumerate() {
+            assert_eq!(restarts.push(TxIndex(tx)), count + 1);
+        }
+        for tx in [2, 2, 5, 9] {
+            assert_eq!(restarts.lowest(), TxIndex(tx));
+            assert_eq!(restarts.pop(), Some(TxIndex(tx)));
+        }
+        assert_eq!(restarts.lowest(), TxIndex(u32::MAX));
+    }
+}

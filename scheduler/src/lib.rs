@@ -1,0 +1,92 @@
+//! Block-STM over any key, value and executor (Gelashvili et al., arXiv 2203.06871), with a rolling commit.
+//!
+//! A block is a list of transactions whose outcome must be that of running them in order. Workers run them
+//! speculatively, all at once:
+//!
+//! 1. A run reads through a [`View`]: the value written by the highest lower transaction, or the pre-state. Each read
+//!    is recorded with its origin. What it writes goes into the multi-version memory, under its [`Version`].
+//! 2. A *validation* replays the reads of a finished run. If a location now holds another value, the run is *aborted*:
+//!    its writes become *estimates*, and the transaction runs again as the next [`Incarnation`].
+//! 3. A run that meets an estimate would most likely be aborted, so it is given up and waits for the transaction that
+//!    left the estimate.
+//! 4. The lowest transaction that is not committed stands at the *frontier*. Everything below it is final, so its run
+//!    needs one last validation and no more; a run that starts at the frontier needs none. Whoever finishes it hands
+//!    its output to the executor, and the frontier moves on.
+//!
+//! The transaction at the frontier never waits, so every block ends, whatever its conflicts.
+//!
+//! ```
+//! use std::sync::Mutex;
+//! use weft_scheduler::{Block, Blocked, Commit, Execution, Executor, TxIndex, View};
+//!
+//! /// Each transaction adds its index to one counter.
+//! struct Sum(Mutex<Vec<u64>>);
+//!
+//! impl Executor for Sum {
+//!     type Key = &'static str;
+//!     type Value = u64;
+//!     type Output = u64;
+//!     type Scratch = ();
+//!
+//!     fn scratch(&self, _worker: usize) {}
+//!
+//!     fn execute(
+//!         &self,
+//!         _: &mut (),
+//!         tx: TxIndex,
+//!         view: &mut View<'_, &'static str, u64>,
+//!     ) -> Result<Execution<&'static str, u64, u64>, Blocked> {
+//!         let sum = view.read(&"sum")?.unwrap_or(0) + u64::from(tx.0);
+//!         Ok(Execution { writes: vec![("sum", sum)], output: sum })
+//!     }
+//!
+//!     fn commit(&self, _tx: TxIndex, output: u64) -> Commit {
+//!         self.0.lock().unwrap().push(output);
+//!         Commit::Continue
+//!     }
+//! }
+//!
+//! let sums = Sum(Mutex::default());
+//! let block = Block::new(&sums, 5, 2);
+//! std::thread::scope(|threads| {
+//!     threads.spawn(|| block.work(1));
+//!     block.work(0);
+//! });
+//! assert_eq!(block.finish().unwrap().committed, 5);
+//! assert_eq!(sums.0.into_inner().unwrap(), [0, 1, 3, 6, 10]);
+//! ```
+//!
+//! # Invariants
+//!
+//! - **B1.** The outputs committed, and their order, are those of running the transactions in order.
+//! - **B2.** Each transaction is committed at most once, and none behind one that stopped the block.
+//! - **B3.** Every block ends, with any number of workers from one on.
+//!
+//! `tests/programs.rs` checks them on random programs. The modules have invariants of their own.
+//!
+//! Read `status.rs`, then `mv_memory.rs`, `scheduler.rs` and `commit.rs`; `worker.rs` puts them together.
+
+#![forbid(unsafe_code)]
+
+mod commit;
+mod cursor;
+mod executor;
+mod fault;
+mod idle;
+mod mv_memory;
+mod read_set;
+mod scheduler;
+mod stats;
+mod status;
+mod sync;
+mod transaction;
+mod version;
+mod view;
+mod worker;
+
+pub use executor::{Commit, Execution, Executor};
+pub use fault::Fault;
+pub use stats::Stats;
+pub use version::{Blocked, Incarnation, Origin, TxIndex, Version};
+pub use view::View;
+pub use worker::{Block, Step, Worker};

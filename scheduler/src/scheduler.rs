@@ -1,0 +1,290 @@
+//! Who runs next: the next task, what a finished run sets in motion, and when an aborted transaction may run again.
+//!
+//! Everything is kept in four places: the transactions, the multi-version memory, the committed prefix, and the
+//! cursors that say where to look next. A worker takes the task with the lowest index: a validation, a transaction
+//! that runs again, or the next one that has never run.
+//!
+//! # Reach
+//!
+//! How far ahead of the frontier a transaction may start depends on how often it has failed. The first incarnation may
+//! start `window` ahead, the next half as far, and so on; in the end it starts at the frontier, where nothing can go
+//! wrong. So a chain of conflicts, or a block made to provoke them, wastes a bounded number of runs.
+//!
+//! # Waiting
+//!
+//! An aborted transaction waits for a run of the transaction whose estimate it met, or for a commit that brings the
+//! frontier within its reach. It is entered in the list of the one it waits for, under that one's lock and only if
+//! what it waits for has not come about; and that one empties its list under the same lock, after it has come about.
+//! So nobody is entered too late. Everybody waits for a lower transaction, so nobody waits in a circle.
+
+use core::hash::Hash;
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    commit::CommittedPrefix,
+    cursor::{Cursor, Restarts},
+    executor::Execution,
+    fault::Fault,
+    idle::Idle,
+    mv_memory::MvMemory,
+    read_set::ReadSet,
+    stats::Stats,
+    status::{ExecutionClaim, Suspension, broken},
+    sync::{Mutex, MutexGuard},
+    transaction::{Run, Transaction},
+    version::{Incarnation, TxIndex},
+    view::Wait,
+};
+
+/// How many first runs must be waiting within the window for the sleepers to be woken. One by one they are left to the
+/// worker that commits: on a chain of conflicts, waking another worker costs more than it brings.
+const WORTH_WAKING: u32 = 16;
+
+/// The state of one block while it is run.
+#[derive(Debug)]
+pub(crate) struct Scheduler<K, V, O> {
+    /// One entry for each transaction.
+    transactions: Box<[CachePadded<Mutex<Transaction<K, V, O>>>]>,
+    /// What all runs wrote.
+    memory: MvMemory<K, V>,
+    /// How far the block is committed.
+    prefix: CommittedPrefix,
+    /// The next transaction that has never run.
+    first_runs: Cursor,
+    /// The transactions that are ready to run again.
+    restarts: Restarts,
+    /// The next transaction to validate ahead of the frontier.
+    validations: Cursor,
+    /// Where idle workers sleep.
+    idle: Idle,
+    /// How many transactions the block has.
+    txs: u32,
+    /// How far ahead of the frontier a first run may start.
+    window: u32,
+}
+
+/// One piece of work.
+#[derive(Debug)]
+pub(crate) enum Task<K> {
+    /// Run this incarnation.
+    Execute(ExecutionClaim<K>),
+    /// Replay the reads of this transaction's last run.
+    Validate(TxIndex),
+}
+
+impl<K> Task<K> {
+    /// The transaction it is about.
+    pub(crate) const fn tx(&self) -> TxIndex {
+        match self {
+            Self::Execute(claim) => claim.version().tx,
+            Self::Validate(tx) => *tx,
+        }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
+    /// A block of which nothing has been run.
+    pub(crate) fn new(txs: u32, window: u32) -> Self {
+        Self {
+            transactions: (0..txs).map(|_| CachePadded::new(Mutex::new(Transaction::new()))).collect(),
+            memory: MvMemory::new(),
+            prefix: CommittedPrefix::new(txs),
+            first_runs: Cursor::default(),
+            restarts: Restarts::new(),
+            validations: Cursor::default(),
+            idle: Idle::new(),
+            txs,
+            window,
+        }
+    }
+
+    /// The task with the lowest index, if there is any within the window.
+    ///
+    /// # Errors
+    ///
+    /// A fault if a transaction that should be ready is not.
+    pub(crate) fn next_task(&self) -> Result<Option<Task<K>>, Fault> {
+        loop {
+            let restart = self.restarts.lowest();
+            let first_run = self.first_runs.peek();
+            let frontier = self.prefix.frontier();
+            // The transaction at the frontier is validated by whoever commits it.
+            if let Some(tx) = self.validations.take(frontier.next(), restart.min(first_run)) {
+                if self.lock(tx).status.executed().is_some() {
+                    return Ok(Some(Task::Validate(tx)));
+                }
+                continue;
+            }
+            // Whoever runs again has run before, so it is below the cursor of first runs.
+            let next = if restart < first_run {
+                self.restarts.pop()
+            } else {
+                match self.first_runs.take(TxIndex(0), self.window_end(frontier)) {
+                    Some(tx) => Some(tx),
+                    None => return Ok(None),
+                }
+            };
+            if let Some(tx) = next {
+                let claim = self.lock(tx).status.claim(tx).ok_or(broken("S1", tx))?;
+                return Ok(Some(Task::Execute(claim)));
+            }
+        }
+    }
+
+    /// Takes the result of a run: its writes become visible, and those who waited for them go on.
+    ///
+    /// # Errors
+    ///
+    /// A fault if an invariant does not hold.
+    pub(crate) fn publish(
+        &self,
+        mut claim: ExecutionClaim<K>,
+        reads: ReadSet<K, V>,
+        execution: Execution<K, V, O>,
+    ) -> Result<(), Fault> {
+        let version = claim.version();
+        let Execution { writes, output } = execution;
+        let (written, somewhere_else) = self.memory.apply(version, writes, &claim.take_estimates());
+        let mut transaction = self.lock(version.tx);
+        transaction.status.finish(claim, Run { reads, written, output })?;
+        let waiters = transaction.take_execution_waiters();
+        drop(transaction);
+        if somewhere_else {
+            // Higher readers may have missed it. Where it wrote before, estimates have kept them away.
+            self.validations.rewind(version.tx.next());
+        }
+        for suspension in waiters {
+            self.release(suspension)?;
+        }
+        Ok(())
+    }
+
+    /// Takes back the claim of a run that could not go on, and has its transaction wait.
+    ///
+    /// # Errors
+    ///
+    /// A fault if an invariant does not hold.
+    pub(crate) fn block(&self, claim: ExecutionClaim<K>, wait: Wait) -> Result<(), Fault> {
+        let tx = claim.version().tx;
+        let suspension = self.lock(tx).status.block(claim)?;
+        match wait {
+            Wait::Frontier => self.release_at(suspension, tx),
+            Wait::Execution(lower) if lower < tx => {
+                let mut lower = self.lock(lower);
+                if !lower.is_finished() {
+                    lower.execution_waiters.push(suspension);
+                    return Ok(());
+                }
+                drop(lower);
+                self.release(suspension)
+            }
+            Wait::Execution(_) => Err(broken("M1", tx)),
+        }
+    }
+
+    /// Replays the reads of this transaction's last run, and aborts it if they don't hold.
+    ///
+    /// # Errors
+    ///
+    /// A fault if an invariant does not hold.
+    pub(crate) fn validate(&self, tx: TxIndex, stats: &mut Stats) -> Result<(), Fault> {
+        let aborted = self.lock(tx).validate(tx, &self.memory, stats);
+        aborted.map_or(Ok(()), |suspension| self.restart(suspension))
+    }
+
+    /// What follows an abort: those who read the void writes are validated, and the transaction will run again.
+    ///
+    /// # Errors
+    ///
+    /// A fault if an invariant does not hold.
+    pub(crate) fn restart(&self, suspension: Suspension) -> Result<(), Fault> {
+        self.validations.rewind(suspension.tx().next());
+        self.release(suspension)
+    }
+
+    /// Lets a transaction run again as soon as the frontier is within its reach.
+    fn release(&self, suspension: Suspension) -> Result<(), Fault> {
+        let reach = self.reach(suspension.next_incarnation());
+        let start = TxIndex(suspension.tx().0.saturating_sub(reach));
+        self.release_at(suspension, start)
+    }
+
+    /// Lets a transaction run again as soon as the frontier is at `start` or beyond.
+    fn release_at(&self, suspension: Suspension, start: TxIndex) -> Result<(), Fault> {
+        if self.prefix.frontier() < start {
+            let mut last = self.lock(TxIndex(start.0 - 1));
+            // Once more under the lock: `pass` moves the frontier first and empties the list afterwards.
+            if self.prefix.frontier() < start {
+                last.commit_waiters.push(suspension);
+                return Ok(());
+            }
+        }
+        self.make_ready(suspension)
+    }
+
+    /// Lets a transaction run again now.
+    ///
+    /// # Errors
+    ///
+    /// A fault if it was not aborted.
+    pub(crate) fn make_ready(&self, suspension: Suspension) -> Result<(), Fault> {
+        let tx = suspension.tx();
+        self.lock(tx).status.release(suspension)?;
+        // One alone is taken by this worker, which is awake.
+        if self.restarts.push(tx) > 1 {
+            self.idle.nudge(false);
+        }
+        Ok(())
+    }
+
+    /// How far ahead of the frontier this incarnation may start.
+    fn reach(&self, incarnation: Incarnation) -> u32 {
+        self.window.checked_shr(incarnation.0).unwrap_or(0)
+    }
+
+    /// The end of the window within which first runs may start.
+    fn window_end(&self, frontier: TxIndex) -> TxIndex {
+        TxIndex(frontier.0.saturating_add(self.window).saturating_add(1).min(self.txs))
+    }
+
+    /// Wakes the sleepers if the frontier's move has brought enough transactions into the window.
+    pub(crate) fn wake_for(&self, frontier: TxIndex) {
+        let end = self.window_end(frontier).0;
+        let waiting = end.saturating_sub(self.first_runs.peek().0);
+        if waiting >= WORTH_WAKING || (waiting > 1 && end == self.txs) {
+            self.idle.nudge(true);
+        }
+    }
+
+    /// Ends the block and wakes everybody.
+    pub(crate) fn end(&self, how: Result<(), Fault>) {
+        self.prefix.end(how);
+        self.idle.wake_all();
+    }
+
+    /// What all runs wrote.
+    pub(crate) const fn memory(&self) -> &MvMemory<K, V> {
+        &self.memory
+    }
+
+    /// How far the block is committed.
+    pub(crate) const fn prefix(&self) -> &CommittedPrefix {
+        &self.prefix
+    }
+
+    /// Where idle workers sleep.
+    pub(crate) const fn idle(&self) -> &Idle {
+        &self.idle
+    }
+
+    /// How the block ended, if it has.
+    pub(crate) fn into_ending(self) -> Option<Result<(), Fault>> {
+        self.prefix.into_ending()
+    }
+
+    /// All that is kept about one transaction.
+    pub(crate) fn lock(&self, tx: TxIndex) -> MutexGuard<'_, Transaction<K, V, O>> {
+        self.transactions[tx.0 as usize].lock()
+    }
+}

@@ -1,0 +1,84 @@
+//! All that is kept about one transaction, behind one lock: where it stands, its last run, and who waits for it.
+//!
+//! The lock is held for a few instructions, and for the length of a validation. It is never held while the executor
+//! runs. Reads don't need it: they go to the multi-version memory.
+//!
+//! LOCKS: while this lock is held, shards of the memory are locked. Nobody locks a transaction while holding a
+//! shard, and nobody holds two transactions.
+
+use core::{hash::Hash, mem};
+
+use crate::{
+    mv_memory::MvMemory,
+    read_set::ReadSet,
+    stats::Stats,
+    status::{Suspension, TxStatus},
+    version::TxIndex,
+};
+
+/// One transaction of the block.
+#[derive(Debug)]
+pub(crate) struct Transaction<K, V, O> {
+    /// Where it stands.
+    pub(crate) status: TxStatus<K, Run<K, V, O>>,
+    /// Higher transactions that met an estimate of this one. They go on when it has finished a run.
+    pub(crate) execution_waiters: Vec<Suspension>,
+    /// Higher transactions that may not start again before this one is committed.
+    pub(crate) commit_waiters: Vec<Suspension>,
+}
+
+/// What a finished run leaves behind.
+#[derive(Debug)]
+pub(crate) struct Run<K, V, O> {
+    /// What it saw; empty if it ran at the frontier.
+    pub(crate) reads: ReadSet<K, V>,
+    /// Where it wrote.
+    pub(crate) written: Vec<K>,
+    /// What else it produced.
+    pub(crate) output: O,
+}
+
+impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
+    /// A transaction that nobody has run.
+    pub(crate) const fn new() -> Self {
+        Self { status: TxStatus::new(), execution_waiters: Vec::new(), commit_waiters: Vec::new() }
+    }
+
+    /// Has finished a run that is not void, so that a reader will find its writes.
+    pub(crate) const fn is_finished(&self) -> bool {
+        matches!(self.status, TxStatus::Executed { .. } | TxStatus::Committed)
+    }
+
+    /// Replays the reads of the last run. If they don't hold, aborts it, leaves estimates where it wrote, and hands
+    /// over the suspension. A transaction that is not executed has nothing to replay.
+    pub(crate) fn validate(
+        &mut self,
+        tx: TxIndex,
+        memory: &MvMemory<K, V>,
+        stats: &mut Stats,
+    ) -> Option<Suspension> {
+        let reads = &self.status.executed()?.reads;
+        if reads.is_empty() {
+            return None;
+        }
+        stats.validations += 1;
+        if reads.still_holds(memory, tx) {
+            return None;
+        }
+        stats.aborts += 1;
+        self.status.abort(tx, |version, run| {
+            memory.mark_estimates(version, &run.written);
+            run.written
+        })
+    }
+
+    /// Those who wait for a run of this transaction; the caller releases them.
+    pub(crate) fn take_execution_waiters(&mut self) -> Vec<Suspension> {
+        mem::take(&mut self.execution_waiters)
+    }
+
+    /// Those who wait for this transaction's commit; the caller makes them ready.
+    pub(crate) fn take_commit_waiters(&mut self) -> Vec<Suspension> {
+        mem::take(&mut self.commit_waiters)
+    }
+}

@@ -1,0 +1,234 @@
+//! A block and its workers: one step at a time, driven by threads or by a simulator.
+//!
+//! ```text
+//!   ┌──► commit what can be ──► take a task ──► run it ──┐
+//!   │                              │ none               │
+//!   │                              ▼                    │
+//!   └────────────── idle ◄─────────┴────────────────────┘
+//! ```
+//!
+//! # Invariants
+//!
+//! - **W1.** One worker alone finishes the block, whether or not others start.
+//! - **W2.** A panic or a broken invariant ends the block for all workers.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crossbeam_utils::Backoff;
+
+use crate::{
+    executor::Executor,
+    fault::Fault,
+    read_set::ReadSet,
+    scheduler::{Scheduler, Task},
+    stats::Stats,
+    status::ExecutionClaim,
+    sync::Mutex,
+    version::TxIndex,
+    view::View,
+};
+
+/// How many transactions ahead of the frontier each worker may keep busy. It bounds memory, and what a conflict can
+/// throw away.
+const WINDOW_PER_WORKER: u32 = 16;
+
+/// A block that is being run.
+///
+/// Any number of threads call [`Block::work`], each with a number of its own; when one of them returns, the block is
+/// over and [`Block::finish`] says how it went.
+#[derive(Debug)]
+pub struct Block<'e, E: Executor> {
+    /// How to run a transaction, and what to do with its outcome.
+    executor: &'e E,
+    /// Who runs next.
+    scheduler: Scheduler<E::Key, E::Value, E::Output>,
+    /// Counts of the workers that have left.
+    stats: Mutex<Stats>,
+}
+
+/// One worker of a block.
+#[derive(Debug)]
+pub struct Worker<'b, 'e, E: Executor> {
+    /// The block it works on.
+    block: &'b Block<'e, E>,
+    /// Its number, for the executor.
+    index: usize,
+    /// What the executor keeps between runs.
+    scratch: Option<E::Scratch>,
+    /// What it has taken on and not done yet.
+    task: Option<Task<E::Key>>,
+    /// Something has changed since it last looked whether anything can be committed.
+    commit_due: bool,
+    /// The transaction at hand, in case of a panic.
+    at: TxIndex,
+    /// What it has done.
+    stats: Stats,
+}
+
+/// What a worker did in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Step {
+    /// Took a task on.
+    Claimed(TxIndex),
+    /// Ran a transaction, to its end or until it had to wait.
+    Executed(TxIndex),
+    /// Replayed the reads of a transaction.
+    Validated(TxIndex),
+    /// Committed one or more transactions.
+    Committed,
+    /// Found nothing to do.
+    Idle,
+    /// Found the block over.
+    Done,
+}
+
+impl<'e, E: Executor> Block<'e, E> {
+    /// A block of `txs` transactions, of which nothing has been run, for up to `workers` workers.
+    pub fn new(executor: &'e E, txs: u32, workers: usize) -> Self {
+        let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
+        let window = workers.saturating_mul(WINDOW_PER_WORKER);
+        Self { executor, scheduler: Scheduler::new(txs, window), stats: Mutex::new(Stats::default()) }
+    }
+
+    /// Works on the block until it is over. Any number of threads may call this at once.
+    pub fn work(&self, worker: usize) {
+        let mut worker = self.worker(worker);
+        let backoff = Backoff::new();
+        loop {
+            match worker.step() {
+                Step::Done => return,
+                Step::Idle if backoff.is_completed() => worker.rest(),
+                Step::Idle => backoff.snooze(),
+                Step::Claimed(_) | Step::Executed(_) | Step::Validated(_) | Step::Committed => {
+                    backoff.reset()
+                }
+            }
+        }
+    }
+
+    /// A worker to be driven step by step.
+    pub fn worker(&self, index: usize) -> Worker<'_, 'e, E> {
+        Worker {
+            block: self,
+            index,
+            scratch: None,
+            task: None,
+            commit_due: false,
+            at: TxIndex(0),
+            stats: Stats::default(),
+        }
+    }
+
+    /// What the workers did, once one of them has found the block over and all have left.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault`] if there was a bug; what was committed until then stands.
+    pub fn finish(self) -> Result<Stats, Fault> {
+        let stats = self.stats.into_inner();
+        match self.scheduler.into_ending() {
+            Some(Ok(())) => Ok(stats),
+            Some(Err(fault)) => Err(fault),
+            None => Err(Fault::Unfinished { committed: stats.committed }),
+        }
+    }
+}
+
+impl<E: Executor> Worker<'_, '_, E> {
+    /// Does one thing.
+    ///
+    /// Between two steps a worker may hold a claim, so whoever begins to drive one must drive it to [`Step::Done`].
+    pub fn step(&mut self) -> Step {
+        let scheduler = &self.block.scheduler;
+        if scheduler.prefix().has_ended() {
+            return Step::Done;
+        }
+        // INVARIANT W2: whatever goes wrong ends the block, and wakes those who sleep.
+        match catch_unwind(AssertUnwindSafe(|| self.try_step())) {
+            Ok(Ok(step)) => return step,
+            Ok(Err(fault)) => scheduler.end(Err(fault)),
+            Err(_) => scheduler.end(Err(Fault::Panicked { tx: self.at })),
+        }
+        Step::Done
+    }
+
+    /// Does one thing, or reports a broken invariant.
+    fn try_step(&mut self) -> Result<Step, Fault> {
+        match self.task.take() {
+            Some(Task::Execute(claim)) => return self.execute(claim),
+            Some(Task::Validate(tx)) => return self.validate(tx),
+            None => {}
+        }
+        if self.commit_due && self.commit()? {
+            return Ok(Step::Committed);
+        }
+        let Some(task) = self.block.scheduler.next_task()? else { return Ok(Step::Idle) };
+        let tx = task.tx();
+        self.task = Some(task);
+        Ok(Step::Claimed(tx))
+    }
+
+    /// Runs a transaction once.
+    fn execute(&mut self, claim: ExecutionClaim<E::Key>) -> Result<Step, Fault> {
+        let Block { executor, scheduler, .. } = self.block;
+        let tx = claim.version().tx;
+        self.at = tx;
+        self.stats.executions += 1;
+        let mut view = View::new(tx, scheduler.memory(), scheduler.prefix());
+        let scratch = self.scratch.get_or_insert_with(|| executor.scratch(self.index));
+        let result = executor.execute(scratch, tx, &mut view);
+        let (reads, wait) = view.close();
+        match (wait, result) {
+            (Some(wait), _) => {
+                self.stats.waits += 1;
+                scheduler.block(claim, wait)?;
+            }
+            (None, Ok(execution)) => {
+                scheduler.publish(claim, reads.unwrap_or_else(ReadSet::new), execution)?;
+                self.commit_due = true;
+            }
+            (None, Err(_)) => return Err(Fault::BlockedWithoutCause { tx }),
+        }
+        Ok(Step::Executed(tx))
+    }
+
+    /// Replays the reads of a transaction.
+    fn validate(&mut self, tx: TxIndex) -> Result<Step, Fault> {
+        self.at = tx;
+        self.block.scheduler.validate(tx, &mut self.stats)?;
+        Ok(Step::Validated(tx))
+    }
+
+    /// Commits what can be, if nobody else is at it.
+    fn commit(&mut self) -> Result<bool, Fault> {
+        self.commit_due = false;
+        let Block { executor, scheduler, .. } = self.block;
+        let at = &mut self.at;
+        scheduler.commit_prefix(&mut self.stats, |tx, output| {
+            *at = tx;
+            executor.commit(tx, output)
+        })
+    }
+
+    /// Sleeps until there may be something to do.
+    fn rest(&mut self) {
+        let scheduler = &self.block.scheduler;
+        let ticket = scheduler.idle().announce();
+        // Once more, now that everybody knows: what was left before the announcement is found here.
+        if self.step() == Step::Idle {
+            scheduler.idle().sleep(ticket);
+        } else {
+            scheduler.idle().withdraw(ticket);
+        }
+    }
+}
+
+impl<E: Executor> Drop for Worker<'_, '_, E> {
+    fn drop(&mut self) {
+        if let Some(Task::Execute(claim)) = &self.task {
+            self.block.scheduler.end(Err(Fault::Abandoned { tx: claim.version().tx }));
+        }
+        self.block.stats.lock().add(&self.stats);
+    }
+}

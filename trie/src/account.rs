@@ -1,0 +1,134 @@
+//! What leaves hold, and proofs of it.
+//!
+//! A leaf of the state trie holds an account, a leaf of a storage trie the
+//! integer in a slot. Proofs have the form of EIP-1186 (`eth_getProof`).
+
+use crate::{error::WitnessError, sparse::SparseTrie};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_rlp::{Decodable, Error};
+use alloy_trie::TrieAccount;
+
+/// An account, or its absence, proven against a state root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountProof {
+    /// Whose account.
+    pub address: Address,
+    /// The account, `None` if there is none.
+    pub account: Option<TrieAccount>,
+    /// The nodes of the state trie towards the account, root first.
+    pub proof: Vec<Bytes>,
+    /// The slots asked for, in that order.
+    pub storage: Vec<StorageProof>,
+}
+
+/// The value of a slot proven against a storage root.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageProof {
+    /// The slot, not hashed.
+    pub slot: B256,
+    /// Its value, zero if the storage trie lacks it.
+    pub value: U256,
+    /// The nodes of the storage trie towards the slot, root first; none if the trie is empty.
+    pub proof: Vec<Bytes>,
+}
+
+impl AccountProof {
+    /// Proves an account out of the state trie, and slots out of its storage trie.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if a path is not at hand.
+    pub(crate) fn new(
+        address: Address,
+        slots: &[B256],
+        accounts: &SparseTrie<'_>,
+        storage: &SparseTrie<'_>,
+    ) -> Result<Self, WitnessError> {
+        let key = keccak256(address);
+        let account = read_account(accounts, key)?;
+        let proof = accounts.proof(key)?;
+        let prove_slot = |&slot: &B256| {
+            let key = keccak256(slot);
+            let value = read_slot(storage, key)?;
+            Ok(StorageProof { slot, value, proof: storage.proof(key)? })
+        };
+        let storage = slots.iter().map(prove_slot).collect::<Result<_, _>>()?;
+        Ok(Self { address, account, proof, storage })
+    }
+}
+
+/// Reads an account out of the state trie.
+///
+/// # Errors
+///
+/// [`WitnessError::MissingNode`] if its path is not at hand.
+pub(crate) fn read_account(
+    accounts: &SparseTrie<'_>,
+    hashed_address: B256,
+) -> Result<Option<TrieAccount>, WitnessError> {
+    let leaf = accounts.get(hashed_address)?;
+    Ok(leaf.map(|leaf| decode_account(leaf).expect("account leaves are checked")))
+}
+
+/// Reads a slot out of a storage trie, zero if it is absent.
+///
+/// # Errors
+///
+/// [`WitnessError::MissingNode`] if its path is not at hand.
+pub(crate) fn read_slot(storage: &SparseTrie<'_>, hashed_slot: B256) -> Result<U256, WitnessError> {
+    let leaf = storage.get(hashed_slot)?;
+    Ok(leaf.map_or(U256::ZERO, |leaf| decode_slot(leaf).expect("storage leaves are checked")))
+}
+
+/// Decodes the leaf of an account: exactly nonce, balance, storage root and code hash.
+///
+/// # Errors
+///
+/// What is wrong with the RLP.
+pub(crate) fn decode_account(leaf: &[u8]) -> Result<TrieAccount, Error> {
+    decode_exact(leaf)
+}
+
+/// Decodes the leaf of a slot: one integer.
+///
+/// # Errors
+///
+/// What is wrong with the RLP.
+pub(crate) fn decode_slot(leaf: &[u8]) -> Result<U256, Error> {
+    decode_exact(leaf)
+}
+
+/// The leaf of an account.
+pub(crate) fn encode_account(account: &TrieAccount) -> Bytes {
+    alloy_rlp::encode(account).into()
+}
+
+/// The leaf of a slot, `None` for a zero, which has none.
+pub(crate) fn encode_slot(value: U256) -> Option<Bytes> {
+    let leaf = || Bytes::copy_from_slice(&alloy_rlp::encode_fixed_size(&value));
+    (!value.is_zero()).then(leaf)
+}
+
+/// Decodes a value that takes all of `leaf`.
+fn decode_exact<T: Decodable>(leaf: &[u8]) -> Result<T, Error> {
+    let rest = &mut &*leaf;
+    let value = T::decode(rest)?;
+    if rest.is_empty() { Ok(value) } else { Err(Error::UnexpectedLength) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leaves_come_back() {
+        for value in [U256::from(1), U256::from(127), U256::from(128), U256::MAX] {
+            assert_eq!(encode_slot(value).map(|leaf| decode_slot(&leaf)), Some(Ok(value)));
+        }
+        assert_eq!(encode_slot(U256::ZERO), None);
+        let account = TrieAccount { nonce: u64::MAX, balance: U256::MAX, ..TrieAccount::default() };
+        let leaf = encode_account(&account);
+        assert_eq!(decode_account(&leaf), Ok(account));
+        assert_eq!(decode_account(&[&leaf[..], &[0]].concat()), Err(Error::UnexpectedLength));
+    }
+}

@@ -1,0 +1,71 @@
+//! A Merkle Patricia trie over part of its nodes, for running a block without the state.
+//!
+//! A block comes with a *witness*: the trie nodes on the way to everything the
+//! block reads or changes. This crate ties them to the state root before the
+//! block, answers reads, applies the changes, and computes the root after it.
+//!
+//! ```
+//! use alloy_primitives::{Address, U256};
+//! use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
+//! use weft_trie::{AccountChange, AccountFields, StateChanges, Witness};
+//!
+//! // Before: nothing, which needs no nodes. After: one account with one slot.
+//! let pre_state = Witness::new(vec![]).verify(EMPTY_ROOT_HASH)?;
+//! let address = Address::repeat_byte(7);
+//! let fields = AccountFields { nonce: 1, balance: U256::from(2), code_hash: KECCAK_EMPTY };
+//! let storage = [(U256::from(3), U256::from(4))].into();
+//! let change = AccountChange { account: Some(fields), storage_wiped: false, storage };
+//! let post_state = pre_state.post_state(&StateChanges::from_iter([(address, change)]))?;
+//!
+//! // The nodes of a proof are a witness for what they prove.
+//! let proof = post_state.account_proof(address, &[U256::from(3).into()])?;
+//! let nodes = proof.proof.into_iter().chain(proof.storage[0].proof.clone()).collect();
+//! let next = Witness::new(nodes).verify(post_state.state_root())?;
+//! assert_eq!(next.storage(address, U256::from(3))?, U256::from(4));
+//! # Ok::<(), weft_trie::WitnessError>(())
+//! ```
+//!
+//! # What "sound" means here
+//!
+//! - **T1.** A node is found only by the Keccak-256 of its bytes. Bytes that
+//!   nothing refers to are never decoded.
+//! - **T2.** Absence is proven, never assumed: a path that ends in an
+//!   unresolved hash is an error, for reads and for removals.
+//! - **T3.** Before the first read from a root, everything supplied that is
+//!   reachable from it is checked; one malformed node fails the whole trie.
+//! - **T4.** A supplied node is decoded at most once, and looked at at most
+//!   once per kind of trie, whatever the shape of the witness.
+//! - **T5.** What a read gives, value or error, depends on the witness alone:
+//!   not on other reads, their order, or threads.
+//! - **T6.** A branch collapses by what its children are after all changes. So
+//!   no change needs more nodes than all insertions followed by all removals.
+//! - **T7.** A change that sets what is already there changes no node.
+//! - **T8.** Changes that fail leave the trie as it was.
+//! - **T9.** The root after changes is the root of a trie built afresh from the
+//!   resulting keys and values.
+//! - **T10.** Proofs hold against the root, for keys present and absent.
+//!
+//! `tests/` names the invariant above each test that checks it.
+//!
+//! The trie knows no scheduler, no EVM, no files and no clock. Read
+//! `witness.rs`, then `check.rs`, then `sparse/update.rs`.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod check;
+mod encoded;
+mod error;
+mod node;
+mod root;
+mod sparse;
+mod state;
+mod store;
+mod witness;
+
+pub use account::{AccountProof, StorageProof};
+pub use error::{BadNodeReason, WitnessError};
+pub use root::ordered_root;
+pub use sparse::SparseTrie;
+pub use state::{AccountChange, AccountFields, SparseState, StateChanges};
+pub use witness::{VerifiedWitness, Witness};

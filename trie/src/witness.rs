@@ -1,0 +1,205 @@
+//! The nodes sent with a block, before and after they are tied to a state root.
+//!
+//! ```text
+//!  Witness ── verify(pre_state_root) ──► VerifiedWitness ── post_state(changes) ──► SparseState
+//!  bytes,      hash, index,               the pre-state,                              the post-state
+//!  trusted     check what is              read by any number
+//!  by nobody   reachable                  of threads
+//! ```
+
+use crate::{
+    account::{AccountProof, read_account, read_slot},
+    check::{Checks, LeafKind},
+    error::WitnessError,
+    sparse::SparseTrie,
+    state::{SparseState, StateChanges},
+    store::NodeStore,
+};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+
+/// Trie nodes from a source that nobody trusts.
+///
+/// They may come in any order, more than once, and among bytes that are no
+/// nodes at all: a node counts only if something refers to it by its hash.
+#[derive(Clone, Debug, Default)]
+pub struct Witness {
+    /// The nodes as supplied.
+    nodes: Vec<Bytes>,
+}
+
+/// A witness whose state trie has been checked from the root down.
+///
+/// What is read from it is authentic as far as the pre-state root is, since
+/// every node was found under the hash that its parent commits to.
+/// [`Witness::verify`] is the only constructor.
+///
+/// Reads take `&self`, may run on many threads, and give the same results and
+/// errors in whatever order they run.
+#[derive(Debug)]
+pub struct VerifiedWitness {
+    /// The root that the caller trusts.
+    pre_state_root: B256,
+    /// The nodes by hash.
+    store: NodeStore,
+    /// What has been found out about nodes of storage tries so far.
+    slot_checks: Checks,
+}
+
+impl Witness {
+    /// Takes the nodes as they are.
+    pub fn new(nodes: Vec<Bytes>) -> Self {
+        Self { nodes }
+    }
+
+    /// Ties the nodes to the state root that the caller trusts.
+    ///
+    /// Hashes every node, in parallel if the current rayon pool has several
+    /// threads and the work is worth it. Then checks every supplied node that
+    /// is reachable from the root through supplied nodes. Whether nodes are
+    /// missing further down is seen by the first read that needs them.
+    ///
+    /// ```
+    /// use alloy_primitives::Address;
+    /// use alloy_trie::EMPTY_ROOT_HASH;
+    /// use weft_trie::Witness;
+    ///
+    /// let witness = Witness::new(vec![]).verify(EMPTY_ROOT_HASH)?;
+    /// assert_eq!(witness.account(Address::ZERO)?, None);
+    /// # Ok::<(), weft_trie::WitnessError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::RootMissing`] if no node hashes to `pre_state_root`, and
+    /// [`WitnessError::BadNode`] if a reachable one is malformed. The empty
+    /// trie needs no node.
+    pub fn verify(self, pre_state_root: B256) -> Result<VerifiedWitness, WitnessError> {
+        let store = NodeStore::new(self.nodes);
+        if pre_state_root != EMPTY_ROOT_HASH {
+            let received = store.len();
+            let root =
+                store.find(&pre_state_root).ok_or(WitnessError::RootMissing { pre_state_root, received })?;
+            Checks::new(LeafKind::Account, &store).check(&store, root, None)?;
+        }
+        let slot_checks = Checks::new(LeafKind::Slot, &store);
+        Ok(VerifiedWitness { pre_state_root, store, slot_checks })
+    }
+}
+
+impl VerifiedWitness {
+    /// The state root that the witness was verified against.
+    pub fn pre_state_root(&self) -> B256 {
+        self.pre_state_root
+    }
+
+    /// An account of the pre-state, `None` if it provably does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if the witness says neither.
+    pub fn account(&self, address: Address) -> Result<Option<TrieAccount>, WitnessError> {
+        self.account_by_hash(keccak256(address))
+    }
+
+    /// The account whose address has this Keccak-256 hash.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`].
+    pub fn account_by_hash(&self, hashed_address: B256) -> Result<Option<TrieAccount>, WitnessError> {
+        read_account(&self.state_trie(), hashed_address)
+    }
+
+    /// The value of a storage slot in the pre-state: zero if the slot or the
+    /// account provably does not exist.
+    ///
+    /// The first read of a storage trie checks everything supplied of it.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if the witness does not say, and
+    /// [`WitnessError::BadNode`] if anything reachable from the storage root is
+    /// malformed.
+    pub fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
+        let hashed_address = keccak256(address);
+        match self.account_by_hash(hashed_address)? {
+            None => Ok(U256::ZERO),
+            Some(account) => self.storage_at(hashed_address, account.storage_root, slot),
+        }
+    }
+
+    /// The value of a slot, for a caller who has read the account before.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::storage`].
+    pub fn storage_at(
+        &self,
+        hashed_address: B256,
+        storage_root: B256,
+        slot: U256,
+    ) -> Result<U256, WitnessError> {
+        let storage = self.storage_trie(hashed_address, storage_root)?;
+        read_slot(&storage, keccak256(B256::from(slot)))
+    }
+
+    /// The state after a block: the pre-state with `changes` on top.
+    ///
+    /// Storage tries come first, in parallel on the current rayon pool, then
+    /// the state trie with the new storage roots.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if the path of a change is not in the
+    /// witness, or the sibling of a removed node whose branch collapses;
+    /// [`WitnessError::BadNode`] as [`Self::storage`]. Of several errors, that
+    /// of the lowest address comes first, and the state trie's last.
+    pub fn post_state(&self, changes: &StateChanges) -> Result<SparseState<'_>, WitnessError> {
+        SparseState::new(self, changes)
+    }
+
+    /// Proves an account of the pre-state and some of its slots (EIP-1186).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`] and [`Self::storage`].
+    pub fn account_proof(&self, address: Address, slots: &[B256]) -> Result<AccountProof, WitnessError> {
+        let account = self.account(address)?;
+        let storage = match account {
+            Some(account) if !slots.is_empty() => {
+                self.storage_trie(keccak256(address), account.storage_root)?
+            }
+            Some(_) | None => SparseTrie::empty(),
+        };
+        AccountProof::new(address, slots, &self.state_trie(), &storage)
+    }
+
+    /// The state trie of the pre-state, keyed by hashed address.
+    pub fn state_trie(&self) -> SparseTrie<'_> {
+        SparseTrie::open(&self.store, self.pre_state_root, None)
+    }
+
+    /// The storage trie with this root, keyed by hashed slot.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if its root node was not supplied, and
+    /// [`WitnessError::BadNode`] if anything reachable from it is malformed.
+    pub fn storage_trie(
+        &self,
+        hashed_address: B256,
+        storage_root: B256,
+    ) -> Result<SparseTrie<'_>, WitnessError> {
+        let account = Some(hashed_address);
+        if storage_root != EMPTY_ROOT_HASH {
+            let root = self.store.find(&storage_root).ok_or(WitnessError::MissingNode {
+                hash: storage_root,
+                account,
+                path: alloy_trie::Nibbles::new(),
+            })?;
+            self.slot_checks.check(&self.store, root, account)?;
+        }
+        Ok(SparseTrie::open(&self.store, storage_root, account))
+    }
+}

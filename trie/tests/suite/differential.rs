@@ -1,0 +1,191 @@
+//! Random states, random changes, and tries that somebody else wrote.
+
+use crate::{
+    support::{FullTrie, Leaves, long_slot, reference_root, slot, storage_trie, storage_witness},
+    world::{World, address, assert_proven, fields},
+};
+use alloy_primitives::{B256, Bytes, U256};
+use alloy_trie::{Nibbles, proof::verify_proof};
+use proptest::{collection::btree_map, prelude::*};
+use std::collections::BTreeMap;
+use weft_trie::{AccountChange, StateChanges, Witness, WitnessError};
+
+/// Addresses and slots come from pools this large, so that changes meet what is there.
+const POOL: u8 = 24;
+
+/// Slots with values below `values`.
+fn any_slots(values: std::ops::Range<u64>) -> impl Strategy<Value = BTreeMap<U256, U256>> {
+    let value = prop_oneof![4 => values.prop_map(U256::from), 1 => Just(U256::MAX)];
+    btree_map((0..POOL).prop_map(U256::from), value, 0..12)
+}
+
+/// A state.
+fn any_world() -> impl Strategy<Value = World> {
+    let account = ((0..3u64).prop_map(fields), any_slots(1..4));
+    btree_map((0..POOL).prop_map(address), account, 0..16).prop_map(World)
+}
+
+/// Changes that remove, create, wipe and update.
+fn any_changes() -> impl Strategy<Value = StateChanges> {
+    let account = prop_oneof![1 => Just(None), 4 => (0..3u64).prop_map(fields).prop_map(Some)];
+    let change = (account, prop::bool::weighted(0.15), any_slots(0..3))
+        .prop_map(|(account, storage_wiped, storage)| AccountChange { account, storage_wiped, storage });
+    btree_map((0..POOL).prop_map(address), change, 0..12).prop_map(|accounts| StateChanges { accounts })
+}
+
+/// Applies the changes to a witness of these nodes.
+fn post_root(
+    root: B256,
+    nodes: &BTreeMap<B256, Bytes>,
+    changes: &StateChanges,
+) -> Result<B256, WitnessError> {
+    let witness = Witness::new(nodes.values().cloned().collect()).verify(root)?;
+    Ok(witness.post_state(changes)?.state_root())
+}
+
+/// Adds the siblings of collapsing branches to a witness that has all paths.
+///
+/// Nothing else may be missing, so each is a node of the full state and lies
+/// beside a path, not on it.
+fn add_siblings(
+    world: &World,
+    changes: &StateChanges,
+    nodes: &mut BTreeMap<B256, Bytes>,
+) -> Result<B256, TestCaseError> {
+    let all = world.nodes();
+    let paths = nodes.clone();
+    loop {
+        match post_root(world.root(), nodes, changes) {
+            Ok(root) => return Ok(root),
+            Err(WitnessError::MissingNode { hash, .. }) => {
+                prop_assert!(!paths.contains_key(&hash));
+                nodes.insert(hash, all[&hash].clone());
+            }
+            Err(error) => prop_assert!(false, "{error}"),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(192))]
+
+    /// T9, T10: roots, reads and proofs after the changes are those of the state after.
+    #[test]
+    fn post_state_is_the_state_after(before in any_world(), changes in any_changes()) {
+        let witness = Witness::new(before.nodes().into_values().collect()).verify(before.root()).unwrap();
+        let state = witness.post_state(&changes).unwrap();
+        let after = before.after(&changes);
+        prop_assert_eq!(state.state_root(), after.root());
+        let slots: Vec<_> = (0..POOL).map(|slot| B256::from(U256::from(slot))).collect();
+        for address in (0..POOL).map(address) {
+            for (world, read, proof) in [
+                (&before, witness.account(address), witness.account_proof(address, &slots)),
+                (&after, state.account(address), state.account_proof(address, &slots)),
+            ] {
+                prop_assert_eq!(read.unwrap(), world.account(address));
+                assert_proven(&proof.unwrap(), world.root());
+            }
+            for slot in (0..POOL).map(U256::from) {
+                prop_assert_eq!(witness.storage(address, slot).unwrap(), before.slot(address, slot));
+                prop_assert_eq!(state.storage(address, slot).unwrap(), after.slot(address, slot));
+            }
+        }
+    }
+
+    /// T2, T6: paths and collapse siblings are enough, and every one of them is needed.
+    #[test]
+    fn a_minimal_witness_is_enough_and_minimal(before in any_world(), changes in any_changes()) {
+        prop_assume!(!changes.accounts.is_empty());
+        let mut nodes = before.paths(&changes);
+        let root = add_siblings(&before, &changes, &mut nodes)?;
+        prop_assert_eq!(root, before.after(&changes).root());
+        for dropped in nodes.keys() {
+            let mut fewer = nodes.clone();
+            fewer.remove(dropped);
+            match post_root(before.root(), &fewer, &changes) {
+                Err(WitnessError::MissingNode { hash, .. }) => prop_assert_eq!(hash, *dropped),
+                Err(WitnessError::RootMissing { pre_state_root, received }) => {
+                    prop_assert_eq!((pre_state_root, received), (*dropped, fewer.len()));
+                }
+                other => prop_assert!(false, "{:?} without {}", other, dropped),
+            }
+        }
+    }
+}
+
+/// Keys that share prefixes of many lengths, up to 63 nibbles.
+fn any_key() -> impl Strategy<Value = B256> {
+    prop::array::uniform5(0..3u8).prop_map(|[a, b, c, d, e]| {
+        let mut key = B256::ZERO;
+        key[0] = a << 4 | b;
+        key[15] = c;
+        key[31] = d << 4 | e;
+        key
+    })
+}
+
+/// Values that leave their node inlined or not.
+fn any_value() -> impl Strategy<Value = Bytes> {
+    prop_oneof![(1..4u64).prop_map(|value| slot(value).unwrap()), (0..3u8).prop_map(long_slot)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// T9, T10, for deep tries with inlined nodes, batch after batch on the same trie.
+    #[test]
+    fn deep_tries_follow_their_leaves(
+        before in btree_map(any_key(), any_value(), 1..24),
+        batches in prop::collection::vec(btree_map(any_key(), prop::option::of(any_value()), 0..10), 1..4),
+    ) {
+        let full = FullTrie::new(before.clone());
+        let witness = storage_witness(full.root, full.nodes.values().cloned()).unwrap();
+        let mut trie = storage_trie(&witness).unwrap();
+        let mut leaves: Leaves = before;
+        for batch in batches {
+            trie.apply(batch.clone()).unwrap();
+            for (key, value) in batch {
+                match value {
+                    Some(value) => leaves.insert(key, value),
+                    None => leaves.remove(&key),
+                };
+                let value = leaves.get(&key).map(|value| value.to_vec());
+                prop_assert_eq!(trie.get(key).unwrap(), value.as_deref());
+                let proof = trie.proof(key).unwrap();
+                verify_proof(trie.root(), Nibbles::unpack(key), value, &proof).unwrap();
+            }
+            prop_assert_eq!(trie.root(), reference_root(&leaves));
+        }
+    }
+
+    /// T2, T6: a deep trie needs the paths of its changes, siblings of collapses, nothing else.
+    #[test]
+    fn deep_tries_need_paths_and_siblings(
+        before in btree_map(any_key(), any_value(), 1..24),
+        batch in btree_map(any_key(), prop::option::of(any_value()), 1..10),
+    ) {
+        let full = FullTrie::new(before.clone());
+        let mut after = before;
+        for (key, value) in &batch {
+            match value {
+                Some(value) => after.insert(*key, value.clone()),
+                None => after.remove(key),
+            };
+        }
+        let paths = full.paths(batch.keys().copied());
+        let mut nodes = paths.clone();
+        let root = loop {
+            let witness = storage_witness(full.root, nodes.values().cloned()).unwrap();
+            let mut trie = storage_trie(&witness).unwrap();
+            match trie.apply(batch.clone()) {
+                Ok(()) => break trie.root(),
+                Err(WitnessError::MissingNode { hash, .. }) => {
+                    prop_assert!(!paths.contains_key(&hash));
+                    nodes.insert(hash, full.nodes[&hash].clone());
+                }
+                Err(error) => prop_assert!(false, "{error}"),
+            }
+        };
+        prop_assert_eq!(root, reference_root(&after));
+    }
+}

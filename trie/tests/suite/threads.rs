@@ -1,0 +1,148 @@
+//! Many readers at once, and pools of any size.
+
+use crate::{
+    support::{branch, leaf, nibbles, reference, rlp},
+    world::{World, address, fields, removed, set, slots},
+};
+use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_trie::TrieAccount;
+use std::thread;
+use weft_trie::{StateChanges, VerifiedWitness, Witness, WitnessError};
+
+/// Enough accounts for a witness that is hashed in parallel.
+fn world() -> World {
+    let storage = |index: u64| slots([(0, index + 1), (1, 2), (index, 3)]);
+    let account = |index: u64| {
+        let address = alloy_primitives::Address::from_word(B256::from(U256::from(index)));
+        (address, (fields(index), storage(index)))
+    };
+    World((0..400).map(account).collect())
+}
+
+/// A pool with this many threads.
+fn pool(threads: usize) -> rayon::ThreadPool {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap()
+}
+
+/// Asserts that the calls answer alike, one after the other on a witness of their own
+/// and from eight threads in different orders on a shared one.
+fn assert_order_free<T: PartialEq + std::fmt::Debug + Sync>(
+    calls: usize,
+    witness: impl Fn() -> VerifiedWitness,
+    call: impl Fn(&VerifiedWitness, usize) -> T + Sync,
+) {
+    let expected: Vec<T> = (0..calls).map(|index| call(&witness(), index)).collect();
+    let shared = witness();
+    thread::scope(|scope| {
+        for thread in 0..8 {
+            let (shared, expected, call) = (&shared, &expected, &call);
+            scope.spawn(move || {
+                for step in 0..calls {
+                    let index = match thread % 2 {
+                        0 => (step + thread * calls / 8) % calls,
+                        _ => (thread * calls / 8 + calls - 1 - step) % calls,
+                    };
+                    assert_eq!(call(shared, index), expected[index]);
+                }
+            });
+        }
+    });
+}
+
+/// T5: reads, with values, absences and missing nodes among them.
+#[test]
+fn reads_do_not_depend_on_order_or_threads() {
+    let world = world();
+    // Every seventh node is missing, save the root.
+    let mut nodes = world.nodes();
+    let mut index = 0;
+    nodes.retain(|hash, _| {
+        index += 1;
+        index % 7 != 0 || *hash == world.root()
+    });
+    let nodes: Vec<Bytes> = nodes.into_values().collect();
+    let witness = || Witness::new(nodes.clone()).verify(world.root()).unwrap();
+    let read = |witness: &VerifiedWitness, index: usize| {
+        let index = U256::from(index);
+        let address = alloy_primitives::Address::from_word(B256::from(index / U256::from(2)));
+        (witness.account(address), witness.storage(address, index % U256::from(3)))
+    };
+    let results: Vec<_> = (0..100).map(|index| read(&witness(), index)).collect();
+    assert!(results.iter().any(|(account, _)| account.is_err()));
+    assert!(results.iter().any(|(_, slot)| matches!(slot, Ok(value) if !value.is_zero())));
+    assert!(results.iter().any(|(account, slot)| account.is_ok() && slot.is_err()));
+    assert_order_free(100, witness, read);
+}
+
+/// T5: the check of a storage trie has the same verdict for all, also where tries share nodes.
+#[test]
+fn verdicts_do_not_depend_on_order_or_threads() {
+    // Each trie shares its malformed part with the next; only the first one has it twice.
+    let bad = leaf(&nibbles(&[0; 61]), &[0x80]);
+    let shared = branch(&[(0, reference(&bad)), (1, reference(&leaf(&nibbles(&[0; 61]), &[5])))]);
+    let mut nodes = vec![bad, leaf(&nibbles(&[0; 61]), &[5]), shared.clone()];
+    let mut children = vec![];
+    for account in 0..8usize {
+        let middle = branch(&[(account, reference(&shared)), (15, reference(&shared))]);
+        let root = branch(&[(account + 1, reference(&middle)), (0, reference(&middle))]);
+        let value = TrieAccount { storage_root: keccak256(&root), ..TrieAccount::default() };
+        let owner = leaf(&nibbles(&[0; 63]), &rlp(value));
+        children.push((account, reference(&owner)));
+        nodes.extend([middle, root, owner]);
+    }
+    let state = branch(&children);
+    let root = keccak256(&state);
+    nodes.push(state);
+    let witness = || Witness::new(nodes.clone()).verify(root).unwrap();
+    assert_order_free(8, witness, |witness, account| {
+        let mut hashed = B256::ZERO;
+        hashed[0] = u8::try_from(account).unwrap() << 4;
+        let storage_root = witness.account_by_hash(hashed).unwrap().unwrap().storage_root;
+        let error = witness.storage_trie(hashed, storage_root).map(drop).unwrap_err();
+        assert!(matches!(error, WitnessError::BadNode { account: Some(owner), .. } if owner == hashed));
+        error
+    });
+}
+
+/// T5: a pool of any size hashes the same witness and finds the same root.
+#[test]
+fn pools_of_any_size_agree() {
+    let world = world();
+    let nodes: Vec<Bytes> = world.nodes().into_values().collect();
+    assert!(nodes.iter().map(|node| node.len()).sum::<usize>() > 64 * 1024);
+    let changes: StateChanges = world
+        .0
+        .keys()
+        .enumerate()
+        .map(|(index, address)| match index % 5 {
+            0 => (*address, removed()),
+            _ => (*address, set(7, slots([(0, 0), (1, 8), (2, 9)]))),
+        })
+        .collect();
+    let expected = world.after(&changes).root();
+    for threads in [1, 2, 3, 8] {
+        pool(threads).install(|| {
+            let witness = Witness::new(nodes.clone()).verify(world.root()).unwrap();
+            assert_eq!(witness.post_state(&changes).unwrap().state_root(), expected);
+        });
+    }
+}
+
+/// T5: of many errors in the changes, a pool of any size reports the same.
+#[test]
+fn pools_of_any_size_report_the_same_error() {
+    let world = world();
+    // No storage trie at all, so that every account fails; the lowest address counts.
+    let nodes: Vec<Bytes> = world.state_trie().nodes.into_values().collect();
+    let changes: StateChanges = world.0.keys().map(|address| (*address, set(7, slots([(1, 8)])))).collect();
+    for threads in [1, 2, 3, 8] {
+        for _ in 0..20 {
+            let error = pool(threads).install(|| {
+                let witness = Witness::new(nodes.clone()).verify(world.root()).unwrap();
+                witness.post_state(&changes).map(drop).unwrap_err()
+            });
+            let WitnessError::MissingNode { account, .. } = error else { panic!("{error}") };
+            assert_eq!(account, Some(keccak256(address(0))));
+        }
+    }
+}
