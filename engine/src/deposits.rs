@@ -56,9 +56,9 @@ mod tests {
     fn data() -> Vec<u8> {
         let mut data = vec![0; DATA_LENGTH];
         for (index, (at, length)) in FIELDS.into_iter().enumerate() {
-            data[index * 32 + 30..index * 32 + 32].copy_from_slice(&(at as u16).to_be_bytes());
-            data[at + 31] = length as u8;
-            data[at + 32..at + 32 + length].fill(index as u8 + 1);
+            data[index * 32 + 30..index * 32 + 32].copy_from_slice(&u16::try_from(at).unwrap().to_be_bytes());
+            data[at + 31] = u8::try_from(length).unwrap();
+            data[at + 32..at + 32 + length].fill(u8::try_from(index).unwrap() + 1);
         }
         data
     }

@@ -41,6 +41,10 @@ pub struct Counters {
 /// # Errors
 ///
 /// As [`sequential::run`]; [`Fault`] if the scheduler breaks one of its own rules.
+///
+/// # Panics
+///
+/// Never: a block of four billion transactions does not fit in memory.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
     let transactions = block.transactions.len();
     let workers = rayon::current_num_threads().min(transactions);
@@ -58,8 +62,8 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
     let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
     let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
     (0..workers).into_par_iter().with_max_len(1).for_each(|worker| scheduler.work(worker));
-    let stats = match scheduler.finish() {
-        Ok(stats) => stats,
+    let counts = match scheduler.finish() {
+        Ok(counts) => counts,
         Err(fault) => {
             return (Err(Fault::Scheduler(fault.to_string()).into()), Counters::default());
         }
@@ -69,7 +73,7 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
         Some(error) => Err(error),
         None => run.finish(&mut state),
     };
-    (outcome, Counters { executions: stats.executions, aborts: stats.aborts })
+    (outcome, Counters { executions: counts.executions, aborts: counts.aborts })
 }
 
 /// The block, as the scheduler drives it.
@@ -139,7 +143,7 @@ impl Executor for BlockExecutor<'_> {
         let committed = run
             .admit(index)
             .map_err(ExecuteError::from)
-            .and_then(|()| output)
+            .and(output)
             .and_then(|transacted| run.commit(state, index, *transacted));
         match committed {
             Ok(()) => Commit::Continue,

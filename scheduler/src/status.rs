@@ -21,7 +21,7 @@
 //! - **S2.** The incarnation changes only at `release`, and only by one.
 //! - **S3.** `Committed` is final.
 //!
-//! The tests below check all three; `tests/simulation.rs` checks them again on whole blocks.
+//! The tests below check all three; `tests/programs.rs` checks whole blocks.
 
 use core::mem;
 

@@ -101,7 +101,7 @@ impl<'e, E: Executor> Block<'e, E> {
                 Step::Idle if backoff.is_completed() => worker.rest(),
                 Step::Idle => backoff.snooze(),
                 Step::Claimed(_) | Step::Executed(_) | Step::Validated(_) | Step::Committed => {
-                    backoff.reset()
+                    backoff.reset();
                 }
             }
         }

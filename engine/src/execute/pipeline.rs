@@ -89,8 +89,8 @@ impl Options {
         self.pool.current_num_threads()
     }
 
-    /// Runs `work` on the threads.
-    pub(crate) fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    /// Runs `work` on the threads: what is called inside and speaks of "the current pool" means them.
+    pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.pool.install(work)
     }
 }
@@ -284,7 +284,7 @@ fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rule
     let fork = match input.dialect {
         // Blocks of Amsterdam's first tests, whose gas is another: Osaka's EVM under Amsterdam's header.
         Dialect::V0_3_3 => EthereumHardfork::Osaka,
-        _ => EthereumHardfork::Amsterdam,
+        Dialect::V21_0_1 | Dialect::V21_0_0 => EthereumHardfork::Amsterdam,
     };
     let (number, timestamp) = (input.payload.block_number, input.payload.timestamp);
     let chain = match chain {

@@ -109,6 +109,10 @@ pub fn decode(bytes: &[u8], choice: DialectChoice) -> Result<StatelessInput, Dec
 /// # Errors
 ///
 /// As [`decode`].
+///
+/// # Panics
+///
+/// Never: requests that were decoded have a root.
 pub fn decode_shared(source: &Bytes, choice: DialectChoice) -> Result<StatelessInput, DecodeError> {
     let (dialect, start) = choice.identify(source)?;
     let mut input = StatelessInput::decode_body(source, &source[start..], dialect)?;

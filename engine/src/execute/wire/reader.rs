@@ -43,12 +43,12 @@ pub(super) const OFFSET_LENGTH: usize = 4;
 /// # Errors
 ///
 /// [`DecodeError::TooShort`] or [`DecodeError::Offset`].
-pub(super) fn variable_fields<'a, const N: usize>(
+pub(super) fn variable_fields<const N: usize>(
     container: Field,
-    bytes: &'a [u8],
+    bytes: &[u8],
     fixed_length: usize,
     offsets: [(usize, Field); N],
-) -> Result<[&'a [u8]; N], DecodeError> {
+) -> Result<[&[u8]; N], DecodeError> {
     let length = bytes.len();
     if length < fixed_length {
         return Err(DecodeError::TooShort { field: container, needed: fixed_length, length });
@@ -88,7 +88,7 @@ pub(super) fn byte_strings(
     }
     let first = first_offset(field, bytes)? as usize;
     let length = bytes.len();
-    if first == 0 || first % OFFSET_LENGTH != 0 || first > length {
+    if first == 0 || !first.is_multiple_of(OFFSET_LENGTH) || first > length {
         return Err(DecodeError::OffsetTable { field, offset: first, length });
     }
     let count = first / OFFSET_LENGTH;

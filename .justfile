@@ -1,0 +1,20 @@
+# What CI runs, and what it leaves to longer runs.
+
+# Format, lints, documentation.
+check:
+    cargo fmt --all --check
+    cargo clippy --workspace --all-targets -- -D warnings
+    RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+
+# All tests, on real data where there is any.
+test:
+    cargo test --release --workspace
+
+# Random programs on the scheduler, for longer.
+sim cases="100000":
+    PROPTEST_CASES={{cases}} cargo test --release -p weft-scheduler --test programs
+
+# Side by side with the ethrex stateless path.
+bench files="../shared/data/witness/*.json":
+    cargo build --release -p weft-cli
+    cd benches/ethrex && cargo run --release --bin compare -- --weft ../../target/release/weft --warm-up {{files}}

@@ -1,0 +1,218 @@
+//! Random programs over a few locations, whose reads and writes depend on what they read: the outcome must be that of
+//! running them in order (B1, B2), on any number of workers, and every block must end (B3).
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use proptest::prelude::*;
+use weft_scheduler::{Block, Blocked, Commit, Execution, Executor, Fault, TxIndex, View};
+
+/// What one transaction does, as a function of what it reads.
+#[derive(Debug, Clone)]
+struct Program {
+    /// First location read; its value picks the others.
+    start: u8,
+    /// How many locations are read, each chosen by the value before.
+    hops: u8,
+    /// Odd sums write one more location than even ones, so a stale run writes elsewhere.
+    salt: u8,
+    /// Waits for the frontier before the last read.
+    patient: bool,
+}
+
+/// A block of programs, and what was committed.
+struct Programs {
+    /// The transactions.
+    txs: Vec<Program>,
+    /// Outputs, in the order of their commits.
+    committed: Mutex<Vec<(u32, u64)>>,
+    /// Stops the block at this transaction.
+    stop_at: Option<u32>,
+    /// Panics when it runs this transaction at the frontier.
+    panic_at: Option<u32>,
+}
+
+const LOCATIONS: u8 = 6;
+
+impl Program {
+    /// Runs on any memory.
+    fn run<E>(&self, mut read: impl FnMut(u8) -> Result<u64, E>) -> Result<(Vec<(u8, u64)>, u64), E> {
+        let mut location = self.start % LOCATIONS;
+        let mut sum = u64::from(self.salt);
+        for _ in 0..=self.hops {
+            sum = sum.wrapping_mul(31).wrapping_add(read(location)?);
+            location = u8::try_from(sum % u64::from(LOCATIONS)).unwrap();
+        }
+        let mut writes = vec![(location, sum)];
+        if sum % 2 == 1 {
+            writes.push(((location + 1) % LOCATIONS, sum / 2));
+        }
+        Ok((writes, sum))
+    }
+}
+
+impl Executor for Programs {
+    type Key = u8;
+    type Value = u64;
+    type Output = u64;
+    type Scratch = ();
+
+    fn scratch(&self, _worker: usize) {}
+
+    fn execute(
+        &self,
+        (): &mut (),
+        tx: TxIndex,
+        view: &mut View<'_, u8, u64>,
+    ) -> Result<Execution<u8, u64, u64>, Blocked> {
+        let program = &self.txs[tx.0 as usize];
+        if program.patient {
+            view.await_frontier()?;
+        }
+        assert!(!(view.is_final() && self.panic_at == Some(tx.0)), "asked to panic");
+        let (writes, output) = program.run(|location| {
+            std::thread::yield_now();
+            Ok(view.read(&location)?.unwrap_or(7))
+        })?;
+        Ok(Execution { writes, output })
+    }
+
+    fn commit(&self, tx: TxIndex, output: u64) -> Commit {
+        self.committed.lock().unwrap().push((tx.0, output));
+        if self.stop_at == Some(tx.0) { Commit::Stop } else { Commit::Continue }
+    }
+}
+
+impl Programs {
+    fn new(programs: Vec<Program>) -> Self {
+        Self { txs: programs, committed: Mutex::default(), stop_at: None, panic_at: None }
+    }
+
+    /// The outputs of running in order.
+    fn in_order(&self) -> Vec<(u32, u64)> {
+        let mut memory = HashMap::new();
+        let mut outputs = Vec::new();
+        for (tx, program) in (0..).zip(&self.txs) {
+            let read = |location| Ok::<_, ()>(memory.get(&location).copied().unwrap_or(7));
+            let (writes, output) = program.run(read).unwrap();
+            memory.extend(writes);
+            outputs.push((tx, output));
+            if self.stop_at == Some(tx) {
+                break;
+            }
+        }
+        outputs
+    }
+
+    /// Runs on this many threads.
+    fn run(&self, workers: usize) -> Result<weft_scheduler::Stats, Fault> {
+        self.committed.lock().unwrap().clear();
+        let block = Block::new(self, u32::try_from(self.txs.len()).unwrap(), workers);
+        std::thread::scope(|threads| {
+            for worker in 1..workers {
+                let block = &block;
+                threads.spawn(move || block.work(worker));
+            }
+            block.work(0);
+        });
+        block.finish()
+    }
+
+    /// Runs one worker's steps after another's, in the order that `schedule` says.
+    fn run_steps(&self, workers: usize, schedule: &[u8]) {
+        self.committed.lock().unwrap().clear();
+        let block = Block::new(self, u32::try_from(self.txs.len()).unwrap(), workers);
+        let mut crew: Vec<_> = (0..workers).map(|index| block.worker(index)).collect();
+        let mut done = vec![false; workers];
+        let mut turns = schedule.iter().cycle().zip(0_usize..);
+        while !done.iter().all(|done| *done) {
+            let (turn, round) = turns.next().unwrap();
+            let worker = (usize::from(*turn) + round / schedule.len()) % workers;
+            done[worker] = crew[worker].step() == weft_scheduler::Step::Done;
+        }
+        drop(crew);
+        block.finish().unwrap();
+    }
+}
+
+fn programs(most: usize) -> impl Strategy<Value = Vec<Program>> {
+    let program = (0..LOCATIONS, 0..3_u8, any::<u8>(), prop::bool::weighted(0.1))
+        .prop_map(|(start, hops, salt, patient)| Program { start, hops, salt, patient });
+    prop::collection::vec(program, 0..most)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// B1, B2, B3 on threads.
+    #[test]
+    fn b1_threads_commit_what_running_in_order_gives(programs in programs(60)) {
+        let programs = Programs::new(programs);
+        let expected = programs.in_order();
+        for workers in [1, 2, 3, 8, 64] {
+            let stats = programs.run(workers).unwrap();
+            prop_assert_eq!(&*programs.committed.lock().unwrap(), &expected, "{} workers", workers);
+            prop_assert_eq!(stats.committed as usize, expected.len());
+        }
+    }
+
+    /// B1 on schedules that threads rarely take.
+    #[test]
+    fn b1_any_schedule_of_steps(programs in programs(30), schedule in prop::collection::vec(any::<u8>(), 1..200)) {
+        let programs = Programs::new(programs);
+        let expected = programs.in_order();
+        for workers in [2, 3, 5] {
+            programs.run_steps(workers, &schedule);
+            prop_assert_eq!(&*programs.committed.lock().unwrap(), &expected);
+        }
+    }
+
+    /// B2: nothing behind the transaction that stops the block.
+    #[test]
+    fn b2_nothing_is_committed_behind_a_stop(programs in programs(40), at in 0..40_u32) {
+        let mut programs = Programs::new(programs);
+        programs.stop_at = Some(at);
+        let expected = programs.in_order();
+        for workers in [1, 2, 8] {
+            programs.run(workers).unwrap();
+            prop_assert_eq!(&*programs.committed.lock().unwrap(), &expected);
+        }
+    }
+}
+
+/// W2: a panic ends the block for everybody, and what was committed stands.
+#[test]
+fn w2_a_panic_is_a_fault_and_not_a_hang() {
+    let program = Program { start: 0, hops: 1, salt: 3, patient: false };
+    let mut programs = Programs::new(vec![program; 50]);
+    programs.panic_at = Some(20);
+    // Alone at the frontier, so that the panic comes on every schedule.
+    programs.txs[20].patient = true;
+    for workers in [1, 2, 8] {
+        assert_eq!(programs.run(workers).unwrap_err(), Fault::Panicked { tx: TxIndex(20) });
+        assert_eq!(programs.committed.lock().unwrap().len(), 20);
+    }
+}
+
+/// W1, B3: workers that are announced and never come are not waited for.
+#[test]
+fn w1_one_of_eight_workers_finishes_alone() {
+    let program = Program { start: 1, hops: 2, salt: 5, patient: false };
+    let programs = Programs::new(vec![program; 500]);
+    let block = Block::new(&programs, 500, 8);
+    block.work(5);
+    assert_eq!(block.finish().unwrap().executions, 500);
+    assert_eq!(*programs.committed.lock().unwrap(), programs.in_order());
+}
+
+/// B3: a chain through one location wastes a bounded number of runs.
+#[test]
+fn b3_a_long_chain_ends_with_bounded_work() {
+    let program = Program { start: 0, hops: 0, salt: 0, patient: false };
+    let programs = Programs::new(vec![program; 10_000]);
+    let stats = programs.run(4).unwrap();
+    assert_eq!(*programs.committed.lock().unwrap(), programs.in_order());
+    assert!(stats.executions < 80_000, "{stats:?}");
+}

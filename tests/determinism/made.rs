@@ -1,0 +1,99 @@
+//! Makes blocks of signed transactions on a plain pre-state, and runs them on every engine.
+
+use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559};
+use alloy_hardforks::EthereumHardfork;
+use alloy_primitives::map::{AddressMap, HashMap};
+use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+use k256::ecdsa::SigningKey;
+use revm::state::AccountInfo;
+use weft_engine::error::ExecuteError;
+use weft_engine::pre_state::{Ancestors, PlainAccount, PlainState};
+use weft_engine::{Block, Chain, Outcome, ReadyBlock, SignedTransaction, parallel, sequential};
+
+/// Somebody who signs.
+pub(crate) struct Signer(SigningKey);
+
+impl Signer {
+    /// The signer with this number.
+    pub(crate) fn new(number: u64) -> Self {
+        let secret = keccak256(number.to_be_bytes());
+        Self(SigningKey::from_slice(&secret.0).unwrap())
+    }
+
+    /// Its address.
+    pub(crate) fn address(&self) -> Address {
+        let point = self.0.verifying_key().to_encoded_point(false);
+        Address::from_raw_public_key(&point.as_bytes()[1..])
+    }
+
+    /// Signs a digest.
+    pub(crate) fn sign(&self, digest: B256) -> Signature {
+        self.0.sign_prehash_recoverable(&digest.0).unwrap().into()
+    }
+
+    /// A signed call.
+    pub(crate) fn call(&self, nonce: u64, to: Address, input: Vec<u8>) -> SignedTransaction {
+        let transaction = TxEip1559 {
+            chain_id: 1,
+            nonce,
+            gas_limit: 200_000,
+            max_fee_per_gas: 100,
+            max_priority_fee_per_gas: 1,
+            to: TxKind::Call(to),
+            input: input.into(),
+            ..TxEip1559::default()
+        };
+        let signature = self.sign(transaction.signature_hash());
+        SignedTransaction::Eip1559(transaction.into_signed(signature))
+    }
+}
+
+/// A pre-state in the making.
+#[derive(Default)]
+pub(crate) struct World {
+    accounts: AddressMap<PlainAccount>,
+    codes: Vec<Bytes>,
+}
+
+impl World {
+    /// Puts an account with a code, or without one if it is empty.
+    pub(crate) fn put(&mut self, address: Address, nonce: u64, code: Vec<u8>) {
+        let code = Bytes::from(code);
+        let balance = U256::from(10).pow(U256::from(18));
+        let info = AccountInfo { balance, nonce, code_hash: keccak256(&code), ..AccountInfo::default() };
+        self.accounts
+            .insert(address, PlainAccount { info: info.without_code(), storage: HashMap::default() });
+        self.codes.push(code);
+    }
+
+    /// Runs a Cancun-to-Osaka block of these transactions on every engine and checks that all agree.
+    pub(crate) fn run(
+        self,
+        fork: EthereumHardfork,
+        transactions: Vec<SignedTransaction>,
+    ) -> Result<Outcome, ExecuteError> {
+        let pre_state = PlainState::new(self.accounts, &self.codes, Ancestors::default());
+        let header = Header {
+            number: 100,
+            timestamp: 1_000,
+            gas_limit: 30_000_000,
+            base_fee_per_gas: Some(7),
+            beneficiary: Address::repeat_byte(0xbe),
+            excess_blob_gas: Some(0),
+            parent_beacon_block_root: Some(B256::ZERO),
+            ..Header::default()
+        };
+        let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: None };
+        let block = Block { header, body };
+        let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
+        let ready = ReadyBlock::new(&rules, &block, None)?;
+        let expected = sequential::run(&ready, &pre_state);
+        for options in &weft_tests::matrix()[1..] {
+            for _ in 0..20 {
+                let (found, _) = options.install(|| parallel::run(&ready, &pre_state));
+                assert_eq!(found, expected, "{} threads", options.threads());
+            }
+        }
+        expected
+    }
+}

@@ -1,0 +1,7 @@
+//! Blocks made to set engines apart: each must give what running in order gives, for any number of threads.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod made;
+mod peers;

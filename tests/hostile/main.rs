@@ -1,0 +1,126 @@
+//! Hostile input: always a verdict or an error, the same from every engine and thread count.
+
+#![forbid(unsafe_code)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use weft_engine::execute::wire::{self, DialectChoice, StatelessInput};
+use weft_engine::execute::{self, ExecuteInput, Options, ReadOptions, Verdict};
+use weft_tests::{cases, judge_all, matrix};
+
+/// A small generator (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014), so that a failure is one seed.
+struct Random(u64);
+
+impl Random {
+    /// A number below `end`.
+    fn below(&mut self, end: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut word = self.0;
+        word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((word ^ (word >> 31)) % end as u64).unwrap()
+    }
+}
+
+/// The bytes of a valid input of middle size, if there is data.
+fn sample() -> Option<Vec<u8>> {
+    let mut valid: Vec<Vec<u8>> = cases("zkevm-v21")
+        .into_iter()
+        .filter(|case| case.name.starts_with("scenario/transfers") && case.output[32] == 1)
+        .map(|case| case.input)
+        .collect();
+    valid.sort_by_key(Vec::len);
+    valid.into_iter().next()
+}
+
+/// Judges bytes on all engines; `None` if they do not decode.
+fn judge(name: &str, bytes: Vec<u8>, matrix: &[Options]) -> Option<Verdict> {
+    let input = ExecuteInput::read(bytes.into(), &ReadOptions::default()).ok()?;
+    Some(judge_all(name, matrix, |options| execute::run(&input, options)))
+}
+
+/// Judges an input on all engines.
+fn judge_input(name: &str, input: &StatelessInput, matrix: &[Options]) -> Verdict {
+    judge(name, wire::encode(input).unwrap(), matrix).expect("what was encoded decodes")
+}
+
+#[test]
+fn truncations_at_every_length() {
+    let Some(bytes) = sample() else { return };
+    let matrix = matrix();
+    for length in 0..bytes.len() {
+        let verdict = judge(&format!("{length} bytes"), bytes[..length].to_vec(), &matrix);
+        assert!(verdict.is_none_or(|verdict| !verdict.valid()), "{length} bytes are valid");
+    }
+}
+
+#[test]
+fn ten_thousand_flipped_bytes() {
+    let Some(bytes) = sample() else { return };
+    let matrix = [0, 2, 4].map(|index| matrix()[index].clone());
+    let mut random = Random(1);
+    for round in 0..10_000 {
+        let mut flipped = bytes.clone();
+        let at = random.below(flipped.len());
+        flipped[at] ^= u8::try_from(1 + random.below(255)).unwrap();
+        judge(&format!("round {round}, byte {at}"), flipped, &matrix);
+    }
+}
+
+#[test]
+fn wrong_schema_ids() {
+    let Some(bytes) = sample() else { return };
+    for id in (0..=u16::MAX).filter(|&id| id != 0x1501) {
+        let mut wrong = bytes.clone();
+        wrong[..2].copy_from_slice(&id.to_be_bytes());
+        assert!(wire::decode(&wrong, DialectChoice::Current).is_err(), "{id:#06x}");
+    }
+}
+
+#[test]
+fn witness_nodes_dropped_altered_duplicated_shuffled() {
+    let Some(bytes) = sample() else { return };
+    let matrix = matrix();
+    let input = wire::decode(&bytes, DialectChoice::Current).unwrap();
+    assert!(judge_input("as it is", &input, &matrix).valid());
+    let mut random = Random(2);
+    for index in 0..input.witness.state.len() {
+        let mut dropped = input.clone();
+        dropped.witness.state.remove(index);
+        let verdict = judge_input(&format!("without node {index}"), &dropped, &matrix);
+        assert!(!verdict.valid(), "node {index} is not needed");
+
+        let mut altered = input.clone();
+        let mut node = altered.witness.state[index].to_vec();
+        let at = random.below(node.len());
+        node[at] ^= 1;
+        altered.witness.state[index] = node.into();
+        assert!(!judge_input(&format!("node {index} altered"), &altered, &matrix).valid());
+
+        let mut duplicated = input.clone();
+        let node = duplicated.witness.state[index].clone();
+        duplicated.witness.state.push(node);
+        assert!(judge_input(&format!("node {index} twice"), &duplicated, &matrix).valid());
+    }
+    let mut shuffled = input.clone();
+    for index in (1..shuffled.witness.state.len()).rev() {
+        shuffled.witness.state.swap(index, random.below(index + 1));
+    }
+    assert!(judge_input("shuffled", &shuffled, &matrix).valid());
+}
+
+#[test]
+fn codes_and_headers_dropped() {
+    let Some(bytes) = sample() else { return };
+    let matrix = matrix();
+    let input = wire::decode(&bytes, DialectChoice::Current).unwrap();
+    let mut headless = input.clone();
+    headless.witness.headers.clear();
+    let verdict = judge_input("no headers", &headless, &matrix);
+    assert_eq!(verdict.error.map(|error| error.blame()), Some("witness"));
+    for index in 0..input.witness.codes.len() {
+        let mut dropped = input.clone();
+        dropped.witness.codes.remove(index);
+        let verdict = judge_input(&format!("without code {index}"), &dropped, &matrix);
+        assert_eq!(verdict.error.map(|error| error.blame()), Some("witness"), "code {index}");
+    }
+}
