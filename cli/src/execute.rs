@@ -6,6 +6,7 @@ use weft_engine::execute::wire::StatelessOutput;
 use weft_engine::execute::{self, ExecuteInput, InputError, Options, ReadOptions, Verdict};
 
 use crate::arguments::ExecuteArguments;
+use crate::example;
 use crate::report::{Report, Status};
 use crate::source;
 
@@ -21,6 +22,10 @@ pub(crate) fn run(arguments: &ExecuteArguments) -> anyhow::Result<Status> {
     read_options.chain = arguments.run.chain()?;
     let report =
         Report { json: arguments.run.json, engine: arguments.run.engine, threads: options.threads() };
+    if arguments.files.is_empty() {
+        let bytes = example::input()?;
+        return Ok(judge("built-in example", bytes, arguments, &read_options, &options, report));
+    }
     let mut worst = Status::Valid;
     for path in &arguments.files {
         let file = path.display().to_string();
@@ -46,12 +51,8 @@ fn judge(
     let input = match ExecuteInput::read(bytes.into(), read_options) {
         Ok(input) => input,
         Err(error) => {
-            let sentinel = match error {
-                InputError::Wire(_) | InputError::Hex(_) => {
-                    Some(StatelessOutput::undecodable(read_options.dialect))
-                }
-                _ => None,
-            };
+            let for_execute = matches!(error, InputError::Wire(_) | InputError::Hex(_));
+            let sentinel = for_execute.then(|| StatelessOutput::undecodable(read_options.dialect));
             return report.unreadable(file, &format!("input: {error}"), sentinel.as_deref());
         }
     };

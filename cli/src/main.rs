@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on its standard streams")]
 
 mod arguments;
+mod example;
 mod execute;
 mod replay;
 mod report;

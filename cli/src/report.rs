@@ -4,10 +4,31 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::{Table, presets};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use weft_engine::execute::Verdict;
 
 use crate::arguments::EngineArgument;
+
+/// The fields of a JSON line, in order.
+const FIELDS: [&str; 17] = [
+    "file",
+    "valid",
+    "error",
+    "output",
+    "new_payload_request_root",
+    "chain_id",
+    "block_number",
+    "block_hash",
+    "state_root",
+    "receipts_root",
+    "gas_used",
+    "txs",
+    "engine",
+    "threads",
+    "stages_us",
+    "executions",
+    "aborts",
+];
 
 /// How it ended, worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -101,16 +122,14 @@ impl Report {
 
     /// All fields, unknown but for those of the command itself.
     fn blank(&self, file: &str) -> Map<String, Value> {
-        let object = json!({
-            "file": file, "valid": null, "error": null, "output": null, "new_payload_request_root": null,
-            "chain_id": null, "block_number": null, "block_hash": null, "state_root": null,
-            "receipts_root": null, "gas_used": null, "txs": null, "engine": self.engine.name(),
-            "threads": self.threads, "stages_us": null, "executions": null, "aborts": null,
-        });
-        match object {
-            Value::Object(object) => object,
-            _ => Map::new(),
+        let mut object = Map::new();
+        for field in FIELDS {
+            object.insert(field.to_owned(), Value::Null);
         }
+        object["file"] = file.into();
+        object["engine"] = self.engine.name().into();
+        object["threads"] = self.threads.into();
+        object
     }
 
     /// The verdict as a table.

@@ -2,8 +2,6 @@
 //!
 //! Where the vectors are not at hand, a test says so and passes.
 
-#![expect(clippy::print_stderr, reason = "a skipped test should say so")]
-
 use crate::{
     support::{EMPTY, data},
     world::World,

@@ -30,7 +30,6 @@ macro_rules! containers {
     ($($(#[$meta:meta])* $name:ident { $($field:ident: $type:ty,)* })*) => {$(
         $(#[$meta])*
         #[derive(SszDecode)]
-        #[expect(dead_code, reason = "most fields are only decoded and hashed")]
         struct $name { $($field: $type,)* }
     )*};
 }
@@ -40,10 +39,13 @@ type List<T> = ProgressiveList<T>;
 
 containers! {
     /// v21.0.1.
+    #[expect(dead_code, reason = "some fields only have to decode")]
     WithoutKeys { request: Request, witness: Witness, chain_id: u64, }
     /// v21.0.0.
+    #[expect(dead_code, reason = "some fields only have to decode")]
     WithKeys { request: Request, witness: Witness, chain_id: u64, public_keys: List<[u8; 65]>, }
     /// v0.3.3.
+    #[expect(dead_code, reason = "some fields only have to decode")]
     Bounded {
         request: BoundedRequest,
         witness: BoundedWitness,
@@ -51,12 +53,14 @@ containers! {
         public_keys: SszList<SszList<u8, 48>, 0x10_0000>,
     }
     /// `ExecutionWitness`.
+    #[expect(dead_code, reason = "some fields only have to decode")]
     Witness {
         state: List<SszList<u8, 1024>>,
         codes: List<SszList<u8, 65536>>,
         headers: SszList<SszList<u8, 1024>, 256>,
     }
     /// `ExecutionWitness` of v0.3.3.
+    #[expect(dead_code, reason = "some fields only have to decode")]
     BoundedWitness {
         state: SszList<SszList<u8, 0x10_0000>, 0x10_0000>,
         codes: SszList<SszList<u8, 0x100_0000>, 0x1_0000>,
