@@ -1,7 +1,7 @@
 //! The same outcome as [`crate::sequential`], on all cores.
 //!
 //! Workers run transactions speculatively, each on what lower transactions have written so far; the scheduler
-//! validates what they read and hands results over in block order to the same [`BlockRun`] that the sequential
+//! validates what they read and hands results over in block order to the same `BlockRun` that the sequential
 //! engine drives. A result that stood on stale reads is thrown away with everything in it, errors included.
 //!
 //! # Invariants

@@ -10,6 +10,7 @@ mod world;
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559};
 use alloy_eips::eip2718::Encodable2718;
+use alloy_eips::eip2930::AccessList;
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
 use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE};
 use alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS;
@@ -95,7 +96,7 @@ impl Sender {
             max_priority_fee_per_gas: 1_000_000,
             to,
             value: U256::from(value),
-            access_list: Default::default(),
+            access_list: AccessList::default(),
             input: input.into(),
         };
         let digest = transaction.signature_hash();
@@ -274,11 +275,11 @@ impl Random {
 
 #[cfg(test)]
 mod tests {
-    use weft_engine::execute::{self, ExecuteInput, Options, ReadOptions};
+    use weft_engine::execute::{self, ExecuteInput, Options, ReadOptions, Verdict};
 
     use super::*;
 
-    fn judge(bytes: Vec<u8>, threads: usize) -> weft_engine::execute::Verdict {
+    fn judge(bytes: Vec<u8>, threads: usize) -> Verdict {
         let input = ExecuteInput::read(bytes.into(), &ReadOptions::default()).unwrap();
         execute::run(&input, &Options::with_threads(threads).unwrap())
     }
