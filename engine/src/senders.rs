@@ -131,8 +131,8 @@ mod tests {
             input: alloy_primitives::Bytes::new(),
         };
         let signature = Signature::new(
-            uint!(18515461264373351373200002665853028612451056578545711640558177905181847433586_U256),
-            uint!(46948507304638947509940763649030358759909902576025900602547168820602576006531_U256),
+            uint!(0x28ef61340bd939bc2195fe537567866003e1a15d3c71ff63e1590620aa636276_U256),
+            uint!(0x67cbe9d8997f761aecb703304b3800ccf555c9f3dc64214b297fb1966a3b6d83_U256),
             false,
         );
         SignedTransaction::Legacy(transaction.into_signed(signature))
