@@ -25,6 +25,8 @@ pub(crate) enum Command {
     Execute(ExecuteArguments),
     /// Run blocks on a plain pre-state and compare gas, receipts root and logs bloom.
     Replay(ReplayArguments),
+    /// Run blockchain tests of EEST and ethereum/tests, each sequentially and on every number of threads.
+    Blocktest(BlocktestArguments),
 }
 
 /// Arguments of `execute`.
@@ -53,6 +55,26 @@ pub(crate) struct ReplayArguments {
     /// How to run.
     #[command(flatten)]
     pub(crate) run: RunArguments,
+}
+
+/// Arguments of `blocktest`.
+#[derive(Debug, Args)]
+pub(crate) struct BlocktestArguments {
+    /// Files (JSON, plain or compressed), archives (tar, plain or compressed), or folders of them.
+    #[arg(required = true)]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Numbers of threads for the parallel engine.
+    #[arg(long, value_delimiter = ',', default_values = ["1", "2", "8"])]
+    pub(crate) threads: Vec<NonZeroUsize>,
+    /// Only tests whose name matches this regular expression.
+    #[arg(long, value_name = "REGEX")]
+    pub(crate) run: Option<String>,
+    /// Only tests whose names stand in this file, one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) names: Option<PathBuf>,
+    /// Print one JSON object per test and line.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// How to run.

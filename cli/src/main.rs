@@ -4,11 +4,13 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on its standard streams")]
 
 mod arguments;
+mod blocktest;
 mod example;
 mod execute;
 mod replay;
 mod report;
 mod source;
+mod world;
 
 use std::process::ExitCode;
 
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Execute(arguments) => execute::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Blocktest(arguments) => blocktest::run(&arguments),
     };
     match done {
         Ok(status) => status.into(),

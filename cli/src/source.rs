@@ -1,9 +1,7 @@
 //! Where inputs come from: files, standard input, compressed or not.
 
-use std::io::Read;
+use std::io::{Cursor, Read};
 use std::path::Path;
-
-use anyhow::Context;
 
 /// Reads a file, or standard input for `-`, and unpacks it if it is compressed with gzip, xz or zstd.
 ///
@@ -11,27 +9,32 @@ use anyhow::Context;
 ///
 /// If it cannot be read or unpacked.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
-    let bytes = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).context("standard input")?;
-        bytes
-    } else {
-        std::fs::read(path)?
-    };
-    unpack(bytes)
+    let mut bytes = Vec::new();
+    open(path)?.read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
-/// Unpacks bytes that begin with the magic number of gzip, xz or zstd; others stay as they are.
-fn unpack(bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-    let mut unpacked = Vec::new();
-    if bytes.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_end(&mut unpacked)?;
-    } else if bytes.starts_with(b"\xfd7zXZ\0") {
-        liblzma::read::XzDecoder::new(&bytes[..]).read_to_end(&mut unpacked)?;
-    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        zstd::Decoder::new(&bytes[..])?.read_to_end(&mut unpacked)?;
+/// Opens a file, or standard input for `-`, and unpacks it on the fly if it is compressed.
+///
+/// # Errors
+///
+/// If it cannot be opened.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Box<dyn Read>> {
+    let mut raw: Box<dyn Read> = if path == Path::new("-") {
+        Box::new(std::io::stdin())
     } else {
-        return Ok(bytes);
-    }
-    Ok(unpacked)
+        Box::new(std::fs::File::open(path)?)
+    };
+    let mut magic = Vec::new();
+    raw.by_ref().take(6).read_to_end(&mut magic)?;
+    let whole = Cursor::new(magic.clone()).chain(raw);
+    Ok(if magic.starts_with(&[0x1f, 0x8b]) {
+        Box::new(flate2::read::MultiGzDecoder::new(whole))
+    } else if magic.starts_with(b"\xfd7zXZ\0") {
+        Box::new(liblzma::read::XzDecoder::new(whole))
+    } else if magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Box::new(zstd::Decoder::new(whole)?)
+    } else {
+        Box::new(whole)
+    })
 }

@@ -161,10 +161,39 @@ impl Chain {
         }
     }
 
-    /// The same chain with other blob parameters.
+    /// The same chain with other blob parameters from `fork` on: target and maximum per block, and the fraction by
+    /// which the price moves.
+    ///
+    /// Where several forks become active at once, the one set last counts.
     #[must_use]
-    pub fn with_blob_schedule(mut self, blob_schedule: BlobScheduleBlobParams) -> Self {
-        self.blob_schedule = blob_schedule;
+    pub fn with_blobs(
+        mut self,
+        fork: EthereumHardfork,
+        target: u64,
+        max: u64,
+        update_fraction: u128,
+    ) -> Self {
+        let set = |params: BlobParams| {
+            let max_blobs_per_tx = if fork < EthereumHardfork::Osaka { max } else { params.max_blobs_per_tx };
+            BlobParams {
+                target_blob_count: target,
+                max_blob_count: max,
+                update_fraction,
+                max_blobs_per_tx,
+                ..params
+            }
+        };
+        let schedule = &mut self.blob_schedule;
+        if fork == EthereumHardfork::Cancun {
+            schedule.cancun = set(BlobParams::cancun());
+        } else if fork == EthereumHardfork::Prague {
+            schedule.prague = set(BlobParams::prague());
+        } else if fork == EthereumHardfork::Osaka {
+            schedule.osaka = set(BlobParams::osaka());
+        } else if let Some(time) = self.hardforks.ethereum_fork_activation(fork).as_timestamp() {
+            schedule.scheduled.push((time, set(BlobParams::osaka())));
+            schedule.scheduled.sort_by_key(|(time, _)| *time);
+        }
         self
     }
 

@@ -5,7 +5,6 @@
 //! `StatelessInput` like any other.
 
 mod contracts;
-mod world;
 
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559};
@@ -23,7 +22,7 @@ use weft_engine::execute::wire::{self, Dialect, ExecutionPayload, ExecutionWitne
 use weft_engine::pre_state::{Ancestors, Codes, WitnessState};
 use weft_engine::{Block, Chain, Outcome, ReadyBlock, SignedTransaction, sequential};
 
-use world::World;
+use crate::world::World;
 
 /// Chain id of the example.
 const CHAIN_ID: u64 = 1_729;

@@ -1,33 +1,55 @@
-//! The example's pre-state, as a set of trie nodes.
+//! A whole state in memory, and the witness of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::Encodable;
 use weft_engine::execute::wire::ExecutionWitness;
+use weft_engine::outcome::Changes;
 use weft_trie::{SparseTrie, WitnessError};
 
-/// A state in the making.
-#[derive(Debug, Default)]
-pub(super) struct World(BTreeMap<Address, Account>);
+/// A whole state.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct World(BTreeMap<Address, Account>);
 
 /// One account.
-#[derive(Debug, Default)]
-pub(super) struct Account {
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Account {
     /// Nonce.
-    pub(super) nonce: u64,
+    pub(crate) nonce: u64,
     /// Wei.
-    pub(super) balance: U256,
+    pub(crate) balance: U256,
     /// Code.
-    pub(super) code: Bytes,
+    pub(crate) code: Bytes,
     /// Slots that are not zero.
-    pub(super) storage: BTreeMap<U256, U256>,
+    pub(crate) storage: BTreeMap<U256, U256>,
 }
 
 impl World {
     /// The account at this address, made if it is not there.
-    pub(super) fn account(&mut self, address: Address) -> &mut Account {
+    pub(crate) fn account(&mut self, address: Address) -> &mut Account {
         self.0.entry(address).or_default()
+    }
+
+    /// Makes what a block changed part of the state.
+    pub(crate) fn apply(&mut self, changes: &Changes) {
+        for (address, after) in &changes.bundle.state {
+            let Some(info) = &after.info else {
+                self.0.remove(address);
+                continue;
+            };
+            let account = self.0.entry(*address).or_default();
+            (account.nonce, account.balance) = (info.nonce, info.balance);
+            let code = info.code.as_ref().or_else(|| changes.bundle.contracts.get(&info.code_hash));
+            if let Some(code) = code {
+                account.code = code.original_bytes();
+            }
+            if changes.wiped.contains(address) {
+                account.storage.clear();
+            }
+            account.storage.extend(after.storage.iter().map(|(slot, value)| (*slot, value.present_value)));
+            account.storage.retain(|_, value| !value.is_zero());
+        }
     }
 
     /// The state root, and a witness of the whole state without headers.
@@ -35,7 +57,7 @@ impl World {
     /// # Errors
     ///
     /// None can happen: nothing is missing from a trie that is built from nothing.
-    pub(super) fn witness(&self) -> Result<(B256, ExecutionWitness), WitnessError> {
+    pub(crate) fn witness(&self) -> Result<(B256, ExecutionWitness), WitnessError> {
         let mut nodes = BTreeSet::new();
         let mut leaves = Vec::new();
         for (address, account) in &self.0 {
@@ -49,6 +71,12 @@ impl World {
         let codes: BTreeSet<Bytes> = self.0.values().map(|account| account.code.clone()).collect();
         let codes = codes.into_iter().filter(|code| !code.is_empty()).collect();
         Ok((root, ExecutionWitness { state: nodes.into_iter().collect(), codes, headers: Vec::new() }))
+    }
+}
+
+impl FromIterator<(Address, Account)> for World {
+    fn from_iter<I: IntoIterator<Item = (Address, Account)>>(accounts: I) -> Self {
+        Self(accounts.into_iter().collect())
     }
 }
 

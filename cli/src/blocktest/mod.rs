@@ -1,0 +1,143 @@
+//! `weft blocktest`: runs blockchain tests of EEST and ethereum/tests.
+
+mod archive;
+mod fixture;
+mod run;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use regex::Regex;
+use serde_json::{Value, json};
+use weft_engine::execute::{Engine, Options};
+
+use self::fixture::Fixture;
+use self::run::Ending;
+use crate::arguments::BlocktestArguments;
+use crate::report::Status;
+
+/// Runs all tests at the paths.
+///
+/// # Errors
+///
+/// If a path cannot be read or the run cannot be set up.
+pub(crate) fn run(arguments: &BlocktestArguments) -> anyhow::Result<Status> {
+    let mut session = Session::new(arguments)?;
+    for path in &arguments.paths {
+        archive::visit(path, &mut |name, contents| session.run_file(name, contents))?;
+    }
+    Ok(session.end())
+}
+
+/// A run over many tests.
+struct Session {
+    /// Engines and thread counts; the specification first.
+    matrix: Vec<Options>,
+    /// Only tests whose name matches.
+    pattern: Option<Regex>,
+    /// Only tests with these names.
+    names: Option<HashSet<String>>,
+    /// Print a line of JSON per test.
+    json: bool,
+    /// Shown on a terminal.
+    progress: ProgressBar,
+    /// Tests that passed.
+    passed: u64,
+    /// Tests that failed.
+    failed: u64,
+    /// Tests that were skipped, by reason.
+    skipped: BTreeMap<String, u64>,
+}
+
+impl Session {
+    /// Nothing run yet.
+    fn new(arguments: &BlocktestArguments) -> anyhow::Result<Self> {
+        let mut matrix = vec![Options::with_threads(1)?.with_engine(Engine::Sequential)];
+        for &threads in &arguments.threads {
+            matrix.push(Options::with_threads(threads.get())?);
+        }
+        let names = arguments.names.as_deref().map(read_names).transpose()?;
+        let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        progress.set_style(ProgressStyle::with_template("{spinner} {pos} tests, {per_sec}, {wide_msg}")?);
+        Ok(Self {
+            matrix,
+            pattern: arguments.run.as_deref().map(Regex::new).transpose()?,
+            names,
+            json: arguments.json,
+            progress,
+            passed: 0,
+            failed: 0,
+            skipped: BTreeMap::new(),
+        })
+    }
+
+    /// Runs the tests of one file.
+    fn run_file(&mut self, file: &str, contents: &[u8]) {
+        self.progress.set_message(file.to_owned());
+        let Ok(tests) = serde_json::from_slice::<BTreeMap<String, Value>>(contents) else {
+            self.note(file, Ending::Failed("the file is not a JSON object".to_owned()));
+            return;
+        };
+        for (name, test) in tests {
+            let wanted = self.pattern.as_ref().is_none_or(|pattern| pattern.is_match(&name))
+                && self.names.as_ref().is_none_or(|names| names.contains(&name));
+            if !wanted || name == "_info" {
+                continue;
+            }
+            let ending = if test.get("blocks").is_none() {
+                Ending::Skipped("not a blockchain test".to_owned())
+            } else {
+                match serde_json::from_value::<Fixture>(test) {
+                    Ok(fixture) => run::run(&fixture, &self.matrix),
+                    Err(error) => Ending::Failed(format!("the test does not read: {error}")),
+                }
+            };
+            self.note(&name, ending);
+        }
+    }
+
+    /// Takes down how a test ended.
+    fn note(&mut self, name: &str, ending: Ending) {
+        self.progress.inc(1);
+        if self.json {
+            let (skipped, error) = match &ending {
+                Ending::Passed => (None, None),
+                Ending::Skipped(reason) => (Some(reason), None),
+                Ending::Failed(error) => (None, Some(error)),
+            };
+            let passed = matches!(ending, Ending::Passed);
+            let line = json!({"test": name, "passed": passed, "skipped": skipped, "error": error});
+            self.progress.suspend(|| println!("{line}"));
+        }
+        match ending {
+            Ending::Passed => self.passed += 1,
+            Ending::Skipped(reason) => *self.skipped.entry(reason).or_default() += 1,
+            Ending::Failed(error) => {
+                self.failed += 1;
+                self.progress.suspend(|| eprintln!("FAILED {name}: {error}"));
+            }
+        }
+    }
+
+    /// Says how it went.
+    fn end(self) -> Status {
+        self.progress.finish_and_clear();
+        for (reason, count) in &self.skipped {
+            eprintln!("skipped {count}: {reason}");
+        }
+        let skipped: u64 = self.skipped.values().sum();
+        let summary = format!("{} passed, {} failed, {skipped} skipped", self.passed, self.failed);
+        if self.json {
+            eprintln!("{summary}");
+        } else {
+            println!("{summary}");
+        }
+        if self.failed == 0 { Status::Valid } else { Status::Invalid }
+    }
+}
+
+/// The names in a file, one a line.
+fn read_names(path: &Path) -> anyhow::Result<HashSet<String>> {
+    Ok(std::fs::read_to_string(path)?.lines().map(|line| line.trim().to_owned()).collect())
+}
