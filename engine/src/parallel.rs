@@ -10,21 +10,23 @@
 //!   workers. `tests/determinism` compares them on every fixture.
 //! - **E2.** The beneficiary's balance is only read and written in block order.
 
+use alloy_primitives::Address;
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use revm::context_interface::result::EVMError;
+use revm::state::AccountInfo;
 use weft_scheduler::{Blocked, Commit, Execution, Executor, TxIndex, View};
 
 use crate::block::ReadyBlock;
 use crate::commit::{self, BlockRun, BlockState};
-use crate::error::{ExecuteError, Fault};
+use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::read_cache::ReadCache;
 use crate::sequential;
-use crate::transaction::{self, Transacted, blame};
-use crate::view::{ViewDb, ViewError};
+use crate::transaction::{self, EthEvm, Transacted, blame};
+use crate::view::{Committed, ViewDb, ViewError};
 
 /// What the run did, for those who watch: no part of the outcome, and different from run to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -96,34 +98,46 @@ struct Committer<'a> {
     error: Option<ExecuteError>,
 }
 
+impl Committed for Mutex<Committer<'_>> {
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        commit::account(&mut self.lock().state, address)
+    }
+}
+
 impl Executor for BlockExecutor<'_> {
     type Key = Location;
     type Value = Value;
     type Output = Result<Box<Transacted>, ExecuteError>;
-    type Scratch = ();
+    type Scratch<'b>
+        = EthEvm<ViewDb<'b>>
+    where
+        Self: 'b;
 
-    fn scratch(&self, _worker: usize) {}
-
-    fn execute(
-        &self,
-        (): &mut (),
-        tx: TxIndex,
-        view: &mut View<'_, Location, Value>,
-    ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
-        let index = tx.0 as usize;
-        let beneficiary = self.block.header.beneficiary;
-        let committed_beneficiary = || commit::account(&mut self.committer.lock().state, beneficiary);
+    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, Location, Value>) -> EthEvm<ViewDb<'b>> {
         let database = ViewDb {
             view,
             pre_state: self.pre_state,
-            beneficiary,
-            committed_beneficiary: &committed_beneficiary,
+            beneficiary: self.block.header.beneficiary,
+            committed: &self.committer,
             any_wipe: None,
         };
-        let mut evm = transaction::evm(database, &self.block.env);
-        match transaction::transact_unpaid(&mut evm, &self.block.transactions[index].env) {
+        transaction::evm(database, &self.block.env)
+    }
+
+    fn view<'s, 'b>(&'b self, evm: &'s mut EthEvm<ViewDb<'b>>) -> &'s mut View<'b, Location, Value> {
+        &mut evm.ctx.journaled_state.database.view
+    }
+
+    fn execute<'b>(
+        &'b self,
+        evm: &mut EthEvm<ViewDb<'b>>,
+        tx: TxIndex,
+    ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
+        let index = tx.0 as usize;
+        evm.ctx.journaled_state.database.any_wipe = None;
+        match transaction::transact_unpaid(evm, &self.block.transactions[index].env) {
             Ok(transacted) => {
-                let writes = write_set(tx, &transacted.state, beneficiary);
+                let writes = write_set(tx, &transacted.state, self.block.header.beneficiary);
                 Ok(Execution { writes, output: Ok(Box::new(transacted)) })
             }
             Err(EVMError::Database(ViewError::Blocked(blocked))) => Err(blocked),

@@ -30,21 +30,27 @@ impl From<Blocked> for ViewError {
     }
 }
 
-/// revm's database for one incarnation.
-pub(crate) struct ViewDb<'a, 'v> {
+/// revm's database for the incarnations that one worker runs, one after the other.
+pub(crate) struct ViewDb<'b> {
     /// Writes of lower transactions; fills the read set.
-    pub(crate) view: &'a mut View<'v, Location, Value>,
+    pub(crate) view: View<'b, Location, Value>,
     /// State before the first transaction.
-    pub(crate) pre_state: &'a dyn PreState,
+    pub(crate) pre_state: &'b dyn PreState,
     /// Whose account is only known in block order.
     pub(crate) beneficiary: Address,
     /// Gives the beneficiary's account as the committed transactions left it.
-    pub(crate) committed_beneficiary: &'a dyn Fn() -> Result<Option<AccountInfo>, WitnessError>,
-    /// Whether any account was wiped, once it was asked for.
+    pub(crate) committed: &'b dyn Committed,
+    /// Whether any account was wiped, once this incarnation has asked for it.
     pub(crate) any_wipe: Option<bool>,
 }
 
-impl ViewDb<'_, '_> {
+/// The state that the committed transactions leave.
+pub(crate) trait Committed {
+    /// The account at `address`.
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
+}
+
+impl ViewDb<'_> {
     /// Whether any lower transaction wiped an account's storage.
     fn any_wipe(&mut self) -> Result<bool, Blocked> {
         if let Some(known) = self.any_wipe {
@@ -56,13 +62,13 @@ impl ViewDb<'_, '_> {
     }
 }
 
-impl Database for ViewDb<'_, '_> {
+impl Database for ViewDb<'_> {
     type Error = ViewError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         if address == self.beneficiary {
             self.view.await_frontier()?;
-            return Ok((self.committed_beneficiary)()?);
+            return Ok(self.committed.account(address)?);
         }
         match self.view.read(&Location::Account(address))? {
             Some(Value::Account(account)) => Ok(account),

@@ -26,15 +26,20 @@
 //!     type Key = &'static str;
 //!     type Value = u64;
 //!     type Output = u64;
-//!     type Scratch = ();
+//!     type Scratch<'b> = View<'b, &'static str, u64>;
 //!
-//!     fn scratch(&self, _worker: usize) {}
+//!     fn scratch<'b>(&'b self, _worker: usize, view: Self::Scratch<'b>) -> Self::Scratch<'b> {
+//!         view
+//!     }
 //!
-//!     fn execute(
-//!         &self,
-//!         _: &mut (),
+//!     fn view<'s, 'b>(&'b self, scratch: &'s mut Self::Scratch<'b>) -> &'s mut Self::Scratch<'b> {
+//!         scratch
+//!     }
+//!
+//!     fn execute<'b>(
+//!         &'b self,
+//!         view: &mut Self::Scratch<'b>,
 //!         tx: TxIndex,
-//!         view: &mut View<'_, &'static str, u64>,
 //!     ) -> Result<Execution<&'static str, u64, u64>, Blocked> {
 //!         let sum = view.read(&"sum")?.unwrap_or(0) + u64::from(tx.0);
 //!         Ok(Execution { writes: vec![("sum", sum)], output: sum })

@@ -1,4 +1,4 @@
-//! What one run sees: the writes of lower transactions, and beneath them the caller's pre-state.
+//! What a worker's runs see, one after the other: the writes of lower transactions, and beneath them the caller's pre-state.
 //!
 //! A run that starts at the frontier sees only what is final and records nothing. Any other run is speculative: each
 //! read is recorded with its origin, so that a validation can replay it.
@@ -12,7 +12,7 @@ use crate::{
     version::{Blocked, Origin, TxIndex},
 };
 
-/// What one run sees.
+/// What one worker's current run sees.
 pub struct View<'a, K, V> {
     /// The transaction that runs.
     tx: TxIndex,
@@ -36,10 +36,16 @@ pub(crate) enum Wait {
 }
 
 impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
-    /// The view of a run of `tx` that starts now.
-    pub(crate) fn new(tx: TxIndex, memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
-        let reads = if prefix.frontier() == tx { None } else { Some(ReadSet::new()) };
-        Self { tx, memory, prefix, reads, wait: None }
+    /// The view of a worker that runs nothing yet.
+    pub(crate) const fn new(memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
+        Self { tx: TxIndex(0), memory, prefix, reads: None, wait: None }
+    }
+
+    /// A run of `tx` starts.
+    pub(crate) fn open(&mut self, tx: TxIndex) {
+        self.tx = tx;
+        self.reads = (self.prefix.frontier() != tx).then(ReadSet::new);
+        self.wait = None;
     }
 
     /// The value of the highest lower transaction that wrote `key`. `None` if there is none: the caller reads its
@@ -99,8 +105,8 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     }
 
     /// The end of the run: what it read, and why it must be given up, if so. No reads if it started at the frontier.
-    pub(crate) fn close(self) -> (Option<ReadSet<K, V>>, Option<Wait>) {
-        (self.reads, self.wait)
+    pub(crate) const fn close(&mut self) -> (Option<ReadSet<K, V>>, Option<Wait>) {
+        (self.reads.take(), self.wait.take())
     }
 }
 
@@ -117,19 +123,30 @@ mod tests {
 
     const WRITER: Version = Version { tx: TxIndex(0), incarnation: Incarnation(0) };
 
+    /// The view of a run of `tx`.
+    fn open<'a>(
+        tx: TxIndex,
+        memory: &'a MvMemory<char, u8>,
+        prefix: &'a CommittedPrefix,
+    ) -> View<'a, char, u8> {
+        let mut view = View::new(memory, prefix);
+        view.open(tx);
+        view
+    }
+
     #[test]
     fn a_speculative_run_records_and_a_final_one_does_not() {
         let memory = MvMemory::new();
         memory.apply(WRITER, vec![('a', 1)], &[]);
         let prefix = CommittedPrefix::new(3);
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(!view.is_final());
         assert_eq!((view.read(&'a'), view.read(&'b')), (Ok(Some(1)), Ok(None)));
         let (reads, wait) = view.close();
         assert!(!reads.unwrap().is_empty() && wait.is_none());
 
         prefix.advance(TxIndex(0));
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(view.is_final());
         assert_eq!(view.read(&'a'), Ok(Some(1)));
         assert!(view.close().0.is_none());
@@ -141,7 +158,7 @@ mod tests {
         memory.apply(WRITER, vec![('a', 1)], &[]);
         memory.mark_estimates(WRITER, &['a']);
         let prefix = CommittedPrefix::new(3);
-        let mut view = View::new(TxIndex(2), &memory, &prefix);
+        let mut view = open(TxIndex(2), &memory, &prefix);
         assert_eq!(view.read(&'a'), Err(Blocked(TxIndex(0))));
         assert_eq!(view.read(&'b'), Ok(None));
         assert_eq!(view.close().1, Some(Wait::Execution(TxIndex(0))));
@@ -151,11 +168,11 @@ mod tests {
     fn await_frontier_waits_for_all_below_and_then_lets_pass() {
         let memory = MvMemory::<char, u8>::new();
         let prefix = CommittedPrefix::new(3);
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let mut view = open(TxIndex(1), &memory, &prefix);
         assert_eq!(view.await_frontier(), Err(Blocked(TxIndex(0))));
         assert_eq!(view.close().1, Some(Wait::Frontier));
 
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let mut view = open(TxIndex(1), &memory, &prefix);
         prefix.advance(TxIndex(0));
         assert!(view.is_final(), "reached while it ran");
         assert_eq!(view.await_frontier(), Ok(()));
