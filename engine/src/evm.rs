@@ -63,7 +63,7 @@ impl<DB: StateDb> EthEvm<DB> {
     fn occupied(&mut self, inputs: &CreateInputs, depth: usize) -> Result<Option<Address>, DB::Error> {
         let journal = self.0.ctx.journal_mut();
         let caller = &journal.load_account(inputs.caller())?.info;
-        if depth > CALL_STACK_LIMIT as usize || caller.balance < inputs.value() || caller.nonce == u64::MAX {
+        if depth as u64 > CALL_STACK_LIMIT || caller.balance < inputs.value() || caller.nonce == u64::MAX {
             return Ok(None);
         }
         let address = inputs.created_address(caller.nonce);
