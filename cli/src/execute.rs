@@ -6,6 +6,7 @@ use weft_engine::execute::wire::StatelessOutput;
 use weft_engine::execute::{self, ExecuteInput, InputError, Options, ReadOptions, Verdict};
 
 use crate::arguments::ExecuteArguments;
+use crate::console::Console;
 use crate::example;
 use crate::report::{Report, Status};
 use crate::source;
@@ -20,21 +21,28 @@ pub(crate) fn run(arguments: &ExecuteArguments) -> anyhow::Result<Status> {
     let mut read_options = ReadOptions::default();
     read_options.dialect = arguments.dialect.into();
     read_options.chain = arguments.run.chain()?;
-    let report =
-        Report { json: arguments.run.json, engine: arguments.run.engine, threads: options.threads() };
+    let report = Report {
+        console: Console::for_items(arguments.files.len()),
+        json: arguments.run.json,
+        engine: arguments.run.engine,
+        threads: options.threads(),
+    };
     if arguments.files.is_empty() {
         let bytes = example::input()?;
-        return Ok(judge("built-in example", bytes, arguments, &read_options, &options, report));
+        return Ok(judge("built-in example", bytes, arguments, &read_options, &options, &report));
     }
     let mut worst = Status::Valid;
     for path in &arguments.files {
         let file = path.display().to_string();
+        report.console.working_on(&file);
         let status = match source::read(path) {
-            Ok(bytes) => judge(&file, bytes, arguments, &read_options, &options, report),
+            Ok(bytes) => judge(&file, bytes, arguments, &read_options, &options, &report),
             Err(error) => report.unreadable(&file, &format!("{error:#}"), None),
         };
         worst = worst.max(status);
+        report.console.item_done();
     }
+    report.console.clear_bar();
     Ok(worst)
 }
 
@@ -45,7 +53,7 @@ fn judge(
     arguments: &ExecuteArguments,
     read_options: &ReadOptions,
     options: &Options,
-    report: Report,
+    report: &Report,
 ) -> Status {
     let start = Instant::now();
     let input = match ExecuteInput::read(bytes.into(), read_options) {

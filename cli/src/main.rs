@@ -1,10 +1,10 @@
 //! The `weft` command.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks on its standard streams")]
 
 mod arguments;
 mod blocktest;
+mod console;
 mod example;
 mod execute;
 mod replay;
@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use arguments::{Arguments, Command};
+use console::Console;
 
 /// Witness nodes and receipts are many small allocations from many threads; see ARCHITECTURE.md for the figures.
 #[global_allocator]
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     match done {
         Ok(status) => status.into(),
         Err(error) => {
-            eprintln!("weft: {error:#}");
+            Console::for_items(1).note(format_args!("weft: {error:#}"));
             report::Status::Unreadable.into()
         }
     }

@@ -5,6 +5,7 @@ use std::time::Instant;
 use weft_engine::replay::PlainBlock;
 
 use crate::arguments::ReplayArguments;
+use crate::console::Console;
 use crate::report::{Report, Status};
 use crate::source;
 
@@ -16,11 +17,16 @@ use crate::source;
 pub(crate) fn run(arguments: &ReplayArguments) -> anyhow::Result<Status> {
     let options = arguments.run.options()?;
     let chain = arguments.run.chain()?;
-    let report =
-        Report { json: arguments.run.json, engine: arguments.run.engine, threads: options.threads() };
+    let report = Report {
+        console: Console::for_items(arguments.files.len()),
+        json: arguments.run.json,
+        engine: arguments.run.engine,
+        threads: options.threads(),
+    };
     let mut worst = Status::Valid;
     for path in &arguments.files {
         let file = path.display().to_string();
+        report.console.working_on(&file);
         let start = Instant::now();
         let block = source::read(path).and_then(|json| Ok(PlainBlock::from_json(&json, chain.as_ref())?));
         let status = match block {
@@ -33,6 +39,8 @@ pub(crate) fn run(arguments: &ReplayArguments) -> anyhow::Result<Status> {
             Err(error) => report.unreadable(&file, &format!("input: {error:#}"), None),
         };
         worst = worst.max(status);
+        report.console.item_done();
     }
+    report.console.clear_bar();
     Ok(worst)
 }

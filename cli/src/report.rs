@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use weft_engine::execute::Verdict;
 
 use crate::arguments::EngineArgument;
+use crate::console::Console;
 
 /// The fields of a JSON line, in order.
 const FIELDS: [&str; 17] = [
@@ -52,8 +53,10 @@ impl From<Status> for ExitCode {
 }
 
 /// How verdicts are shown.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Report {
+    /// Where to.
+    pub(crate) console: Console,
     /// As JSON instead of a table.
     pub(crate) json: bool,
     /// Which engine ran.
@@ -66,14 +69,14 @@ impl Report {
     /// Shows a verdict on `file`, and says why on standard error if it is not valid.
     pub(crate) fn verdict(&self, file: &str, verdict: &Verdict) -> Status {
         if self.json {
-            println!("{}", self.verdict_json(file, verdict));
+            self.console.line(self.verdict_json(file, verdict));
         } else {
-            println!("{}", self.verdict_table(file, verdict));
+            self.console.line(self.verdict_table(file, verdict));
         }
         match &verdict.error {
             None => Status::Valid,
             Some(error) => {
-                eprintln!("weft: {file}: {error}");
+                self.console.note(format_args!("weft: {file}: {error}"));
                 Status::Invalid
             }
         }
@@ -86,9 +89,9 @@ impl Report {
             object["valid"] = false.into();
             object["error"] = error.into();
             object["output"] = output.map(hex).into();
-            println!("{}", Value::Object(object));
+            self.console.line(Value::Object(object));
         }
-        eprintln!("weft: {file}: {error}");
+        self.console.note(format_args!("weft: {file}: {error}"));
         Status::Unreadable
     }
 

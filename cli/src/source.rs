@@ -3,6 +3,10 @@
 use std::io::{Cursor, Read};
 use std::path::Path;
 
+/// The most bytes that one input may have, unpacked: far more than any block with its witness, and a bound on what
+/// a few compressed bytes can make of themselves.
+const SIZE_MAX: u64 = 1 << 30;
+
 /// Reads a file, or standard input for `-`, and unpacks it if it is compressed with gzip, xz or zstd.
 ///
 /// # Errors
@@ -10,8 +14,19 @@ use std::path::Path;
 /// If it cannot be read or unpacked.
 pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    open(path)?.read_to_end(&mut bytes)?;
+    read_all(&mut open(path)?, &mut bytes)?;
     Ok(bytes)
+}
+
+/// Appends all that `reader` gives.
+///
+/// # Errors
+///
+/// If it cannot be read, or if it gives more than [`SIZE_MAX`] bytes.
+pub(crate) fn read_all(reader: &mut dyn Read, bytes: &mut Vec<u8>) -> anyhow::Result<()> {
+    let read = reader.take(SIZE_MAX + 1).read_to_end(bytes)?;
+    anyhow::ensure!(read as u64 <= SIZE_MAX, "more than {SIZE_MAX} bytes, unpacked");
+    Ok(())
 }
 
 /// Opens a file, or standard input for `-`, and unpacks it on the fly if it is compressed.

@@ -10,7 +10,7 @@
 
 use alloy_consensus::Eip658Value;
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
-use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, SYSTEM_ADDRESS};
+use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip6110::DEPOSIT_REQUEST_TYPE;
 use alloy_eips::eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_TYPE};
 use alloy_eips::eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_TYPE};
@@ -27,14 +27,16 @@ use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm::database::states::bundle_state::BundleRetention;
 use revm::database::{BundleState, State};
 use revm::database_interface::DatabaseCommitExt;
+use revm::database_interface::bal::EvmDatabaseError;
 use revm::primitives::hardfork::SpecId;
 use revm::state::bal::BlockAccessIndex;
 use revm::state::{Account, AccountInfo, EvmState, TransactionId};
-use revm::{DatabaseCommit, SystemCallEvm};
+use revm::{Database, DatabaseCommit};
 
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::deposits;
 use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
+use crate::evm::{EthEvm, StateDb};
 use crate::outcome::{Changes, Outcome, TransactionReceipt};
 use crate::pre_state::{PreState, PreStateDb};
 use crate::transaction::{self, Transacted, blame, state_error};
@@ -229,18 +231,20 @@ impl<'a> BlockRun<'a> {
         contract: Address,
         data: Bytes,
     ) -> Result<ExecutionResult<HaltReason>, ExecuteError> {
-        let done = transaction::evm(&mut *state, &self.block.env)
-            .system_call_with_caller(SYSTEM_ADDRESS, contract, data)
+        let mut evm = EthEvm::new(&mut *state, &self.block.env);
+        let (result, accounts) = transaction::call_system(&mut evm, contract, data)
             // A system call is no transaction: only the database can fail it.
             .map_err(|error| blame(usize::MAX, error, state_error))?;
-        self.commit_accounts(state, done.state);
-        Ok(done.result)
+        self.commit_accounts(state, accounts);
+        Ok(result)
     }
 
     /// Commits the accounts that a transaction or system call touched.
     fn commit_accounts(&mut self, state: &mut BlockState<'a>, accounts: EvmState) {
         for (address, account) in &accounts {
-            if account.is_touched() && (account.is_created() || account.is_selfdestructed()) {
+            if account.is_touched()
+                && (account.is_created() || account.is_selfdestructed() || self.is_cleared(account))
+            {
                 self.wiped.insert(*address);
             }
             // Code set in this block answers for its hash from now on, whoever has it: the witness need not
@@ -253,6 +257,13 @@ impl<'a> BlockRun<'a> {
             }
         }
         state.commit(accounts);
+    }
+
+    /// Whether a touched account is removed for being empty (EIP-161), and its storage with it.
+    fn is_cleared(&self, account: &Account) -> bool {
+        self.block.rules.has(SpecId::SPURIOUS_DRAGON)
+            && account.is_empty()
+            && !account.is_loaded_as_not_existing()
     }
 
     /// The beneficiary's account with `reward` added, as revm's journal would leave it.
@@ -349,6 +360,37 @@ pub(crate) fn account(
     address: Address,
 ) -> Result<Option<AccountInfo>, WitnessError> {
     Ok(state.load_cache_account(address)?.account_info())
+}
+
+/// Value of a slot as the committed transactions left it.
+pub(crate) fn storage(
+    state: &mut BlockState<'_>,
+    address: Address,
+    slot: U256,
+) -> Result<U256, WitnessError> {
+    let cached = state.load_cache_account(address)?;
+    let Some(account) = &cached.account else { return Ok(U256::ZERO) };
+    match account.storage.get(&slot) {
+        Some(value) => Ok(*value),
+        None if cached.status.is_storage_known() => Ok(U256::ZERO),
+        None => state.database.storage(address, slot),
+    }
+}
+
+/// Whether the account has storage as the committed transactions left it.
+pub(crate) fn has_storage(state: &mut BlockState<'_>, address: Address) -> Result<bool, WitnessError> {
+    let cached = state.load_cache_account(address)?;
+    let mut slots = cached.account.iter().flat_map(|account| account.storage.values());
+    if slots.any(|value| !value.is_zero()) {
+        return Ok(true);
+    }
+    if cached.status.was_destroyed() { Ok(false) } else { state.database.0.has_storage(address) }
+}
+
+impl StateDb for BlockState<'_> {
+    fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error> {
+        has_storage(self, address).map_err(EvmDatabaseError::Database)
+    }
 }
 
 /// Takes the balances of the DAO and its children to the refund contract (EIP-779).

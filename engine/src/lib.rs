@@ -32,6 +32,7 @@ pub mod chain;
 mod commit;
 mod deposits;
 pub mod error;
+mod evm;
 pub mod execute;
 mod location;
 pub mod outcome;

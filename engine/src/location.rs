@@ -60,7 +60,7 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         }
         // An account that did not exist has nothing to wipe: either it never had storage, or whoever removed it
         // has wiped it.
-        if account.is_selfdestructed() || (account.is_created() && existed) {
+        if existed && (account.is_created() || !exists) || account.is_selfdestructed() {
             any_wiped = true;
             writes.push((Location::Wipe(address), Value::Wiped(tx)));
         }

@@ -10,7 +10,7 @@
 //!   workers. `tests/determinism` compares them on every fixture.
 //! - **E2.** The beneficiary's balance is only read and written in block order.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
 use rayon::prelude::*;
 use revm::context_interface::result::EVMError;
@@ -20,13 +20,14 @@ use weft_scheduler::{Blocked, Commit, Execution, Executor, TxIndex, View};
 use crate::block::ReadyBlock;
 use crate::commit::{self, BlockRun, BlockState};
 use crate::error::{ExecuteError, Fault, WitnessError};
+use crate::evm::EthEvm;
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::read_cache::ReadCache;
 use crate::sequential;
-use crate::transaction::{self, EthEvm, Transacted, blame};
-use crate::view::{Committed, ViewDb, ViewError};
+use crate::transaction::{self, Transacted, blame};
+use crate::view::{CommittedState, ViewDb, ViewError};
 
 /// What the run did, for those who watch: no part of the outcome, and different from run to run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
         Err(error) => return (Err(error), Counters::default()),
     };
     let cache = ReadCache::new(pre_state, &state);
-    let committer = Mutex::new(Committer { run, state, error: None });
+    let committer = Committed(Mutex::new(Committer { run, state, error: None }));
     let executor = BlockExecutor { block, pre_state: &cache, committer };
     let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
     let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
@@ -70,7 +71,7 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
             return (Err(Fault::Scheduler(fault.to_string()).into()), Counters::default());
         }
     };
-    let Committer { run, mut state, error } = executor.committer.into_inner();
+    let Committer { run, mut state, error } = executor.committer.0.into_inner();
     let outcome = match error {
         Some(error) => Err(error),
         None => run.finish(&mut state),
@@ -85,7 +86,7 @@ struct BlockExecutor<'a> {
     /// State after the system calls and before the first transaction.
     pre_state: &'a ReadCache<'a>,
     /// Takes results in block order.
-    committer: Mutex<Committer<'a>>,
+    committer: Committed<'a>,
 }
 
 /// The committed part of the block, and what ended it.
@@ -98,9 +99,20 @@ struct Committer<'a> {
     error: Option<ExecuteError>,
 }
 
-impl Committed for Mutex<Committer<'_>> {
+/// The committed part, behind the lock that commits take: the state that a run at the frontier sees.
+struct Committed<'a>(Mutex<Committer<'a>>);
+
+impl CommittedState for Committed<'_> {
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        commit::account(&mut self.lock().state, address)
+        commit::account(&mut self.0.lock().state, address)
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
+        commit::storage(&mut self.0.lock().state, address, slot)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        commit::has_storage(&mut self.0.lock().state, address)
     }
 }
 
@@ -121,11 +133,11 @@ impl Executor for BlockExecutor<'_> {
             committed: &self.committer,
             any_wipe: None,
         };
-        transaction::evm(database, &self.block.env)
+        EthEvm::new(database, &self.block.env)
     }
 
     fn view<'s, 'b>(&'b self, evm: &'s mut EthEvm<ViewDb<'b>>) -> &'s mut View<'b, Location, Value> {
-        &mut evm.ctx.journaled_state.database.view
+        &mut evm.database().view
     }
 
     fn execute<'b>(
@@ -134,7 +146,7 @@ impl Executor for BlockExecutor<'_> {
         tx: TxIndex,
     ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
         let index = tx.0 as usize;
-        evm.ctx.journaled_state.database.any_wipe = None;
+        evm.database().any_wipe = None;
         match transaction::transact_unpaid(evm, &self.block.transactions[index].env) {
             Ok(transacted) => {
                 let writes = write_set(tx, &transacted.state, self.block.header.beneficiary);
@@ -153,7 +165,7 @@ impl Executor for BlockExecutor<'_> {
 
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
         let index = tx.0 as usize;
-        let Committer { run, state, error } = &mut *self.committer.lock();
+        let Committer { run, state, error } = &mut *self.committer.0.lock();
         let committed = run
             .admit(index)
             .map_err(ExecuteError::from)

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 
-use alloy_consensus::constants::KECCAK_EMPTY;
+use alloy_consensus::constants::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::Database;
@@ -27,6 +27,13 @@ pub trait PreState: Sync + Debug {
     ///
     /// [`WitnessError`] if the state neither holds the slot nor proves its absence.
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError>;
+
+    /// Whether any slot of the account is not zero.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError`] if the state neither holds the account nor proves its absence.
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError>;
 
     /// The code with this hash.
     ///
@@ -115,6 +122,11 @@ impl PreState for WitnessState {
         Ok(self.tries.storage(address, slot)?)
     }
 
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        let account = self.tries.account(address)?;
+        Ok(account.is_some_and(|account| account.storage_root != EMPTY_ROOT_HASH))
+    }
+
     fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {
         self.codes.get(hash)
     }
@@ -159,6 +171,11 @@ impl PreState for PlainState {
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
         let account = self.accounts.get(&address);
         Ok(account.and_then(|account| account.storage.get(&slot)).copied().unwrap_or_default())
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        let account = self.accounts.get(&address);
+        Ok(account.is_some_and(|account| account.storage.values().any(|value| !value.is_zero())))
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {

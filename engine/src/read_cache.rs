@@ -56,6 +56,11 @@ impl PreState for ReadCache<'_> {
         Ok(value)
     }
 
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        // No system call can change the answer for an account without code, and of others nobody asks.
+        self.pre_state.has_storage(address)
+    }
+
     fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {
         self.pre_state.code(hash)
     }

@@ -3,6 +3,7 @@
 use crate::block::ReadyBlock;
 use crate::commit::BlockRun;
 use crate::error::ExecuteError;
+use crate::evm::EthEvm;
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::transaction::{self, blame, state_error};
@@ -14,12 +15,12 @@ use crate::transaction::{self, blame, state_error};
 /// [`ExecuteError`] of the first place at which the block cannot go on.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Result<Outcome, ExecuteError> {
     let (mut run, state) = BlockRun::begin(block, pre_state)?;
-    let mut evm = transaction::evm(state, &block.env);
+    let mut evm = EthEvm::new(state, &block.env);
     for (index, transaction) in block.transactions.iter().enumerate() {
         run.admit(index)?;
         let transacted = transaction::transact(&mut evm, &transaction.env)
             .map_err(|error| blame(index, error, state_error))?;
-        run.commit(&mut evm.ctx.journaled_state.database, index, transacted)?;
+        run.commit(evm.database(), index, transacted)?;
     }
-    run.finish(&mut evm.ctx.journaled_state.database)
+    run.finish(evm.database())
 }

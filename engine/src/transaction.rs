@@ -3,41 +3,17 @@
 use std::cell::Cell;
 use std::marker::PhantomData;
 
-use alloy_evm::EvmEnv;
-use alloy_primitives::U256;
-use revm::context::{BlockEnv, CfgEnv, Context, ContextSetters, ContextTr, Evm, TxEnv};
+use alloy_eips::eip4788::SYSTEM_ADDRESS;
+use alloy_primitives::{Address, Bytes, U256};
+use revm::context::{ContextSetters, ContextTr, TxEnv};
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::context_interface::{Block, JournalTr, Transaction};
-use revm::handler::instructions::EthInstructions;
-use revm::handler::{EthFrame, EthPrecompiles, EvmTr, FrameResult, Handler, post_execution};
-use revm::inspector::NoOpInspector;
-use revm::interpreter::interpreter::EthInterpreter;
+use revm::handler::{EvmTr, FrameResult, Handler, MainnetHandler, SystemCallTx, post_execution};
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
-use revm::{Database, ExecuteEvm, MainBuilder, MainContext};
 
 use crate::error::{BlockError, ExecuteError, Fault, TransactionError, WitnessError};
-
-/// revm's context over a database.
-pub(crate) type EthContext<DB> = Context<BlockEnv, TxEnv, CfgEnv, DB>;
-
-/// revm's mainnet EVM over a database.
-pub(crate) type EthEvm<DB> = Evm<
-    EthContext<DB>,
-    NoOpInspector,
-    EthInstructions<EthInterpreter, EthContext<DB>>,
-    EthPrecompiles,
-    EthFrame,
->;
-
-/// A mainnet EVM for the block described by `env`.
-pub(crate) fn evm<DB: Database>(database: DB, env: &EvmEnv<SpecId>) -> EthEvm<DB> {
-    Context::mainnet()
-        .with_block(env.block_env.clone())
-        .with_cfg(env.cfg_env.clone())
-        .with_db(database)
-        .build_mainnet_with_inspector(NoOpInspector)
-}
+use crate::evm::{EthEvm, StateDb};
 
 /// What running one transaction gives.
 #[derive(Debug)]
@@ -51,27 +27,41 @@ pub(crate) struct Transacted {
 }
 
 /// Runs a transaction and pays the beneficiary.
-pub(crate) fn transact<DB: Database>(
+pub(crate) fn transact<DB: StateDb>(
     evm: &mut EthEvm<DB>,
     transaction: &TxEnv,
 ) -> Result<Transacted, EVMError<DB::Error>> {
-    let done = evm.transact(transaction.clone())?;
-    Ok(Transacted { result: done.result, state: done.state, unpaid_reward: None })
+    evm.ctx().set_tx(transaction.clone());
+    let result: Result<_, EVMError<DB::Error>> = MainnetHandler::default().run(evm);
+    let state = evm.ctx().journal_mut().finalize();
+    Ok(Transacted { result: result?, state, unpaid_reward: None })
 }
 
 /// Runs a transaction and leaves the beneficiary unpaid, unless the run itself touched the beneficiary.
 ///
 /// Every transaction pays the beneficiary. If each run wrote that balance, no two could run side by side; so a
 /// speculative run only says how much it owes, and the commit pays in block order.
-pub(crate) fn transact_unpaid<DB: Database>(
+pub(crate) fn transact_unpaid<DB: StateDb>(
     evm: &mut EthEvm<DB>,
     transaction: &TxEnv,
 ) -> Result<Transacted, EVMError<DB::Error>> {
     let mut handler = UnpaidHandler { reward: Cell::new(None), _database: PhantomData };
-    evm.ctx.set_tx(transaction.clone());
+    evm.ctx().set_tx(transaction.clone());
     let result = handler.run(evm);
-    let state = evm.ctx.journal_mut().finalize();
+    let state = evm.ctx().journal_mut().finalize();
     Ok(Transacted { result: result?, state, unpaid_reward: handler.reward.get() })
+}
+
+/// Calls a system contract: no fee, no nonce, gas of its own (EIP-4788).
+pub(crate) fn call_system<DB: StateDb>(
+    evm: &mut EthEvm<DB>,
+    contract: Address,
+    data: Bytes,
+) -> Result<(ExecutionResult<HaltReason>, EvmState), EVMError<DB::Error>> {
+    evm.ctx().set_tx(TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data));
+    let result: Result<_, EVMError<DB::Error>> = MainnetHandler::default().run_system_call(evm);
+    let state = evm.ctx().journal_mut().finalize();
+    Ok((result?, state))
 }
 
 /// revm's mainnet handler, but for the beneficiary's reward.
@@ -82,7 +72,7 @@ struct UnpaidHandler<DB> {
     _database: PhantomData<DB>,
 }
 
-impl<DB: Database> Handler for UnpaidHandler<DB> {
+impl<DB: StateDb> Handler for UnpaidHandler<DB> {
     type Evm = EthEvm<DB>;
     type Error = EVMError<DB::Error>;
     type HaltReason = HaltReason;

@@ -8,6 +8,7 @@ use revm::state::AccountInfo;
 use weft_scheduler::{Blocked, View};
 
 use crate::error::WitnessError;
+use crate::evm::StateDb;
 use crate::location::{Location, Value};
 use crate::pre_state::PreState;
 
@@ -30,6 +31,19 @@ impl From<Blocked> for ViewError {
     }
 }
 
+/// State as the committed transactions left it. It moves on with every commit, so only a run at the frontier may
+/// look at it.
+pub(crate) trait CommittedState {
+    /// The account, if there is one.
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
+
+    /// Value of a slot.
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError>;
+
+    /// Whether any slot of the account is not zero.
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError>;
+}
+
 /// revm's database for the incarnations that one worker runs, one after the other.
 pub(crate) struct ViewDb<'b> {
     /// Writes of lower transactions; fills the read set.
@@ -38,19 +52,18 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) pre_state: &'b dyn PreState,
     /// Whose account is only known in block order.
     pub(crate) beneficiary: Address,
-    /// Gives the beneficiary's account as the committed transactions left it.
-    pub(crate) committed: &'b dyn Committed,
+    /// State as the committed transactions left it.
+    pub(crate) committed: &'b dyn CommittedState,
     /// Whether any account was wiped, once this incarnation has asked for it.
     pub(crate) any_wipe: Option<bool>,
 }
 
-/// The state that the committed transactions leave.
-pub(crate) trait Committed {
-    /// The account at `address`.
-    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
-}
-
 impl ViewDb<'_> {
+    /// Whether a lower transaction wiped this account's storage, and which was the last.
+    fn wiped(&mut self, address: Address) -> Result<Option<Value>, Blocked> {
+        if self.any_wipe()? { self.view.read(&Location::Wipe(address)) } else { Ok(None) }
+    }
+
     /// Whether any lower transaction wiped an account's storage.
     fn any_wipe(&mut self) -> Result<bool, Blocked> {
         if let Some(known) = self.any_wipe {
@@ -84,7 +97,11 @@ impl Database for ViewDb<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, ViewError> {
-        let wiped = if self.any_wipe()? { self.view.read(&Location::Wipe(address))? } else { None };
+        if address == self.beneficiary {
+            self.view.await_frontier()?;
+            return Ok(self.committed.storage(address, slot)?);
+        }
+        let wiped = self.wiped(address)?;
         let written = self.view.read(&Location::Slot(address, slot))?;
         match (wiped, written) {
             (Some(Value::Wiped(wiped)), Some(Value::Slot(value, writer))) if writer >= wiped => Ok(value),
@@ -96,5 +113,16 @@ impl Database for ViewDb<'_> {
 
     fn block_hash(&mut self, number: u64) -> Result<B256, ViewError> {
         Ok(self.pre_state.block_hash(number)?)
+    }
+}
+
+impl StateDb for ViewDb<'_> {
+    fn has_storage(&mut self, address: Address) -> Result<bool, ViewError> {
+        if address == self.beneficiary {
+            self.view.await_frontier()?;
+            return Ok(self.committed.has_storage(address)?);
+        }
+        // Asked of accounts without code only: their storage can be wiped, and by no means written.
+        Ok(self.wiped(address)?.is_none() && self.pre_state.has_storage(address)?)
     }
 }

@@ -1,6 +1,7 @@
 //! Makes blocks of signed transactions on a plain pre-state, and runs them on every engine.
 
-use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559};
+use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip7702};
+use alloy_eips::eip7702::Authorization;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::map::{AddressMap, HashMap};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
@@ -33,13 +34,40 @@ impl Signer {
 
     /// A signed call.
     pub(crate) fn call(&self, nonce: u64, to: Address, input: Vec<u8>) -> SignedTransaction {
+        self.send(nonce, TxKind::Call(to), input)
+    }
+
+    /// A signed creation.
+    pub(crate) fn create(&self, nonce: u64, init: Vec<u8>) -> SignedTransaction {
+        self.send(nonce, TxKind::Create, init)
+    }
+
+    /// A signed delegation of `authority` to `code`, whose nonce is `nonce` (EIP-7702).
+    pub(crate) fn delegate(&self, authority: &Self, nonce: u64, code: Address) -> SignedTransaction {
+        let authorization = Authorization { chain_id: U256::from(1), address: code, nonce };
+        let signature = authority.sign(authorization.signature_hash());
+        let transaction = TxEip7702 {
+            chain_id: 1,
+            gas_limit: 200_000,
+            max_fee_per_gas: 100,
+            max_priority_fee_per_gas: 1,
+            to: Address::repeat_byte(0xdd),
+            authorization_list: vec![authorization.into_signed(signature)],
+            ..TxEip7702::default()
+        };
+        let signature = self.sign(transaction.signature_hash());
+        SignedTransaction::Eip7702(transaction.into_signed(signature))
+    }
+
+    /// A signed transaction of type 2.
+    fn send(&self, nonce: u64, to: TxKind, input: Vec<u8>) -> SignedTransaction {
         let transaction = TxEip1559 {
             chain_id: 1,
             nonce,
             gas_limit: 200_000,
             max_fee_per_gas: 100,
             max_priority_fee_per_gas: 1,
-            to: TxKind::Call(to),
+            to,
             input: input.into(),
             ..TxEip1559::default()
         };
@@ -49,10 +77,24 @@ impl Signer {
 }
 
 /// A pre-state in the making.
-#[derive(Default)]
 pub(crate) struct World {
     accounts: AddressMap<PlainAccount>,
     codes: Vec<Bytes>,
+    /// Who receives the fees.
+    pub(crate) beneficiary: Address,
+    /// The base fee of the block.
+    pub(crate) base_fee: u64,
+}
+
+impl Default for World {
+    fn default() -> Self {
+        Self {
+            accounts: AddressMap::default(),
+            codes: Vec::new(),
+            beneficiary: Address::repeat_byte(0xbe),
+            base_fee: 7,
+        }
+    }
 }
 
 impl World {
@@ -66,6 +108,19 @@ impl World {
         self.codes.push(code);
     }
 
+    /// Puts an account without nonce and code that has a slot, as only a genesis can.
+    pub(crate) fn put_bare_storage(&mut self, address: Address, balance: u64, slot: U256, value: U256) {
+        let info = AccountInfo { balance: U256::from(balance), ..AccountInfo::default() };
+        let storage = HashMap::from_iter([(slot, value)]);
+        self.accounts.insert(address, PlainAccount { info: info.without_code(), storage });
+    }
+
+    /// Puts the request contracts that Prague demands at the end of a block.
+    pub(crate) fn put_request_contracts(&mut self) {
+        self.put(alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, 1, vec![0x00]);
+        self.put(alloy_eips::eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, 1, vec![0x00]);
+    }
+
     /// Runs a Cancun-to-Osaka block of these transactions on every engine and checks that all agree.
     pub(crate) fn run(
         self,
@@ -77,8 +132,8 @@ impl World {
             number: 100,
             timestamp: 1_000,
             gas_limit: 30_000_000,
-            base_fee_per_gas: Some(7),
-            beneficiary: Address::repeat_byte(0xbe),
+            base_fee_per_gas: Some(self.base_fee),
+            beneficiary: self.beneficiary,
             excess_blob_gas: Some(0),
             parent_beacon_block_root: Some(B256::ZERO),
             ..Header::default()

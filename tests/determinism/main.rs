@@ -3,5 +3,6 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bare_storage;
 mod made;
 mod peers;

@@ -1,11 +1,8 @@
 //! Three inputs on which a published parallel engine gives a wrong state or no answer at all.
 
-use alloy_consensus::{SignableTransaction, TxEip7702};
-use alloy_eips::eip7702::Authorization;
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, U256};
 use revm::context_interface::result::InvalidTransaction;
-use weft_engine::SignedTransaction;
 use weft_engine::error::{BlockError, ExecuteError, TransactionError};
 
 use crate::made::{Signer, World};
@@ -54,27 +51,8 @@ fn a_delegation_that_changes_within_the_block_is_followed() {
     world.put(authority.address(), 1, [&[0xef, 0x01, 0x00], old.as_slice()].concat());
     world.put(sponsor.address(), 0, Vec::new());
     world.put(caller.address(), 0, Vec::new());
-    let authorization = Authorization { chain_id: U256::from(1), address: new, nonce: 1 };
-    let signature = authority.sign(authorization.signature_hash());
-    let transaction = TxEip7702 {
-        chain_id: 1,
-        nonce: 0,
-        gas_limit: 200_000,
-        max_fee_per_gas: 100,
-        max_priority_fee_per_gas: 1,
-        to: Address::repeat_byte(0xdd),
-        authorization_list: vec![authorization.into_signed(signature)],
-        ..TxEip7702::default()
-    };
-    let signature = sponsor.sign(transaction.signature_hash());
-    let delegate = SignedTransaction::Eip7702(transaction.into_signed(signature));
-    // The request contracts that Prague demands at the end of a block.
-    for system in [
-        alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS,
-        alloy_eips::eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS,
-    ] {
-        world.put(system, 1, vec![0x00]);
-    }
+    world.put_request_contracts();
+    let delegate = sponsor.delegate(&authority, 1, new);
     let transactions = vec![delegate, caller.call(0, authority.address(), Vec::new())];
     let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
     assert_eq!(outcome.changes.changed_slot(authority.address(), U256::ZERO), Some(U256::from(2)));

@@ -1,6 +1,5 @@
 //! Where tests lie: files, folders and archives.
 
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -41,7 +40,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 fn visit_file(path: &Path, name: &str, visit: &mut dyn FnMut(&str, &[u8])) -> anyhow::Result<()> {
     let mut contents = Vec::new();
     if !name.contains(".tar") {
-        source::open(path)?.read_to_end(&mut contents)?;
+        source::read_all(&mut source::open(path)?, &mut contents)?;
         visit(name, &contents);
         return Ok(());
     }
@@ -50,7 +49,7 @@ fn visit_file(path: &Path, name: &str, visit: &mut dyn FnMut(&str, &[u8])) -> an
         let name = entry.path()?.display().to_string();
         if Path::new(&name).extension().is_some_and(|extension| extension == "json") {
             contents.clear();
-            entry.read_to_end(&mut contents)?;
+            source::read_all(&mut entry, &mut contents)?;
             visit(&name, &contents);
         }
     }

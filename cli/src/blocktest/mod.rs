@@ -7,7 +7,6 @@ mod run;
 use std::collections::{BTreeMap, HashSet};
 use std::path::Path;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use regex::Regex;
 use serde_json::{Value, json};
 use weft_engine::execute::{Engine, Options};
@@ -15,6 +14,7 @@ use weft_engine::execute::{Engine, Options};
 use self::fixture::Fixture;
 use self::run::Ending;
 use crate::arguments::BlocktestArguments;
+use crate::console::Console;
 use crate::report::Status;
 
 /// Runs all tests at the paths.
@@ -40,8 +40,8 @@ struct Session {
     names: Option<HashSet<String>>,
     /// Print a line of JSON per test.
     json: bool,
-    /// Shown on a terminal.
-    progress: ProgressBar,
+    /// Where to say how it goes.
+    console: Console,
     /// Tests that passed.
     passed: u64,
     /// Tests that failed.
@@ -58,14 +58,12 @@ impl Session {
             matrix.push(Options::with_threads(threads.get())?);
         }
         let names = arguments.names.as_deref().map(read_names).transpose()?;
-        let progress = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
-        progress.set_style(ProgressStyle::with_template("{spinner} {pos} tests, {per_sec}, {wide_msg}")?);
         Ok(Self {
             matrix,
             pattern: arguments.run.as_deref().map(Regex::new).transpose()?,
             names,
             json: arguments.json,
-            progress,
+            console: Console::for_many(),
             passed: 0,
             failed: 0,
             skipped: BTreeMap::new(),
@@ -74,7 +72,7 @@ impl Session {
 
     /// Runs the tests of one file.
     fn run_file(&mut self, file: &str, contents: &[u8]) {
-        self.progress.set_message(file.to_owned());
+        self.console.working_on(file);
         let Ok(tests) = serde_json::from_slice::<BTreeMap<String, Value>>(contents) else {
             self.note(file, Ending::Failed("the file is not a JSON object".to_owned()));
             return;
@@ -99,7 +97,7 @@ impl Session {
 
     /// Takes down how a test ended.
     fn note(&mut self, name: &str, ending: Ending) {
-        self.progress.inc(1);
+        self.console.item_done();
         if self.json {
             let (skipped, error) = match &ending {
                 Ending::Passed => (None, None),
@@ -108,30 +106,30 @@ impl Session {
             };
             let passed = matches!(ending, Ending::Passed);
             let line = json!({"test": name, "passed": passed, "skipped": skipped, "error": error});
-            self.progress.suspend(|| println!("{line}"));
+            self.console.line(line);
         }
         match ending {
             Ending::Passed => self.passed += 1,
             Ending::Skipped(reason) => *self.skipped.entry(reason).or_default() += 1,
             Ending::Failed(error) => {
                 self.failed += 1;
-                self.progress.suspend(|| eprintln!("FAILED {name}: {error}"));
+                self.console.note(format_args!("FAILED {name}: {error}"));
             }
         }
     }
 
     /// Says how it went.
     fn end(self) -> Status {
-        self.progress.finish_and_clear();
+        self.console.clear_bar();
         for (reason, count) in &self.skipped {
-            eprintln!("skipped {count}: {reason}");
+            self.console.note(format_args!("skipped {count}: {reason}"));
         }
         let skipped: u64 = self.skipped.values().sum();
         let summary = format!("{} passed, {} failed, {skipped} skipped", self.passed, self.failed);
         if self.json {
-            eprintln!("{summary}");
+            self.console.note(summary);
         } else {
-            println!("{summary}");
+            self.console.line(summary);
         }
         if self.failed == 0 { Status::Valid } else { Status::Invalid }
     }

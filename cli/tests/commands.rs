@@ -1,0 +1,159 @@
+//! The command as its users meet it: arguments in; output, messages and exit status out.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// `weft` with arguments.
+fn weft(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weft"));
+    command.args(arguments);
+    command
+}
+
+/// Runs `weft` and says how it ended.
+fn run(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = weft(arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+/// Writes a file and runs a command on it.
+fn run_on(command: &str, contents: &[u8]) -> (Option<i32>, String, String) {
+    let mut file = tempfile::NamedTempFile::with_suffix(".json").unwrap();
+    file.write_all(contents).unwrap();
+    run(&[command, file.path().to_str().unwrap(), "--json"])
+}
+
+#[test]
+fn the_example_is_judged_valid_and_says_so_in_every_field() {
+    let (status, stdout, stderr) = run(&["execute", "--json", "--threads", "2"]);
+    assert_eq!((status, stderr.as_str()), (Some(0), ""));
+    let line: Value = serde_json::from_str(&stdout).unwrap();
+    let fields: Vec<&str> = line.as_object().unwrap().keys().map(String::as_str).collect();
+    assert_eq!(
+        fields.join(" "),
+        "file valid error output new_payload_request_root chain_id block_number block_hash state_root \
+         receipts_root gas_used txs engine threads stages_us executions aborts"
+    );
+    assert_eq!((&line["valid"], &line["txs"]), (&true.into(), &400.into()));
+    assert_eq!(line["output"].as_str().unwrap().len(), 2 + 2 * 43);
+}
+
+#[test]
+fn the_example_is_the_same_on_every_engine() {
+    let judged = |arguments: &[&str]| {
+        let (_, stdout, _) = run(&[&["execute", "--json"], arguments].concat());
+        let mut line: Value = serde_json::from_str(&stdout).unwrap();
+        for field in ["stages_us", "executions", "aborts", "engine", "threads"] {
+            line.as_object_mut().unwrap().remove(field);
+        }
+        line
+    };
+    let expected = judged(&["--engine", "sequential"]);
+    for threads in ["1", "2", "3", "8"] {
+        assert_eq!(judged(&["--threads", threads]), expected);
+    }
+}
+
+#[test]
+fn what_does_not_decode_is_status_2_with_the_sentinel() {
+    let (status, stdout, stderr) = run_on("execute", b"\x15\x01nothing that decodes");
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("input: "), "{stderr}");
+    let line: Value = serde_json::from_str(&stdout).unwrap();
+    assert_eq!(line["valid"], false);
+    assert!(line["error"].as_str().unwrap().starts_with("input: "));
+    let output = line["output"].as_str().unwrap();
+    assert_eq!(output.len(), 2 + 2 * 43);
+}
+
+#[test]
+fn a_file_that_is_not_there_is_status_2_and_the_others_are_judged() {
+    let (status, stdout, stderr) = run(&["execute", "--json", "no/such/file", "nor/this"]);
+    assert_eq!((status, stdout.lines().count()), (Some(2), 2));
+    assert!(stderr.contains("no/such/file: ") && stderr.contains("nor/this: "), "{stderr}");
+}
+
+#[test]
+fn a_file_that_unpacks_without_end_is_refused() {
+    let mut packed = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    let zeros = vec![0; 1 << 20];
+    for _ in 0..1_025 {
+        packed.write_all(&zeros).unwrap();
+    }
+    let (status, _, stderr) = run_on("execute", &packed.finish().unwrap());
+    assert_eq!(status, Some(2));
+    assert!(stderr.contains("more than 1073741824 bytes"), "{stderr}");
+}
+
+#[test]
+fn json_of_another_kind_is_status_2() {
+    for command in ["execute", "replay"] {
+        let (status, _, stderr) = run_on(command, br#"{"block": 1}"#);
+        assert_eq!(status, Some(2), "{command}");
+        assert!(stderr.contains("JSON: "), "{stderr}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_command_without_a_panic() {
+    let files = vec!["no/such/file"; 5_000];
+    let arguments = [&["execute", "--json"], &files[..]].concat();
+    let mut child = weft(&arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(141));
+}
+
+#[test]
+fn blocktest_counts_what_fails_and_what_is_skipped() {
+    let test = |network: &str, genesis: &str| {
+        format!(r#"{{"network": "{network}", "genesisRLP": "{genesis}", "pre": {{}}, "blocks": []}}"#)
+    };
+    let tests = format!(
+        r#"{{"bad": {}, "odd": {}, "state": {{"env": {{}}}}}}"#,
+        test("Cancun", "0x01"),
+        test("Atlantis", "0xc0")
+    );
+    let (status, stdout, stderr) = run_on("blocktest", tests.as_bytes());
+    assert_eq!(status, Some(1));
+    assert!(stderr.ends_with("0 passed, 1 failed, 2 skipped\n"), "{stderr}");
+    assert!(stderr.contains("FAILED bad: genesis: "), "{stderr}");
+    assert!(stderr.contains("skipped 1: network Atlantis is not known"), "{stderr}");
+    assert_eq!(stdout.lines().count(), 3);
+}
+
+/// Runs all tests of an archive and demands that there be some and that all pass.
+fn all_pass(archive: &Path, threads: &str) {
+    let (status, stdout, stderr) = run(&["blocktest", archive.to_str().unwrap(), "--threads", threads]);
+    assert_eq!(status, Some(0), "{stderr}");
+    let passed: u32 = stdout.split(' ').next().unwrap().parse().unwrap();
+    assert!(passed > 300 && stdout.ends_with(" passed, 0 failed, 0 skipped\n"), "{stdout}");
+}
+
+#[test]
+fn the_blockchain_tests_of_prague_and_osaka_pass() {
+    let Some(folder) = weft_tests::folder("eest") else { return };
+    for entry in fs::read_dir(folder).unwrap() {
+        let archive = entry.unwrap().path();
+        if archive.file_name().unwrap().to_str().unwrap().starts_with("for_") {
+            all_pass(&archive, "1,2,3,8");
+        }
+    }
+}
+
+/// Blocks of 30 million gas and more, each of one kind of work.
+#[test]
+fn the_benchmark_tests_pass() {
+    let Some(folder) = weft_tests::folder("eest") else { return };
+    for entry in fs::read_dir(folder).unwrap() {
+        let archive = entry.unwrap().path();
+        if archive.file_name().unwrap().to_str().unwrap().starts_with("benchmark") {
+            all_pass(&archive, "2");
+        }
+    }
+}
