@@ -28,12 +28,14 @@
 
 mod blobs;
 pub mod block;
+mod block_state;
 pub mod chain;
 mod commit;
 mod deposits;
 pub mod error;
 mod evm;
 pub mod execute;
+mod ledger;
 mod location;
 pub mod outcome;
 pub mod parallel;

@@ -13,19 +13,21 @@
 use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
 use rayon::prelude::*;
+use revm::Database;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{Blocked, Commit, Execution, Executor, TxIndex, View};
 
 use crate::block::ReadyBlock;
-use crate::commit::{self, BlockRun, BlockState};
+use crate::block_state::BlockState;
+use crate::commit::BlockRun;
 use crate::error::{ExecuteError, Fault, WitnessError};
-use crate::evm::EthEvm;
+use crate::evm::{EthEvm, StateDb};
+use crate::ledger::Ledger;
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::read_cache::ReadCache;
-use crate::sequential;
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
 
@@ -43,7 +45,7 @@ pub struct Counters {
 ///
 /// # Errors
 ///
-/// As [`sequential::run`]; [`Fault`] if the scheduler breaks one of its own rules.
+/// As [`crate::sequential::run`]; [`Fault`] if the scheduler breaks one of its own rules.
 ///
 /// # Panics
 ///
@@ -51,14 +53,15 @@ pub struct Counters {
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
     let transactions = block.transactions.len();
     let workers = rayon::current_num_threads().min(transactions);
-    if workers < 2 {
-        let counters = Counters { executions: transactions as u64, aborts: 0 };
-        return (sequential::run(block, pre_state), counters);
-    }
-    let (run, state) = match BlockRun::begin(block, pre_state) {
-        Ok(begun) => begun,
+    let mut state = Ledger::new(block, pre_state);
+    let run = match BlockRun::begin(block, &mut state) {
+        Ok(run) => run,
         Err(error) => return (Err(error), Counters::default()),
     };
+    if workers < 2 {
+        let counters = Counters { executions: transactions as u64, aborts: 0 };
+        return (run_in_order(block, run, state), counters);
+    }
     let cache = ReadCache::new(pre_state, &state);
     let committer = Committed(Mutex::new(Committer { run, state, error: None }));
     let executor = BlockExecutor { block, pre_state: &cache, committer };
@@ -79,6 +82,22 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
     (outcome, Counters { executions: counts.executions, aborts: counts.aborts })
 }
 
+/// Runs a block with one worker: there is nothing to speculate on.
+fn run_in_order(
+    block: &ReadyBlock<'_>,
+    mut run: BlockRun<'_>,
+    state: Ledger<'_>,
+) -> Result<Outcome, ExecuteError> {
+    let mut evm = EthEvm::new(state, &block.env);
+    for (index, transaction) in block.transactions.iter().enumerate() {
+        run.admit(index)?;
+        let transacted = transaction::transact_unpaid(&mut evm, &transaction.env)
+            .map_err(|error| blame(index, error, ExecuteError::from))?;
+        run.commit(evm.database(), index, transacted)?;
+    }
+    run.finish(evm.database())
+}
+
 /// The block, as the scheduler drives it.
 struct BlockExecutor<'a> {
     /// The block.
@@ -94,7 +113,7 @@ struct Committer<'a> {
     /// The committed part.
     run: BlockRun<'a>,
     /// The state it leaves.
-    state: BlockState<'a>,
+    state: Ledger<'a>,
     /// The first error in block order.
     error: Option<ExecuteError>,
 }
@@ -104,15 +123,15 @@ struct Committed<'a>(Mutex<Committer<'a>>);
 
 impl CommittedState for Committed<'_> {
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        commit::account(&mut self.0.lock().state, address)
+        self.0.lock().state.account(address)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        commit::storage(&mut self.0.lock().state, address, slot)
+        self.0.lock().state.storage(address, slot)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        commit::has_storage(&mut self.0.lock().state, address)
+        self.0.lock().state.has_storage(address)
     }
 }
 

@@ -8,8 +8,8 @@ use dashmap::DashMap;
 use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
 
-use crate::commit::BlockState;
 use crate::error::WitnessError;
+use crate::ledger::Ledger;
 use crate::pre_state::PreState;
 
 /// A pre-state with the system calls applied and all reads remembered.
@@ -24,12 +24,12 @@ pub(crate) struct ReadCache<'a> {
 }
 
 impl<'a> ReadCache<'a> {
-    /// A cache over `pre_state` that begins with what `state` holds.
-    pub(crate) fn new(pre_state: &'a dyn PreState, state: &BlockState<'_>) -> Self {
+    /// A cache over `pre_state` that begins with what `ledger` holds.
+    pub(crate) fn new(pre_state: &'a dyn PreState, ledger: &Ledger<'_>) -> Self {
         let cache = Self { pre_state, accounts: DashMap::default(), slots: DashMap::default() };
-        for (&address, account) in &state.cache.accounts {
-            cache.accounts.insert(address, account.account_info());
-            for (&slot, &value) in account.account.iter().flat_map(|account| &account.storage) {
+        for (address, account, slots) in ledger.accounts() {
+            cache.accounts.insert(address, account.cloned());
+            for (slot, value) in slots {
                 cache.slots.insert((address, slot), value);
             }
         }
