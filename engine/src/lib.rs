@@ -40,10 +40,10 @@ mod location;
 pub mod outcome;
 pub mod parallel;
 pub mod pre_state;
-mod read_cache;
 pub mod replay;
 mod senders;
 pub mod sequential;
+mod start_state;
 mod transaction;
 mod view;
 

@@ -12,7 +12,6 @@
 
 use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use revm::Database;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
@@ -27,7 +26,7 @@ use crate::ledger::Ledger;
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
-use crate::read_cache::ReadCache;
+use crate::start_state::StartState;
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
 
@@ -62,12 +61,20 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
         let counters = Counters { executions: transactions as u64, aborts: 0 };
         return (run_in_order(block, run, state), counters);
     }
-    let cache = ReadCache::new(pre_state, &state);
+    let start = StartState::new(pre_state, &state);
     let committer = Committed(Mutex::new(Committer { run, state, error: None }));
-    let executor = BlockExecutor { block, pre_state: &cache, committer };
+    let executor = BlockExecutor { block, pre_state: &start, committer };
     let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
     let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
-    (0..workers).into_par_iter().with_max_len(1).for_each(|worker| scheduler.work(worker));
+    rayon::scope(|scope| {
+        let scheduler = &scheduler;
+        for worker in 1..workers {
+            scope.spawn(move |_| scheduler.work(worker));
+        }
+        // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
+        // they find the block over.
+        scheduler.work(0);
+    });
     let counts = match scheduler.finish() {
         Ok(counts) => counts,
         Err(fault) => {
@@ -103,7 +110,7 @@ struct BlockExecutor<'a> {
     /// The block.
     block: &'a ReadyBlock<'a>,
     /// State after the system calls and before the first transaction.
-    pre_state: &'a ReadCache<'a>,
+    pre_state: &'a StartState<'a>,
     /// Takes results in block order.
     committer: Committed<'a>,
 }

@@ -83,16 +83,23 @@ impl Database for ViewDb<'_> {
             self.view.await_frontier()?;
             return Ok(self.committed.account(address)?);
         }
-        match self.view.read(&Location::Account(address))? {
-            Some(Value::Account(account)) => Ok(account),
-            _ => Ok(self.pre_state.account(address)?),
+        let pre_state = self.pre_state;
+        let load = || Ok::<_, ViewError>(Value::Account(pre_state.account(address)?));
+        match self.view.read_or(&Location::Account(address), load)? {
+            Value::Account(account) => Ok(account),
+            Value::Slot(..) | Value::Wiped(_) | Value::Code(_) => Ok(None),
         }
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+        // What a hash stands for cannot change, so the pre-state's code needs no look at the block's.
+        let absent = match self.pre_state.code(hash) {
+            Ok(code) => return Ok(code),
+            Err(absent) => absent,
+        };
         match self.view.read(&Location::Code(hash))? {
             Some(Value::Code(code)) => Ok(code),
-            _ => Ok(self.pre_state.code(hash)?),
+            _ => Err(absent.into()),
         }
     }
 
@@ -101,13 +108,18 @@ impl Database for ViewDb<'_> {
             self.view.await_frontier()?;
             return Ok(self.committed.storage(address, slot)?);
         }
-        let wiped = self.wiped(address)?;
-        let written = self.view.read(&Location::Slot(address, slot))?;
-        match (wiped, written) {
-            (Some(Value::Wiped(wiped)), Some(Value::Slot(value, writer))) if writer >= wiped => Ok(value),
-            (Some(_), _) => Ok(U256::ZERO),
-            (None, Some(Value::Slot(value, _))) => Ok(value),
-            (None, _) => Ok(self.pre_state.storage(address, slot)?),
+        let location = Location::Slot(address, slot);
+        if let Some(Value::Wiped(wiped)) = self.wiped(address)? {
+            return match self.view.read(&location)? {
+                Some(Value::Slot(value, Some(writer))) if writer >= wiped => Ok(value),
+                _ => Ok(U256::ZERO),
+            };
+        }
+        let pre_state = self.pre_state;
+        let load = || Ok::<_, ViewError>(Value::Slot(pre_state.storage(address, slot)?, None));
+        match self.view.read_or(&location, load)? {
+            Value::Slot(value, _) => Ok(value),
+            Value::Account(_) | Value::Wiped(_) | Value::Code(_) => Ok(U256::ZERO),
         }
     }
 

@@ -13,6 +13,9 @@
 //!    needs one last validation and no more; a run that starts at the frontier needs none. Whoever finishes it hands
 //!    its output to the executor, and the frontier moves on.
 //!
+//! 5. A speculative run that finds itself at the frontier is validated there and then, and goes on as a final one. While
+//!    speculation does not pay, nobody starts ahead of the frontier.
+//!
 //! The transaction at the frontier never waits, so every block ends, whatever its conflicts.
 //!
 //! ```
@@ -87,6 +90,7 @@ mod sync;
 mod transaction;
 mod version;
 mod view;
+mod window;
 mod worker;
 
 pub use executor::{Commit, Execution, Executor};

@@ -20,7 +20,6 @@ use crossbeam_utils::Backoff;
 use crate::{
     executor::Executor,
     fault::Fault,
-    read_set::ReadSet,
     scheduler::{Scheduler, Task},
     stats::Stats,
     status::ExecutionClaim,
@@ -180,14 +179,14 @@ impl<E: Executor> Worker<'_, '_, E> {
         });
         executor.view(scratch).open(tx);
         let result = executor.execute(scratch, tx);
-        let (reads, wait) = executor.view(scratch).close();
+        let (seen, wait) = executor.view(scratch).close();
         match (wait, result) {
             (Some(wait), _) => {
                 self.stats.waits += 1;
                 scheduler.block(claim, wait)?;
             }
             (None, Ok(execution)) => {
-                scheduler.publish(claim, reads.unwrap_or_else(ReadSet::new), execution)?;
+                scheduler.publish(claim, seen, execution)?;
                 self.commit_due = true;
             }
             (None, Err(_)) => return Err(Fault::BlockedWithoutCause { tx }),

@@ -60,7 +60,14 @@ impl Entry {
     /// The account lives on with other values.
     pub(super) fn change(&mut self, account: Account) {
         self.mark_changed();
-        self.now = Some(account.info);
+        let mut info = account.info;
+        // Whoever ran on another view of the state may not have met the code, but it is still there.
+        if let (None, Some(now)) = (&info.code, &mut self.now)
+            && now.code_hash == info.code_hash
+        {
+            info.code = now.code.take();
+        }
+        self.now = Some(info);
         self.set_slots(&account.storage);
     }
 
