@@ -50,12 +50,11 @@
 //! The trie knows no scheduler, no EVM, no files and no clock. Read
 //! `witness.rs`, then `check.rs`, then `sparse/update.rs`.
 
-#![forbid(unsafe_code)]
-
 mod account;
 mod check;
 mod encoded;
 mod error;
+mod keccak;
 mod node;
 mod root;
 mod sparse;
@@ -65,6 +64,7 @@ mod witness;
 
 pub use account::{AccountProof, StorageProof};
 pub use error::{BadNodeReason, WitnessError};
+pub use keccak::{Backend, keccak256_batch, keccak256_batch_parallel};
 pub use root::ordered_root;
 pub use sparse::SparseTrie;
 pub use state::{AccountChange, AccountFields, SparseState, StateChanges};
