@@ -48,7 +48,8 @@
 //! `tests/` names the invariant above each test that checks it.
 //!
 //! The trie knows no scheduler, no EVM, no files and no clock. Read
-//! `witness.rs`, then `check.rs`, then `sparse/update.rs`.
+//! `witness.rs`, then `check.rs`, then `sparse/update.rs`. `keccak/` stands apart:
+//! it hashes many messages at once, and is the only place with `unsafe`.
 
 mod account;
 mod check;
