@@ -28,6 +28,7 @@
 
 mod blobs;
 pub mod block;
+mod blooms;
 pub mod chain;
 mod commit;
 mod deposits;
