@@ -29,6 +29,7 @@
 mod blobs;
 pub mod block;
 mod block_state;
+mod blooms;
 pub mod chain;
 mod commit;
 mod deposits;

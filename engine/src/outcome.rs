@@ -1,14 +1,16 @@
 //! What running a block gives: receipts, gas, requests, state changes, block access list.
 
-use alloy_consensus::{Eip658Value, Receipt, ReceiptEnvelope, TxType};
-use alloy_eips::eip2718::Encodable2718;
+use alloy_consensus::{Eip658Value, TxType};
 use alloy_eips::eip7685::Requests;
 use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256, Bloom, Log, U256};
+use alloy_rlp::{Encodable, Header};
 use rayon::prelude::*;
 use revm::database::BundleState;
 use revm::state::bal::alloy::AlloyBal;
 use weft_trie::{AccountChange, AccountFields, StateChanges};
+
+use crate::blooms::blooms;
 
 /// What running a block gives. A function of the block and its pre-state, and of nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,14 +80,19 @@ pub struct TransactionReceipt {
 }
 
 impl TransactionReceipt {
-    /// The receipt with its bloom.
-    fn to_envelope(&self) -> ReceiptEnvelope {
-        let receipt = Receipt {
-            status: self.status,
-            cumulative_gas_used: self.cumulative_gas_used,
-            logs: self.logs.clone(),
-        };
-        ReceiptEnvelope::from_typed(self.tx_type, receipt.with_bloom())
+    /// The receipt as the receipts trie holds it (EIP-2718).
+    fn encoded(&self, bloom: &Bloom) -> Vec<u8> {
+        let fields: [&dyn Encodable; 4] = [&self.status, &self.cumulative_gas_used, bloom, &self.logs];
+        let header = Header { list: true, payload_length: fields.iter().map(|field| field.length()).sum() };
+        let mut encoded = Vec::with_capacity(1 + header.length_with_payload());
+        if self.tx_type != TxType::Legacy {
+            encoded.push(self.tx_type.into());
+        }
+        header.encode(&mut encoded);
+        for field in fields {
+            field.encode(&mut encoded);
+        }
+        encoded
     }
 }
 
@@ -102,16 +109,11 @@ pub struct ReceiptsSummary {
 impl Outcome {
     /// Root and bloom of the receipts, on the threads of the current pool.
     pub fn summarize_receipts(&self) -> ReceiptsSummary {
-        let encoded: Vec<(Vec<u8>, Bloom)> = self
-            .receipts
-            .par_iter()
-            .map(|receipt| {
-                let envelope = receipt.to_envelope();
-                (envelope.encoded_2718(), *envelope.logs_bloom())
-            })
-            .collect();
-        let bloom = encoded.iter().fold(Bloom::ZERO, |union, (_, bloom)| union | *bloom);
-        let root = weft_trie::ordered_root(encoded.iter().map(|(bytes, _)| bytes.as_slice()));
+        let blooms = blooms(&self.receipts);
+        let bloom = blooms.iter().fold(Bloom::ZERO, |union, bloom| union | *bloom);
+        let encode = |(receipt, bloom): (&TransactionReceipt, &Bloom)| receipt.encoded(bloom);
+        let encoded: Vec<Vec<u8>> = self.receipts.par_iter().zip(&blooms).map(encode).collect();
+        let root = weft_trie::ordered_root(encoded);
         ReceiptsSummary { root, bloom }
     }
 }
@@ -120,5 +122,46 @@ impl Changes {
     /// Value of `slot` of `address` after the block, if the block changed it.
     pub fn changed_slot(&self, address: Address, slot: U256) -> Option<U256> {
         self.bundle.state.get(&address)?.storage.get(&slot).map(|value| value.present_value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Receipt, ReceiptEnvelope};
+    use alloy_eips::eip2718::Encodable2718;
+    use alloy_primitives::bytes;
+
+    use super::*;
+
+    /// Receipts encode as alloy encodes them, and their blooms are alloy's.
+    #[test]
+    fn receipts_are_those_of_alloy() {
+        let log = |seed: u8, topics: usize| {
+            let topics = (0..topics).map(|topic| B256::repeat_byte(seed.wrapping_mul(31) + topic as u8));
+            Log::new_unchecked(Address::repeat_byte(seed), topics.collect(), bytes!("00010203"))
+        };
+        let statuses =
+            [Eip658Value::Eip658(true), Eip658Value::Eip658(false), Eip658Value::PostState(B256::ZERO)];
+        let mut receipts = Vec::new();
+        for tx_type in [TxType::Legacy, TxType::Eip2930, TxType::Eip1559, TxType::Eip4844, TxType::Eip7702] {
+            for (index, status) in statuses.into_iter().enumerate() {
+                let logs = (0..7 * index).map(|seed| log((seed % 5) as u8, seed % 5)).collect();
+                receipts.push(TransactionReceipt {
+                    tx_type,
+                    status,
+                    cumulative_gas_used: 21_000 * receipts.len() as u64,
+                    logs,
+                });
+            }
+        }
+        for (receipt, bloom) in receipts.iter().zip(blooms(&receipts)) {
+            let TransactionReceipt { tx_type, status, cumulative_gas_used, logs } = receipt.clone();
+            let expected = Receipt { status, cumulative_gas_used, logs }.with_bloom();
+            assert_eq!(bloom, expected.logs_bloom);
+            assert_eq!(
+                receipt.encoded(&bloom),
+                ReceiptEnvelope::from_typed(tx_type, expected).encoded_2718()
+            );
+        }
     }
 }

@@ -4,11 +4,11 @@ use std::fmt::Debug;
 
 use alloy_consensus::constants::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
 use alloy_primitives::map::{AddressMap, B256Map, HashMap};
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
-use weft_trie::VerifiedWitness;
+use weft_trie::{VerifiedWitness, keccak256_batch_parallel};
 
 use crate::error::WitnessError;
 
@@ -64,11 +64,10 @@ impl Codes {
     pub fn new(codes: &[Bytes]) -> Self {
         use rayon::prelude::*;
         let ready = |code: &Bytes| {
-            let bytecode = Bytecode::new_raw_checked(code.clone())
-                .unwrap_or_else(|_| Bytecode::new_legacy(code.clone()));
-            (keccak256(code), bytecode)
+            Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code.clone()))
         };
-        Self(codes.par_iter().map(ready).collect::<Vec<_>>().into_iter().collect())
+        let ready: Vec<Bytecode> = codes.par_iter().map(ready).collect();
+        Self(keccak256_batch_parallel(codes).into_iter().zip(ready).collect())
     }
 
     /// The code with this hash.

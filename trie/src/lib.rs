@@ -48,14 +48,14 @@
 //! `tests/` names the invariant above each test that checks it.
 //!
 //! The trie knows no scheduler, no EVM, no files and no clock. Read
-//! `witness.rs`, then `check.rs`, then `sparse/update.rs`.
-
-#![forbid(unsafe_code)]
+//! `witness.rs`, then `check.rs`, then `sparse/update.rs`. `keccak/` stands apart:
+//! it hashes many messages at once, and is the only place with `unsafe`.
 
 mod account;
 mod check;
 mod encoded;
 mod error;
+mod keccak;
 mod node;
 mod root;
 mod sparse;
@@ -65,6 +65,7 @@ mod witness;
 
 pub use account::{AccountProof, StorageProof};
 pub use error::{BadNodeReason, WitnessError};
+pub use keccak::{Backend, keccak256_batch, keccak256_batch_parallel};
 pub use root::ordered_root;
 pub use sparse::SparseTrie;
 pub use state::{AccountChange, AccountFields, SparseState, StateChanges};

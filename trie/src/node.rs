@@ -116,6 +116,19 @@ impl Node {
         }
     }
 
+    /// Those of its children that are changed nodes.
+    pub(crate) fn revealed_children(&self) -> impl Iterator<Item = NodeId> {
+        let (children, child) = match self {
+            Self::Branch(children) => (&children[..], None),
+            Self::Extension { child, .. } => (&[][..], Some(child)),
+            Self::Leaf { .. } => (&[][..], None),
+        };
+        children.iter().flatten().chain(child).filter_map(|child| match child {
+            Child::Revealed(id) => Some(*id),
+            Child::Blinded(_) => None,
+        })
+    }
+
     /// Where `key` leads from this node, which is `depth` nibbles below the root.
     pub(crate) fn towards(&self, key: &Nibbles, depth: usize) -> Towards<'_, &Child> {
         match self {

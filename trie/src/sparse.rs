@@ -9,12 +9,11 @@ use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef},
     error::WitnessError,
     node::{Child, Node, NodeId, Towards},
-    root::hash_nodes,
+    root::{Changed, hash_nodes},
     store::NodeStore,
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, nodes::RlpNode};
-use update::Change;
 
 mod update;
 
@@ -62,6 +61,14 @@ impl SparseTrie<'static> {
     /// The trie without keys, to which any can be added.
     pub fn empty() -> Self {
         Self { store: None, account: None, root: None, nodes: Vec::new(), references: Vec::new() }
+    }
+
+    /// The trie of these leaves, sorted by key. No key may begin with another one.
+    pub(crate) fn of(leaves: &[(Nibbles, Bytes)]) -> Self {
+        let mut trie = Self::empty();
+        trie.build(leaves);
+        trie.hash();
+        trie
     }
 }
 
@@ -115,16 +122,7 @@ impl<'w> SparseTrie<'w> {
         &mut self,
         changes: impl IntoIterator<Item = (B256, Option<Bytes>)>,
     ) -> Result<(), WitnessError> {
-        let mut changes: Vec<_> = changes.into_iter().map(|(key, value)| Change::new(key, value)).collect();
-        changes.sort_by_key(|change| change.key);
-        changes.dedup_by(|later, kept| {
-            let same_key = later.key == kept.key;
-            if same_key {
-                std::mem::swap(later, kept);
-            }
-            same_key
-        });
-        self.update(&changes)?;
+        self.update(changes)?;
         self.hash();
         Ok(())
     }
@@ -188,7 +186,12 @@ impl<'w> SparseTrie<'w> {
 
     /// Computes what parents write for the nodes that changed since the last time.
     fn hash(&mut self) {
-        hash_nodes(&self.nodes, &mut self.references);
+        hash_nodes(&mut [self.changed()]);
+    }
+
+    /// The changed nodes, those that are not hashed yet included.
+    pub(crate) fn changed(&mut self) -> Changed<'_> {
+        Changed { nodes: &self.nodes, references: &mut self.references }
     }
 
     /// Follows a key down to its value, showing every node it passes that has a hash

@@ -1,25 +1,16 @@
 //! The supplied nodes, by hash.
 //!
-//! Hashing is the only thing done to a node when it comes in. A node is decoded
+//! Hashing, all nodes in batches, is the only thing done to a node when it comes in. A node is decoded
 //! when something refers to it, and then only once: threads that meet at the
 //! same node share the result.
 
 use crate::{
     encoded::{Layout, NodeRef},
     error::BadNodeReason,
+    keccak::keccak256_batch_parallel,
 };
-use alloy_primitives::{
-    B256, Bytes, keccak256,
-    map::{DefaultHashBuilder, HashMap},
-};
-use rayon::prelude::*;
+use alloy_primitives::{B256, Bytes, map::B256Map};
 use std::sync::OnceLock;
-
-/// Below this many bytes, waking other threads costs more than they would save.
-const PARALLEL_BYTES_MIN: usize = 64 * 1024;
-
-/// Nodes handed to another thread at once: some hashing, but not one node's worth.
-const PARALLEL_NODES_MIN: usize = 32;
 
 /// All supplied nodes, each once.
 #[derive(Debug)]
@@ -28,7 +19,7 @@ pub(crate) struct NodeStore {
     nodes: Vec<StoredNode>,
     /// Where each hash is in `nodes`. The hasher is seeded, since the sender
     /// of a witness chooses the keys.
-    index: HashMap<B256, usize>,
+    index: B256Map<usize>,
 }
 
 /// One supplied node.
@@ -45,9 +36,9 @@ pub(crate) struct StoredNode {
 impl NodeStore {
     /// Hashes the nodes; on several threads if the current pool has them.
     pub(crate) fn new(supplied: Vec<Bytes>) -> Self {
-        let hashes = hash_all(&supplied);
+        let hashes = keccak256_batch_parallel(&supplied);
         let mut nodes = Vec::with_capacity(supplied.len());
-        let mut index = HashMap::with_capacity_and_hasher(supplied.len(), DefaultHashBuilder::default());
+        let mut index = B256Map::with_capacity_and_hasher(supplied.len(), <_>::default());
         for (hash, bytes) in hashes.into_iter().zip(supplied) {
             index.entry(hash).or_insert_with(|| {
                 nodes.push(StoredNode { hash, bytes, layout: OnceLock::new() });
@@ -85,18 +76,10 @@ impl StoredNode {
     }
 }
 
-/// Hashes every node, in parallel where that pays.
-fn hash_all(nodes: &[Bytes]) -> Vec<B256> {
-    let bytes: usize = nodes.iter().map(|node| node.len()).sum();
-    if bytes < PARALLEL_BYTES_MIN || rayon::current_num_threads() == 1 {
-        return nodes.iter().map(keccak256).collect();
-    }
-    nodes.par_iter().with_min_len(PARALLEL_NODES_MIN).map(keccak256).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::keccak256;
 
     /// T1: the first of equal entries counts, and nothing is decoded before it is asked for.
     #[test]
@@ -120,15 +103,5 @@ mod tests {
         assert_eq!(first, Err(BadNodeReason::NotAList));
         assert_eq!(node.layout.get().map(|layout| layout.as_ref().err()), Some(first.as_ref().err()));
         assert_eq!(node.decoded().map(drop), first);
-    }
-
-    #[test]
-    fn hashing_in_parallel_keeps_the_order() {
-        let nodes: Vec<Bytes> = (0..2000u16).map(|seed| seed.to_be_bytes().repeat(50).into()).collect();
-        let expected: Vec<B256> = nodes.iter().map(keccak256).collect();
-        for threads in [1, 4] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a small pool");
-            assert_eq!(pool.install(|| hash_all(&nodes)), expected);
-        }
     }
 }

@@ -64,7 +64,7 @@ fn header(input: &StatelessInput, withdrawals: &Withdrawals) -> Result<Header, H
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: payload.fee_recipient,
         state_root: payload.state_root,
-        transactions_root: ordered_root(&payload.transactions),
+        transactions_root: ordered_root(payload.transactions.iter().cloned()),
         receipts_root: payload.receipts_root,
         logs_bloom: payload.logs_bloom,
         difficulty: U256::ZERO,

@@ -47,12 +47,29 @@ impl Change {
 }
 
 impl SparseTrie<'_> {
-    /// Applies changes that are sorted by key, each key once. The new nodes are not hashed yet.
+    /// [`SparseTrie::apply`], but the new nodes are not hashed yet.
     ///
     /// # Errors
     ///
     /// As [`SparseTrie::apply`]. The trie is then as before.
-    pub(super) fn update(&mut self, changes: &[Change]) -> Result<(), WitnessError> {
+    pub(crate) fn update(
+        &mut self,
+        changes: impl IntoIterator<Item = (B256, Option<Bytes>)>,
+    ) -> Result<(), WitnessError> {
+        let mut changes: Vec<_> = changes.into_iter().map(|(key, value)| Change::new(key, value)).collect();
+        changes.sort_by_key(|change| change.key);
+        changes.dedup_by(|later, kept| {
+            let same_key = later.key == kept.key;
+            if same_key {
+                std::mem::swap(later, kept);
+            }
+            same_key
+        });
+        self.update_sorted(&changes)
+    }
+
+    /// Applies changes that are sorted by key, each key once.
+    fn update_sorted(&mut self, changes: &[Change]) -> Result<(), WitnessError> {
         let before = self.nodes.len();
         let root = self.root.clone();
         match self.update_child(root.as_ref(), 0, changes) {
@@ -190,6 +207,15 @@ impl SparseTrie<'_> {
         let mut path = *path;
         path.push(u8::try_from(nibble).expect("less than sixteen"));
         Ok(Some((nibble, self.copied(child, &path)?)))
+    }
+
+    /// Fills an empty trie with leaves, sorted by key. The nodes are not hashed yet.
+    pub(super) fn build(&mut self, leaves: &[(Nibbles, Bytes)]) {
+        let leaves: Vec<_> = leaves.iter().map(|(key, value)| (*key, value)).collect();
+        if !leaves.is_empty() {
+            let root = self.built(0, &leaves);
+            self.root = Some(self.push(root));
+        }
     }
 
     /// The subtrie of these leaves, at least one, sorted by key. All share the
