@@ -81,6 +81,7 @@ mod cursor;
 mod executor;
 mod fault;
 mod idle;
+mod location;
 mod mv_memory;
 mod read_set;
 mod scheduler;

@@ -25,11 +25,10 @@ use core::{fmt::Debug, hash::BuildHasher, hash::Hash};
 use crossbeam_utils::CachePadded;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
-use smallvec::SmallVec;
-
 use crate::{
-    sync::{AtomicU32, Ordering, RwLock},
-    version::{Incarnation, Origin, TxIndex, Version},
+    location::{Cell, Found, Location},
+    sync::RwLock,
+    version::{Origin, TxIndex, Version},
 };
 
 /// How many parts the memory is cut into, so that writers of different locations seldom meet.
@@ -46,39 +45,6 @@ pub(crate) struct MvMemory<K, V> {
 
 /// The locations of one shard.
 type Shard<K, V> = HashTable<Location<K, V>>;
-
-/// One location and what was written to it.
-#[derive(Debug)]
-struct Location<K, V> {
-    /// The name of the location, compared in full.
-    key: K,
-    /// What is beneath all entries, if a reader has looked it up.
-    pre_state: Option<V>,
-    /// The highest transaction that has read here, whatever became of it.
-    highest_reader: AtomicU32,
-    /// What each transaction wrote here, by ascending index.
-    entries: SmallVec<[(TxIndex, Cell<V>); 1]>,
-}
-
-/// What one transaction left at one location.
-#[derive(Debug)]
-enum Cell<V> {
-    /// The value its last run wrote.
-    Written(Incarnation, V),
-    /// Its last run is void; the next one will likely write here again.
-    Estimate,
-}
-
-/// What a read meets.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Found<V> {
-    /// A lower transaction wrote this.
-    Value(Version, V),
-    /// No lower transaction wrote here. The value is there if the reader or one before has looked it up.
-    PreState(Option<V>),
-    /// This lower transaction was aborted and will likely write here again.
-    Estimate(TxIndex),
-}
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     /// A memory in which nobody has written.
@@ -117,7 +83,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         drop(shard);
         let value = load()?;
         let mut shard = self.shard(hash).write();
-        let location = self.locate(&mut shard, hash, key);
+        let location = self.locate(&mut shard, hash, key, Location::for_reader);
         location.pre_state.get_or_insert(value);
         // Somebody may have written since.
         Ok(location.show(reader))
@@ -175,29 +141,22 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     /// Sets one entry; true if the transaction had none here and a higher one may have read past it.
     fn write(&self, key: &K, version: Version, value: V) -> bool {
         let hash = self.hasher.hash_one(key);
-        let cell = Cell::Written(version.incarnation, value);
         let mut shard = self.shard(hash).write();
-        let location = self.locate(&mut shard, hash, key);
-        match location.place(version.tx) {
-            Ok(place) => {
-                location.entries[place].1 = cell;
-                false
-            }
-            Err(place) => {
-                location.entries.insert(place, (version.tx, cell));
-                // INVARIANT M4: `read` leaves no mark where there is no location, so whoever is first cannot know.
-                let first = location.pre_state.is_none() && location.entries.len() == 1;
-                first || *location.highest_reader.get_mut() > version.tx.0
-            }
-        }
+        self.locate(&mut shard, hash, key, Location::for_writer).write(version, value)
     }
 
-    /// The location of this key, made if there is none.
-    fn locate<'s>(&self, shard: &'s mut Shard<K, V>, hash: u64, key: &K) -> &'s mut Location<K, V> {
+    /// The location of this key, or the one that `make` makes if there is none.
+    fn locate<'s>(
+        &self,
+        shard: &'s mut Shard<K, V>,
+        hash: u64,
+        key: &K,
+        make: impl FnOnce(K) -> Location<K, V>,
+    ) -> &'s mut Location<K, V> {
         let same = |location: &Location<K, V>| location.key == *key;
         match shard.entry(hash, same, |location| self.hasher.hash_one(&location.key)) {
             Entry::Occupied(occupied) => occupied.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(Location::new(key.clone())).into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(make(key.clone())).into_mut(),
         }
     }
 
@@ -219,44 +178,6 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     }
 }
 
-impl<K, V: Clone> Location<K, V> {
-    /// A location that nobody has read or written.
-    fn new(key: K) -> Self {
-        Self { key, pre_state: None, highest_reader: AtomicU32::new(0), entries: SmallVec::new() }
-    }
-
-    /// What transaction `reader` sees here, noting that it does.
-    fn show(&self, reader: TxIndex) -> Found<V> {
-        // ORDERING: writers look at it under the write lock, so the shard's lock orders the two.
-        if self.highest_reader.load(Ordering::Relaxed) < reader.0 {
-            self.highest_reader.fetch_max(reader.0, Ordering::Relaxed);
-        }
-        match self.below(reader) {
-            None => Found::PreState(self.pre_state.clone()),
-            Some((tx, Cell::Written(incarnation, value))) => {
-                Found::Value(Version { tx: *tx, incarnation: *incarnation }, value.clone())
-            }
-            Some((tx, Cell::Estimate)) => Found::Estimate(*tx),
-        }
-    }
-
-    /// The highest entry below `reader`.
-    fn below(&self, reader: TxIndex) -> Option<&(TxIndex, Cell<V>)> {
-        // INVARIANT M1: `place` counts the entries below the reader, whether or not it has one itself.
-        let (Ok(place) | Err(place)) = self.place(reader);
-        self.entries[..place].last()
-    }
-
-    /// Where the entry of `tx` is, or else where it would be.
-    fn place(&self, tx: TxIndex) -> Result<usize, usize> {
-        // Transactions come roughly in order, so most look at or behind the last entry.
-        match self.entries.last() {
-            Some((last, _)) if *last < tx => Err(self.entries.len()),
-            _ => self.entries.binary_search_by_key(&tx, |(writer, _)| *writer),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -264,6 +185,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::version::Incarnation;
 
     fn version(tx: u32, incarnation: u32) -> Version {
         Version { tx: TxIndex(tx), incarnation: Incarnation(incarnation) }
@@ -305,13 +227,12 @@ mod tests {
     fn m4_a_writer_learns_of_higher_readers_only() {
         let memory = MvMemory::new();
         let missed = |tx, key| memory.apply(version(tx, 0), vec![(key, 1)], &[]).1;
-        assert!(missed(1, 'a'), "nobody knows who has looked before there was a location");
-        assert!(!missed(2, 'a'));
-        assert_eq!(memory.read(&'a', TxIndex(5)), Found::Value(version(2, 0), 1));
-        assert!(missed(4, 'a') && !missed(5, 'a') && !missed(6, 'a'));
+        assert!(missed(1, 'a') && missed(2, 'a'), "nobody knows who has looked before there was a location");
         let load = || Ok::<_, ()>(7);
         assert_eq!(memory.read_or(&'b', TxIndex(3), load), Ok(Found::PreState(Some(7))));
-        assert!(!missed(3, 'b') && missed(2, 'b'));
+        assert!(!missed(4, 'b') && !missed(3, 'b') && missed(2, 'b'));
+        assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(4, 0), 1));
+        assert!(missed(5, 'b'));
     }
 
     #[test]

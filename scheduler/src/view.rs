@@ -8,7 +8,8 @@ use core::{fmt, hash::Hash};
 
 use crate::{
     commit::CommittedPrefix,
-    mv_memory::{Found, MvMemory},
+    location::Found,
+    mv_memory::MvMemory,
     read_set::ReadSet,
     version::{Blocked, Origin, TxIndex},
 };
