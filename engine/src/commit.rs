@@ -2,7 +2,7 @@
 //!
 //! Both engines drive the same [`BlockRun`]. They differ in who runs the transactions and when; what a
 //! transaction does to the block is decided here, one after the other. The committed state is passed in, because
-//! the sequential engine's EVM owns it while the block runs.
+//! an EVM that runs in order owns it while the block runs.
 //!
 //! ```text
 //! begin ─► ( admit ─► commit )* ─► finish
@@ -24,28 +24,21 @@ use alloy_evm::eth::dao_fork;
 use alloy_primitives::map::{AddressMap, AddressSet};
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context_interface::result::{ExecutionResult, HaltReason};
-use revm::database::states::bundle_state::BundleRetention;
-use revm::database::{BundleState, State};
 use revm::database_interface::DatabaseCommitExt;
-use revm::database_interface::bal::EvmDatabaseError;
 use revm::primitives::hardfork::SpecId;
 use revm::state::bal::BlockAccessIndex;
-use revm::state::{Account, AccountInfo, EvmState, TransactionId};
-use revm::{Database, DatabaseCommit};
+use revm::state::{Account, EvmState, TransactionId};
 
 use crate::block::{ReadyBlock, ReadyTransaction};
+use crate::block_state::BlockState;
 use crate::deposits;
 use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
-use crate::evm::{EthEvm, StateDb};
+use crate::evm::EthEvm;
 use crate::outcome::{Changes, Outcome, TransactionReceipt};
-use crate::pre_state::{PreState, PreStateDb};
-use crate::transaction::{self, Transacted, blame, state_error};
+use crate::transaction::{self, Transacted, blame};
 
 /// Gas that one item of a block access list stands for (EIP-7928).
 const ACCESS_LIST_ITEM_COST: u64 = 2_000;
-
-/// revm's state over the pre-state of a block.
-pub(crate) type BlockState<'a> = State<PreStateDb<'a>>;
 
 /// A block between its first system call and its last.
 pub(crate) struct BlockRun<'a> {
@@ -82,11 +75,8 @@ impl<'a> BlockRun<'a> {
     /// [`ExecuteError::Witness`] if the state they touch is absent.
     pub(crate) fn begin(
         block: &'a ReadyBlock<'a>,
-        pre_state: &'a dyn PreState,
-    ) -> Result<(Self, BlockState<'a>), ExecuteError> {
-        let state = State::builder().with_database(PreStateDb(pre_state)).with_bundle_update();
-        let state = if block.rules.header_has(SpecId::AMSTERDAM) { state.with_bal_builder() } else { state };
-        let mut state = state.build();
+        state: &mut impl BlockState,
+    ) -> Result<Self, ExecuteError> {
         let mut run = Self {
             block,
             receipts: Vec::with_capacity(block.transactions.len()),
@@ -95,10 +85,10 @@ impl<'a> BlockRun<'a> {
             steps: Vec::new(),
         };
         if block.rules.dao_transition {
-            move_dao_balances(&mut state)?;
+            move_dao_balances(state)?;
         }
-        run.call_before_transactions(&mut state)?;
-        Ok((run, state))
+        run.call_before_transactions(state)?;
+        Ok(run)
     }
 
     /// Whether the block has room for transaction `index`.
@@ -147,12 +137,14 @@ impl<'a> BlockRun<'a> {
     /// [`ExecuteError::Witness`] if the beneficiary is still to be paid and its account is absent.
     pub(crate) fn commit(
         &mut self,
-        state: &mut BlockState<'a>,
+        state: &mut impl BlockState,
         index: usize,
         transacted: Transacted,
     ) -> Result<(), ExecuteError> {
         let Transacted { result, state: mut accounts, unpaid_reward } = transacted;
-        if let Some(reward) = unpaid_reward {
+        if let Some(reward) = unpaid_reward
+            && !state.credit(self.block.header.beneficiary, reward)?
+        {
             accounts.insert(self.block.header.beneficiary, self.reward(state, reward)?);
         }
         let gas = result.gas();
@@ -166,7 +158,7 @@ impl<'a> BlockRun<'a> {
             cumulative_gas_used: self.gas.paid,
             logs: result.into_logs(),
         });
-        state.set_bal_index(BlockAccessIndex::new(index as u64 + 1));
+        state.set_access_index(BlockAccessIndex::new(index as u64 + 1));
         self.commit_accounts(state, accounts);
         if !self.block.rules.has(SpecId::BYZANTIUM) {
             self.steps.push(self.changes_so_far(state));
@@ -179,10 +171,10 @@ impl<'a> BlockRun<'a> {
     /// # Errors
     ///
     /// [`ExecuteError`] if a system call that must succeed does not, or if state is absent.
-    pub(crate) fn finish(mut self, state: &mut BlockState<'a>) -> Result<Outcome, ExecuteError> {
+    pub(crate) fn finish<S: BlockState>(mut self, state: &mut S) -> Result<Outcome, ExecuteError> {
         let after = self.block.transactions.len() as u64 + 1;
-        state.set_bal_index(BlockAccessIndex::new(after));
-        state.increment_balances(self.credits()?).map_err(state_error)?;
+        state.set_access_index(BlockAccessIndex::new(after));
+        state.increment_balances(self.credits()?).map_err(S::blame)?;
         let requests =
             if self.block.rules.has(SpecId::PRAGUE) { self.requests(state)? } else { Requests::default() };
         let gas_used = if self.block.rules.has(SpecId::AMSTERDAM) {
@@ -190,12 +182,11 @@ impl<'a> BlockRun<'a> {
         } else {
             self.gas.paid
         };
-        let block_access_list = state.take_built_alloy_bal();
+        let block_access_list = state.take_access_list();
         if let Some(list) = &block_access_list {
             check_access_list_size(list, self.block.header.gas_limit)?;
         }
-        state.merge_transitions(BundleRetention::Reverts);
-        let changes = Changes { bundle: state.take_bundle(), wiped: self.wiped };
+        let changes = Changes { bundle: state.take_changes(), wiped: self.wiped };
         Ok(Outcome {
             receipts: self.receipts,
             gas_used,
@@ -208,7 +199,7 @@ impl<'a> BlockRun<'a> {
     }
 
     /// The calls that store the parent's beacon root (EIP-4788) and hash (EIP-2935). Neither can fail a block.
-    fn call_before_transactions(&mut self, state: &mut BlockState<'a>) -> Result<(), ExecuteError> {
+    fn call_before_transactions(&mut self, state: &mut impl BlockState) -> Result<(), ExecuteError> {
         // The genesis block has no parent to store anything of.
         if self.block.header.number == 0 {
             return Ok(());
@@ -225,22 +216,22 @@ impl<'a> BlockRun<'a> {
     }
 
     /// Calls a system contract and commits what it changed.
-    fn system_call(
+    fn system_call<S: BlockState>(
         &mut self,
-        state: &mut BlockState<'a>,
+        state: &mut S,
         contract: Address,
         data: Bytes,
     ) -> Result<ExecutionResult<HaltReason>, ExecuteError> {
         let mut evm = EthEvm::new(&mut *state, &self.block.env);
         let (result, accounts) = transaction::call_system(&mut evm, contract, data)
             // A system call is no transaction: only the database can fail it.
-            .map_err(|error| blame(usize::MAX, error, state_error))?;
+            .map_err(|error| blame(usize::MAX, error, S::blame))?;
         self.commit_accounts(state, accounts);
         Ok(result)
     }
 
     /// Commits the accounts that a transaction or system call touched.
-    fn commit_accounts(&mut self, state: &mut BlockState<'a>, accounts: EvmState) {
+    fn commit_accounts(&mut self, state: &mut impl BlockState, accounts: EvmState) {
         for (address, account) in &accounts {
             if account.is_touched()
                 && (account.is_created() || account.is_selfdestructed() || self.is_cleared(account))
@@ -253,7 +244,7 @@ impl<'a> BlockRun<'a> {
                 && account.is_touched()
                 && account.info.code_hash != account.original_info().code_hash
             {
-                state.cache.contracts.entry(account.info.code_hash).or_insert_with(|| code.clone());
+                state.add_code(account.info.code_hash, code);
             }
         }
         state.commit(accounts);
@@ -267,8 +258,8 @@ impl<'a> BlockRun<'a> {
     }
 
     /// The beneficiary's account with `reward` added, as revm's journal would leave it.
-    fn reward(&self, state: &mut BlockState<'a>, reward: U256) -> Result<Account, WitnessError> {
-        let mut account = match account(state, self.block.header.beneficiary)? {
+    fn reward(&self, state: &mut impl BlockState, reward: U256) -> Result<Account, WitnessError> {
+        let mut account = match state.account(self.block.header.beneficiary)? {
             Some(info) => Account::from(info),
             None => Account::new_not_existing(TransactionId::ZERO),
         };
@@ -307,7 +298,7 @@ impl<'a> BlockRun<'a> {
     }
 
     /// Execution requests (EIP-7685): deposits from the logs, the others from their contracts' queues.
-    fn requests(&mut self, state: &mut BlockState<'a>) -> Result<Requests, ExecuteError> {
+    fn requests(&mut self, state: &mut impl BlockState) -> Result<Requests, ExecuteError> {
         let mut requests = Requests::default();
         let mut push = |kind: u8, data: Bytes| {
             if !data.is_empty() {
@@ -331,8 +322,8 @@ impl<'a> BlockRun<'a> {
     }
 
     /// Calls the contract that queues requests of one kind and returns them.
-    fn drain_queue(&mut self, state: &mut BlockState<'a>, address: Address) -> Result<Bytes, ExecuteError> {
-        if account(state, address)?.is_none_or(|contract| contract.is_empty_code_hash()) {
+    fn drain_queue(&mut self, state: &mut impl BlockState, address: Address) -> Result<Bytes, ExecuteError> {
+        if state.account(address)?.is_none_or(|contract| contract.is_empty_code_hash()) {
             return Err(BlockError::SystemContractMissing { address }.into());
         }
         match self.system_call(state, address, Bytes::new())? {
@@ -345,59 +336,16 @@ impl<'a> BlockRun<'a> {
     }
 
     /// All changes committed so far, without ending the block.
-    fn changes_so_far(&self, state: &BlockState<'a>) -> Changes {
-        let mut bundle = BundleState::default();
-        if let Some(transitions) = &state.transition_state {
-            bundle.apply_transitions_and_create_reverts(transitions.clone(), BundleRetention::PlainState);
-        }
-        Changes { bundle, wiped: self.wiped.clone() }
-    }
-}
-
-/// The account as the committed transactions left it.
-pub(crate) fn account(
-    state: &mut BlockState<'_>,
-    address: Address,
-) -> Result<Option<AccountInfo>, WitnessError> {
-    Ok(state.load_cache_account(address)?.account_info())
-}
-
-/// Value of a slot as the committed transactions left it.
-pub(crate) fn storage(
-    state: &mut BlockState<'_>,
-    address: Address,
-    slot: U256,
-) -> Result<U256, WitnessError> {
-    let cached = state.load_cache_account(address)?;
-    let Some(account) = &cached.account else { return Ok(U256::ZERO) };
-    match account.storage.get(&slot) {
-        Some(value) => Ok(*value),
-        None if cached.status.is_storage_known() => Ok(U256::ZERO),
-        None => state.database.storage(address, slot),
-    }
-}
-
-/// Whether the account has storage as the committed transactions left it.
-pub(crate) fn has_storage(state: &mut BlockState<'_>, address: Address) -> Result<bool, WitnessError> {
-    let cached = state.load_cache_account(address)?;
-    let mut slots = cached.account.iter().flat_map(|account| account.storage.values());
-    if slots.any(|value| !value.is_zero()) {
-        return Ok(true);
-    }
-    if cached.status.was_destroyed() { Ok(false) } else { state.database.0.has_storage(address) }
-}
-
-impl StateDb for BlockState<'_> {
-    fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error> {
-        has_storage(self, address).map_err(EvmDatabaseError::Database)
+    fn changes_so_far(&self, state: &impl BlockState) -> Changes {
+        Changes { bundle: state.changes_so_far(), wiped: self.wiped.clone() }
     }
 }
 
 /// Takes the balances of the DAO and its children to the refund contract (EIP-779).
-fn move_dao_balances(state: &mut BlockState<'_>) -> Result<(), ExecuteError> {
-    let drained = state.drain_balances(dao_fork::DAO_HARDFORK_ACCOUNTS).map_err(state_error)?;
+fn move_dao_balances<S: BlockState>(state: &mut S) -> Result<(), ExecuteError> {
+    let drained = state.drain_balances(dao_fork::DAO_HARDFORK_ACCOUNTS).map_err(S::blame)?;
     let refund = [(dao_fork::DAO_HARDFORK_BENEFICIARY, drained.into_iter().sum())];
-    state.increment_balances(refund).map_err(state_error)
+    state.increment_balances(refund).map_err(S::blame)
 }
 
 /// Ommers: at most two, of the six generations before the block.

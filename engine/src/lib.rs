@@ -28,6 +28,7 @@
 
 mod blobs;
 pub mod block;
+mod block_state;
 mod blooms;
 pub mod chain;
 mod commit;
@@ -35,14 +36,15 @@ mod deposits;
 pub mod error;
 mod evm;
 pub mod execute;
+mod ledger;
 mod location;
 pub mod outcome;
 pub mod parallel;
 pub mod pre_state;
-mod read_cache;
 pub mod replay;
 mod senders;
 pub mod sequential;
+mod start_state;
 mod transaction;
 mod view;
 

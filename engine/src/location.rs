@@ -24,10 +24,10 @@ pub(crate) enum Location {
 /// What a place holds.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Value {
-    /// An account, or none.
+    /// An account without its code, or none.
     Account(Option<AccountInfo>),
-    /// A slot's value and the transaction that wrote it, to be compared with the account's last wipe.
-    Slot(U256, TxIndex),
+    /// A slot's value and the transaction that wrote it, if one did, to be compared with the account's last wipe.
+    Slot(U256, Option<TxIndex>),
     /// The transaction that emptied an account's storage, before it wrote any of its own slots.
     Wiped(TxIndex),
     /// A code.
@@ -51,7 +51,10 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         let exists = !account.is_selfdestructed() && (!account.is_empty() || account.is_created());
         let original = account.original_info();
         if address != beneficiary && (existed != exists || account.info != original) {
-            writes.push((Location::Account(address), Value::Account(exists.then(|| account.info.clone()))));
+            writes.push((
+                Location::Account(address),
+                Value::Account(exists.then(|| account.info.copy_without_code())),
+            ));
         }
         if let Some(code) = &account.info.code
             && account.info.code_hash != original.code_hash
@@ -66,11 +69,9 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         }
         if exists {
             let changed = account.changed_storage_slots();
-            writes.extend(
-                changed.map(|(slot, value)| {
-                    (Location::Slot(address, *slot), Value::Slot(value.present_value, tx))
-                }),
-            );
+            writes.extend(changed.map(|(slot, value)| {
+                (Location::Slot(address, *slot), Value::Slot(value.present_value, Some(tx)))
+            }));
         }
     }
     if any_wiped {

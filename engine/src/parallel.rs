@@ -12,20 +12,21 @@
 
 use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
-use rayon::prelude::*;
+use revm::Database;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{Blocked, Commit, Execution, Executor, TxIndex, View};
 
 use crate::block::ReadyBlock;
-use crate::commit::{self, BlockRun, BlockState};
+use crate::block_state::BlockState;
+use crate::commit::BlockRun;
 use crate::error::{ExecuteError, Fault, WitnessError};
-use crate::evm::EthEvm;
+use crate::evm::{EthEvm, StateDb};
+use crate::ledger::Ledger;
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
-use crate::read_cache::ReadCache;
-use crate::sequential;
+use crate::start_state::StartState;
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
 
@@ -43,7 +44,7 @@ pub struct Counters {
 ///
 /// # Errors
 ///
-/// As [`sequential::run`]; [`Fault`] if the scheduler breaks one of its own rules.
+/// As [`crate::sequential::run`]; [`Fault`] if the scheduler breaks one of its own rules.
 ///
 /// # Panics
 ///
@@ -51,20 +52,29 @@ pub struct Counters {
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
     let transactions = block.transactions.len();
     let workers = rayon::current_num_threads().min(transactions);
-    if workers < 2 {
-        let counters = Counters { executions: transactions as u64, aborts: 0 };
-        return (sequential::run(block, pre_state), counters);
-    }
-    let (run, state) = match BlockRun::begin(block, pre_state) {
-        Ok(begun) => begun,
+    let mut state = Ledger::new(block, pre_state);
+    let run = match BlockRun::begin(block, &mut state) {
+        Ok(run) => run,
         Err(error) => return (Err(error), Counters::default()),
     };
-    let cache = ReadCache::new(pre_state, &state);
+    if workers < 2 {
+        let counters = Counters { executions: transactions as u64, aborts: 0 };
+        return (run_in_order(block, run, state), counters);
+    }
+    let start = StartState::new(pre_state, &state);
     let committer = Committed(Mutex::new(Committer { run, state, error: None }));
-    let executor = BlockExecutor { block, pre_state: &cache, committer };
+    let executor = BlockExecutor { block, pre_state: &start, committer };
     let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
     let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
-    (0..workers).into_par_iter().with_max_len(1).for_each(|worker| scheduler.work(worker));
+    rayon::scope(|scope| {
+        let scheduler = &scheduler;
+        for worker in 1..workers {
+            scope.spawn(move |_| scheduler.work(worker));
+        }
+        // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
+        // they find the block over.
+        scheduler.work(0);
+    });
     let counts = match scheduler.finish() {
         Ok(counts) => counts,
         Err(fault) => {
@@ -79,12 +89,28 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
     (outcome, Counters { executions: counts.executions, aborts: counts.aborts })
 }
 
+/// Runs a block with one worker: there is nothing to speculate on.
+fn run_in_order(
+    block: &ReadyBlock<'_>,
+    mut run: BlockRun<'_>,
+    state: Ledger<'_>,
+) -> Result<Outcome, ExecuteError> {
+    let mut evm = EthEvm::new(state, &block.env);
+    for (index, transaction) in block.transactions.iter().enumerate() {
+        run.admit(index)?;
+        let transacted = transaction::transact_unpaid(&mut evm, &transaction.env)
+            .map_err(|error| blame(index, error, ExecuteError::from))?;
+        run.commit(evm.database(), index, transacted)?;
+    }
+    run.finish(evm.database())
+}
+
 /// The block, as the scheduler drives it.
 struct BlockExecutor<'a> {
     /// The block.
     block: &'a ReadyBlock<'a>,
     /// State after the system calls and before the first transaction.
-    pre_state: &'a ReadCache<'a>,
+    pre_state: &'a StartState<'a>,
     /// Takes results in block order.
     committer: Committed<'a>,
 }
@@ -94,7 +120,7 @@ struct Committer<'a> {
     /// The committed part.
     run: BlockRun<'a>,
     /// The state it leaves.
-    state: BlockState<'a>,
+    state: Ledger<'a>,
     /// The first error in block order.
     error: Option<ExecuteError>,
 }
@@ -104,15 +130,15 @@ struct Committed<'a>(Mutex<Committer<'a>>);
 
 impl CommittedState for Committed<'_> {
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        commit::account(&mut self.0.lock().state, address)
+        self.0.lock().state.account(address)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        commit::storage(&mut self.0.lock().state, address, slot)
+        self.0.lock().state.storage(address, slot)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        commit::has_storage(&mut self.0.lock().state, address)
+        self.0.lock().state.has_storage(address)
     }
 }
 
@@ -120,29 +146,36 @@ impl Executor for BlockExecutor<'_> {
     type Key = Location;
     type Value = Value;
     type Output = Result<Box<Transacted>, ExecuteError>;
-    type Scratch = ();
+    type Scratch<'b>
+        = EthEvm<ViewDb<'b>>
+    where
+        Self: 'b;
 
-    fn scratch(&self, _worker: usize) {}
-
-    fn execute(
-        &self,
-        (): &mut (),
-        tx: TxIndex,
-        view: &mut View<'_, Location, Value>,
-    ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
-        let index = tx.0 as usize;
-        let beneficiary = self.block.header.beneficiary;
+    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, Location, Value>) -> EthEvm<ViewDb<'b>> {
         let database = ViewDb {
             view,
             pre_state: self.pre_state,
-            beneficiary,
+            beneficiary: self.block.header.beneficiary,
             committed: &self.committer,
             any_wipe: None,
         };
-        let mut evm = EthEvm::new(database, &self.block.env);
-        match transaction::transact_unpaid(&mut evm, &self.block.transactions[index].env) {
+        EthEvm::new(database, &self.block.env)
+    }
+
+    fn view<'s, 'b>(&'b self, evm: &'s mut EthEvm<ViewDb<'b>>) -> &'s mut View<'b, Location, Value> {
+        &mut evm.database().view
+    }
+
+    fn execute<'b>(
+        &'b self,
+        evm: &mut EthEvm<ViewDb<'b>>,
+        tx: TxIndex,
+    ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
+        let index = tx.0 as usize;
+        evm.database().any_wipe = None;
+        match transaction::transact_unpaid(evm, &self.block.transactions[index].env) {
             Ok(transacted) => {
-                let writes = write_set(tx, &transacted.state, beneficiary);
+                let writes = write_set(tx, &transacted.state, self.block.header.beneficiary);
                 Ok(Execution { writes, output: Ok(Box::new(transacted)) })
             }
             Err(EVMError::Database(ViewError::Blocked(blocked))) => Err(blocked),

@@ -12,7 +12,7 @@ use revm::handler::{EvmTr, FrameResult, Handler, MainnetHandler, SystemCallTx, p
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
 
-use crate::error::{BlockError, ExecuteError, Fault, TransactionError, WitnessError};
+use crate::error::{BlockError, ExecuteError, Fault, TransactionError};
 use crate::evm::{EthEvm, StateDb};
 
 /// What running one transaction gives.
@@ -117,15 +117,4 @@ pub(crate) fn blame<E>(
 /// The error of a transaction that breaks one of revm's rules.
 fn invalid(index: usize, reason: InvalidTransaction) -> ExecuteError {
     BlockError::Transaction { index, reason: TransactionError::Invalid(reason) }.into()
-}
-
-/// What revm's `State` adds to a database's errors: lookups in an access list, which are never made here.
-pub(crate) fn state_error(
-    error: revm::database_interface::bal::EvmDatabaseError<WitnessError>,
-) -> ExecuteError {
-    use revm::database_interface::bal::EvmDatabaseError;
-    match error {
-        EvmDatabaseError::Database(error) => error.into(),
-        EvmDatabaseError::Bal(error) => ExecuteError::Fault(Fault::Evm(error.to_string())),
-    }
 }

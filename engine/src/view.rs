@@ -44,21 +44,21 @@ pub(crate) trait CommittedState {
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError>;
 }
 
-/// revm's database for one incarnation.
-pub(crate) struct ViewDb<'a, 'v> {
+/// revm's database for the incarnations that one worker runs, one after the other.
+pub(crate) struct ViewDb<'b> {
     /// Writes of lower transactions; fills the read set.
-    pub(crate) view: &'a mut View<'v, Location, Value>,
+    pub(crate) view: View<'b, Location, Value>,
     /// State before the first transaction.
-    pub(crate) pre_state: &'a dyn PreState,
+    pub(crate) pre_state: &'b dyn PreState,
     /// Whose account is only known in block order.
     pub(crate) beneficiary: Address,
     /// State as the committed transactions left it.
-    pub(crate) committed: &'a dyn CommittedState,
-    /// Whether any account was wiped, once it was asked for.
+    pub(crate) committed: &'b dyn CommittedState,
+    /// Whether any account was wiped, once this incarnation has asked for it.
     pub(crate) any_wipe: Option<bool>,
 }
 
-impl ViewDb<'_, '_> {
+impl ViewDb<'_> {
     /// Whether a lower transaction wiped this account's storage, and which was the last.
     fn wiped(&mut self, address: Address) -> Result<Option<Value>, Blocked> {
         if self.any_wipe()? { self.view.read(&Location::Wipe(address)) } else { Ok(None) }
@@ -75,7 +75,7 @@ impl ViewDb<'_, '_> {
     }
 }
 
-impl Database for ViewDb<'_, '_> {
+impl Database for ViewDb<'_> {
     type Error = ViewError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
@@ -83,16 +83,23 @@ impl Database for ViewDb<'_, '_> {
             self.view.await_frontier()?;
             return Ok(self.committed.account(address)?);
         }
-        match self.view.read(&Location::Account(address))? {
-            Some(Value::Account(account)) => Ok(account),
-            _ => Ok(self.pre_state.account(address)?),
+        let pre_state = self.pre_state;
+        let load = || Ok::<_, ViewError>(Value::Account(pre_state.account(address)?));
+        match self.view.read_or(&Location::Account(address), load)? {
+            Value::Account(account) => Ok(account),
+            Value::Slot(..) | Value::Wiped(_) | Value::Code(_) => Ok(None),
         }
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
+        // What a hash stands for cannot change, so the pre-state's code needs no look at the block's.
+        let absent = match self.pre_state.code(hash) {
+            Ok(code) => return Ok(code),
+            Err(absent) => absent,
+        };
         match self.view.read(&Location::Code(hash))? {
             Some(Value::Code(code)) => Ok(code),
-            _ => Ok(self.pre_state.code(hash)?),
+            _ => Err(absent.into()),
         }
     }
 
@@ -101,13 +108,18 @@ impl Database for ViewDb<'_, '_> {
             self.view.await_frontier()?;
             return Ok(self.committed.storage(address, slot)?);
         }
-        let wiped = self.wiped(address)?;
-        let written = self.view.read(&Location::Slot(address, slot))?;
-        match (wiped, written) {
-            (Some(Value::Wiped(wiped)), Some(Value::Slot(value, writer))) if writer >= wiped => Ok(value),
-            (Some(_), _) => Ok(U256::ZERO),
-            (None, Some(Value::Slot(value, _))) => Ok(value),
-            (None, _) => Ok(self.pre_state.storage(address, slot)?),
+        let location = Location::Slot(address, slot);
+        if let Some(Value::Wiped(wiped)) = self.wiped(address)? {
+            return match self.view.read(&location)? {
+                Some(Value::Slot(value, Some(writer))) if writer >= wiped => Ok(value),
+                _ => Ok(U256::ZERO),
+            };
+        }
+        let pre_state = self.pre_state;
+        let load = || Ok::<_, ViewError>(Value::Slot(pre_state.storage(address, slot)?, None));
+        match self.view.read_or(&location, load)? {
+            Value::Slot(value, _) => Ok(value),
+            Value::Account(_) | Value::Wiped(_) | Value::Code(_) => Ok(U256::ZERO),
         }
     }
 
@@ -116,7 +128,7 @@ impl Database for ViewDb<'_, '_> {
     }
 }
 
-impl StateDb for ViewDb<'_, '_> {
+impl StateDb for ViewDb<'_> {
     fn has_storage(&mut self, address: Address) -> Result<bool, ViewError> {
         if address == self.beneficiary {
             self.view.await_frontier()?;

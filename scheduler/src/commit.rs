@@ -31,7 +31,9 @@ use crate::{
     stats::Stats,
     status::TxStatus,
     sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering},
+    transaction::Run,
     version::TxIndex,
+    window::Controller,
 };
 
 /// How far the block is committed, and whether it is over.
@@ -39,8 +41,8 @@ use crate::{
 pub(crate) struct CommittedPrefix {
     /// Read by all, written by whoever has the turn.
     shared: CachePadded<Shared>,
-    /// The turn to commit.
-    turn: CachePadded<Mutex<()>>,
+    /// The turn to commit, and what goes with it.
+    turn: CachePadded<Mutex<Controller>>,
     /// How the block ended; the first word counts.
     ending: Mutex<Option<Result<(), Fault>>>,
     /// How many transactions the block has.
@@ -58,12 +60,12 @@ struct Shared {
 
 impl CommittedPrefix {
     /// Nothing is committed. A block without transactions is over at once.
-    pub(crate) fn new(txs: u32) -> Self {
+    pub(crate) fn new(txs: u32, controller: Controller) -> Self {
         let ending = (txs == 0).then_some(Ok(()));
         let shared = Shared { frontier: AtomicU32::new(0), ended: AtomicBool::new(ending.is_some()) };
         Self {
             shared: CachePadded::new(shared),
-            turn: CachePadded::new(Mutex::new(())),
+            turn: CachePadded::new(Mutex::new(controller)),
             ending: Mutex::new(ending),
             txs,
         }
@@ -94,7 +96,7 @@ impl CommittedPrefix {
     }
 
     /// The turn to commit, if nobody has it.
-    fn try_turn(&self) -> Option<MutexGuard<'_, ()>> {
+    fn try_turn(&self) -> Option<MutexGuard<'_, Controller>> {
         self.turn.try_lock()
     }
 
@@ -120,10 +122,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         mut take: impl FnMut(TxIndex, O) -> Commit,
     ) -> Result<bool, Fault> {
         let before = stats.committed;
-        while let Some(turn) = self.prefix().try_turn() {
-            while let Some((tx, output)) = self.settle_frontier(stats)? {
+        while let Some(mut turn) = self.prefix().try_turn() {
+            while let Some((tx, run)) = self.settle_frontier(stats)? {
                 stats.committed += 1;
-                match take(tx, output) {
+                turn.note_commit(run.seen.ahead, self.window());
+                match take(tx, run.output) {
                     Commit::Continue => self.pass(tx)?,
                     Commit::Stop => self.end(Ok(())),
                 }
@@ -137,7 +140,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     }
 
     /// Commits the transaction at the frontier if it is executed and its reads hold. If they don't, aborts it.
-    fn settle_frontier(&self, stats: &mut Stats) -> Result<Option<(TxIndex, O)>, Fault> {
+    fn settle_frontier(&self, stats: &mut Stats) -> Result<Option<(TxIndex, Run<K, V, O>)>, Fault> {
         if self.prefix().has_ended() {
             return Ok(None);
         }
@@ -149,7 +152,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         if let Some(suspension) = aborted {
             self.restart(suspension)?;
         }
-        Ok(run.map(|run| (tx, run.output)))
+        Ok(run.map(|run| (tx, run)))
     }
 
     /// Moves the frontier past `tx`, and lets those start that have waited for it.

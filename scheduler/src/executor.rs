@@ -15,13 +15,20 @@ pub trait Executor: Sync {
     type Value: Clone + PartialEq + Send + Sync + Debug;
     /// What one run produces besides its writes, such as the material for a receipt, or why the transaction failed.
     type Output: Send + Debug;
-    /// What one worker keeps between runs, such as an EVM.
-    type Scratch;
+    /// What one worker keeps between runs, such as an EVM. It holds the worker's view, so that an EVM can have it for
+    /// its database, and nothing need be made anew for each run.
+    type Scratch<'b>
+    where
+        Self: 'b;
 
     /// Makes the scratch of one worker, when it first runs a transaction.
-    fn scratch(&self, worker: usize) -> Self::Scratch;
+    fn scratch<'b>(&'b self, worker: usize, view: View<'b, Self::Key, Self::Value>) -> Self::Scratch<'b>;
 
-    /// Runs one transaction once. What it reads of the block goes through `view`, and what it writes is returned.
+    /// The view that `scratch` was made with.
+    fn view<'s, 'b>(&'b self, scratch: &'s mut Self::Scratch<'b>)
+    -> &'s mut View<'b, Self::Key, Self::Value>;
+
+    /// Runs one transaction once. What it reads of the block goes through the view, and what it writes is returned.
     ///
     /// Must be a function of the transaction and of the values read. May be called several times for a transaction,
     /// from several threads, and with values that no run in order would see; only the last call counts. It must end
@@ -29,13 +36,12 @@ pub trait Executor: Sync {
     ///
     /// # Errors
     ///
-    /// [`Blocked`], and only the one that `view` returned. A transaction that fails by its own doing is an ordinary
+    /// [`Blocked`], and only the one that the view returned. A transaction that fails by its own doing is an ordinary
     /// output.
-    fn execute(
-        &self,
-        scratch: &mut Self::Scratch,
+    fn execute<'b>(
+        &'b self,
+        scratch: &mut Self::Scratch<'b>,
         tx: TxIndex,
-        view: &mut View<'_, Self::Key, Self::Value>,
     ) -> Result<Execution<Self::Key, Self::Value, Self::Output>, Blocked>;
 
     /// Takes the final outcome of `tx`: in block order, each exactly once, one at a time. When it returns, and not

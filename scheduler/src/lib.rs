@@ -13,6 +13,9 @@
 //!    needs one last validation and no more; a run that starts at the frontier needs none. Whoever finishes it hands
 //!    its output to the executor, and the frontier moves on.
 //!
+//! 5. A speculative run that finds itself at the frontier is validated there and then, and goes on as a final one. While
+//!    speculation does not pay, nobody starts ahead of the frontier.
+//!
 //! The transaction at the frontier never waits, so every block ends, whatever its conflicts.
 //!
 //! ```
@@ -26,15 +29,20 @@
 //!     type Key = &'static str;
 //!     type Value = u64;
 //!     type Output = u64;
-//!     type Scratch = ();
+//!     type Scratch<'b> = View<'b, &'static str, u64>;
 //!
-//!     fn scratch(&self, _worker: usize) {}
+//!     fn scratch<'b>(&'b self, _worker: usize, view: Self::Scratch<'b>) -> Self::Scratch<'b> {
+//!         view
+//!     }
 //!
-//!     fn execute(
-//!         &self,
-//!         _: &mut (),
+//!     fn view<'s, 'b>(&'b self, scratch: &'s mut Self::Scratch<'b>) -> &'s mut Self::Scratch<'b> {
+//!         scratch
+//!     }
+//!
+//!     fn execute<'b>(
+//!         &'b self,
+//!         view: &mut Self::Scratch<'b>,
 //!         tx: TxIndex,
-//!         view: &mut View<'_, &'static str, u64>,
 //!     ) -> Result<Execution<&'static str, u64, u64>, Blocked> {
 //!         let sum = view.read(&"sum")?.unwrap_or(0) + u64::from(tx.0);
 //!         Ok(Execution { writes: vec![("sum", sum)], output: sum })
@@ -82,6 +90,7 @@ mod sync;
 mod transaction;
 mod version;
 mod view;
+mod window;
 mod worker;
 
 pub use executor::{Commit, Execution, Executor};

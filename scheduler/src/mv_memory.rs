@@ -6,15 +6,17 @@
 //! ```
 //!
 //! A reader at index 7 looks for the highest entry below 7: at `a` it meets the estimate of 5 and is blocked, at `c`
-//! there is nothing and it reads its pre-state. Locations are told apart by full comparison of their keys; the hash,
-//! keyed at random, only says where to look. Each location keeps its entries in one vector sorted by index, which is
-//! short for all but the hottest.
+//! there is nothing and it reads its pre-state, which is then kept beside the entries for the next reader. Locations
+//! are told apart by full comparison of their keys; the hash, keyed at random, only says where to look. Each location
+//! keeps its entries in one vector sorted by index, which is short for all but the hottest, and lies in the table
+//! itself while there is one.
 //!
 //! # Invariants
 //!
 //! - **M1.** A read sees the highest lower transaction that has an entry, and never the reader's own.
 //! - **M2.** After `apply`, a transaction has exactly the entries of its last run, all of them written.
 //! - **M3.** An estimate stands only where the last run of its transaction wrote.
+//! - **M4.** Whoever writes where a higher transaction may have read is told so.
 //!
 //! The tests below check them against a plain map.
 
@@ -23,8 +25,10 @@ use core::{fmt::Debug, hash::BuildHasher, hash::Hash};
 use crossbeam_utils::CachePadded;
 use hashbrown::{DefaultHashBuilder, HashTable, hash_table::Entry};
 
+use smallvec::SmallVec;
+
 use crate::{
-    sync::RwLock,
+    sync::{AtomicU32, Ordering, RwLock},
     version::{Incarnation, Origin, TxIndex, Version},
 };
 
@@ -48,8 +52,12 @@ type Shard<K, V> = HashTable<Location<K, V>>;
 struct Location<K, V> {
     /// The name of the location, compared in full.
     key: K,
+    /// What is beneath all entries, if a reader has looked it up.
+    pre_state: Option<V>,
+    /// The highest transaction that has read here, whatever became of it.
+    highest_reader: AtomicU32,
     /// What each transaction wrote here, by ascending index.
-    entries: Vec<(TxIndex, Cell<V>)>,
+    entries: SmallVec<[(TxIndex, Cell<V>); 1]>,
 }
 
 /// What one transaction left at one location.
@@ -66,8 +74,8 @@ enum Cell<V> {
 pub(crate) enum Found<V> {
     /// A lower transaction wrote this.
     Value(Version, V),
-    /// No lower transaction wrote here.
-    PreState,
+    /// No lower transaction wrote here. The value is there if the reader or one before has looked it up.
+    PreState(Option<V>),
     /// This lower transaction was aborted and will likely write here again.
     Estimate(TxIndex),
 }
@@ -81,13 +89,38 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
 
     /// What transaction `reader` sees at `key`.
     pub(crate) fn read(&self, key: &K, reader: TxIndex) -> Found<V> {
-        self.below(key, reader, |entry| match entry {
-            None => Found::PreState,
-            Some((tx, Cell::Written(incarnation, value))) => {
-                Found::Value(Version { tx: *tx, incarnation: *incarnation }, value.clone())
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(hash).read();
+        let location = shard.find(hash, |location| location.key == *key);
+        location.map_or(Found::PreState(None), |location| location.show(reader))
+    }
+
+    /// What transaction `reader` sees at `key`; `load` looks up the pre-state if nobody has done so yet.
+    ///
+    /// # Errors
+    ///
+    /// That of `load`.
+    pub(crate) fn read_or<E>(
+        &self,
+        key: &K,
+        reader: TxIndex,
+        load: impl FnOnce() -> Result<V, E>,
+    ) -> Result<Found<V>, E> {
+        let hash = self.hasher.hash_one(key);
+        let shard = self.shard(hash).read();
+        if let Some(location) = shard.find(hash, |location| location.key == *key) {
+            let found = location.show(reader);
+            if found != Found::PreState(None) {
+                return Ok(found);
             }
-            Some((tx, Cell::Estimate)) => Found::Estimate(*tx),
-        })
+        }
+        drop(shard);
+        let value = load()?;
+        let mut shard = self.shard(hash).write();
+        let location = self.locate(&mut shard, hash, key);
+        location.pre_state.get_or_insert(value);
+        // Somebody may have written since.
+        Ok(location.show(reader))
     }
 
     /// Whether transaction `reader` would see the same again: the same version, or another with an equal value.
@@ -101,21 +134,22 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         })
     }
 
-    /// Makes `writes` the only entries of this run's transaction and returns where they are, and whether one of them
-    /// is where no earlier run of it had written. `estimates` is where the earlier runs had.
+    /// Makes `writes` the only entries of this run's transaction and returns where they are, and whether a higher
+    /// transaction may have missed one of them. `estimates` is where earlier runs of this one had written; from there
+    /// the estimates have kept readers away.
     pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[K]) -> (Vec<K>, bool) {
-        let mut somewhere_else = false;
+        let mut missed = false;
         let written = writes
             .into_iter()
             .map(|(key, value)| {
-                somewhere_else |= self.write(&key, version, value);
+                missed |= self.write(&key, version, value);
                 key
             })
             .collect();
         for key in estimates {
             self.remove_estimate(key, version.tx);
         }
-        (written, somewhere_else)
+        (written, missed)
     }
 
     /// Turns what this run wrote at `keys` into estimates.
@@ -134,41 +168,36 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     fn below<R>(&self, key: &K, reader: TxIndex, look: impl FnOnce(Option<&(TxIndex, Cell<V>)>) -> R) -> R {
         let hash = self.hasher.hash_one(key);
         let shard = self.shard(hash).read();
-        let entry = shard.find(hash, |location| location.key == *key).and_then(|location| {
-            // INVARIANT M1: `place` counts the entries below the reader, whether or not it has one itself.
-            let (Ok(place) | Err(place)) = location.place(reader);
-            location.entries[..place].last()
-        });
-        look(entry)
+        let location = shard.find(hash, |location| location.key == *key);
+        look(location.and_then(|location| location.below(reader)))
     }
 
-    /// Sets one entry; true if the transaction had none here.
+    /// Sets one entry; true if the transaction had none here and a higher one may have read past it.
     fn write(&self, key: &K, version: Version, value: V) -> bool {
         let hash = self.hasher.hash_one(key);
         let cell = Cell::Written(version.incarnation, value);
         let mut shard = self.shard(hash).write();
-        match shard.entry(
-            hash,
-            |location| location.key == *key,
-            |location| self.hasher.hash_one(&location.key),
-        ) {
-            Entry::Vacant(vacant) => {
-                vacant.insert(Location { key: key.clone(), entries: vec![(version.tx, cell)] });
-                true
+        let location = self.locate(&mut shard, hash, key);
+        match location.place(version.tx) {
+            Ok(place) => {
+                location.entries[place].1 = cell;
+                false
             }
-            Entry::Occupied(mut occupied) => {
-                let location = occupied.get_mut();
-                match location.place(version.tx) {
-                    Ok(place) => {
-                        location.entries[place].1 = cell;
-                        false
-                    }
-                    Err(place) => {
-                        location.entries.insert(place, (version.tx, cell));
-                        true
-                    }
-                }
+            Err(place) => {
+                location.entries.insert(place, (version.tx, cell));
+                // INVARIANT M4: `read` leaves no mark where there is no location, so whoever is first cannot know.
+                let first = location.pre_state.is_none() && location.entries.len() == 1;
+                first || *location.highest_reader.get_mut() > version.tx.0
             }
+        }
+    }
+
+    /// The location of this key, made if there is none.
+    fn locate<'s>(&self, shard: &'s mut Shard<K, V>, hash: u64, key: &K) -> &'s mut Location<K, V> {
+        let same = |location: &Location<K, V>| location.key == *key;
+        match shard.entry(hash, same, |location| self.hasher.hash_one(&location.key)) {
+            Entry::Occupied(occupied) => occupied.into_mut(),
+            Entry::Vacant(vacant) => vacant.insert(Location::new(key.clone())).into_mut(),
         }
     }
 
@@ -190,7 +219,34 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     }
 }
 
-impl<K, V> Location<K, V> {
+impl<K, V: Clone> Location<K, V> {
+    /// A location that nobody has read or written.
+    fn new(key: K) -> Self {
+        Self { key, pre_state: None, highest_reader: AtomicU32::new(0), entries: SmallVec::new() }
+    }
+
+    /// What transaction `reader` sees here, noting that it does.
+    fn show(&self, reader: TxIndex) -> Found<V> {
+        // ORDERING: writers look at it under the write lock, so the shard's lock orders the two.
+        if self.highest_reader.load(Ordering::Relaxed) < reader.0 {
+            self.highest_reader.fetch_max(reader.0, Ordering::Relaxed);
+        }
+        match self.below(reader) {
+            None => Found::PreState(self.pre_state.clone()),
+            Some((tx, Cell::Written(incarnation, value))) => {
+                Found::Value(Version { tx: *tx, incarnation: *incarnation }, value.clone())
+            }
+            Some((tx, Cell::Estimate)) => Found::Estimate(*tx),
+        }
+    }
+
+    /// The highest entry below `reader`.
+    fn below(&self, reader: TxIndex) -> Option<&(TxIndex, Cell<V>)> {
+        // INVARIANT M1: `place` counts the entries below the reader, whether or not it has one itself.
+        let (Ok(place) | Err(place)) = self.place(reader);
+        self.entries[..place].last()
+    }
+
     /// Where the entry of `tx` is, or else where it would be.
     fn place(&self, tx: TxIndex) -> Result<usize, usize> {
         // Transactions come roughly in order, so most look at or behind the last entry.
@@ -218,22 +274,21 @@ mod tests {
         let memory = MvMemory::new();
         memory.apply(version(2, 0), vec![('a', 20)], &[]);
         memory.apply(version(5, 0), vec![('a', 50)], &[]);
-        assert_eq!(memory.read(&'a', TxIndex(2)), Found::PreState);
+        assert_eq!(memory.read(&'a', TxIndex(2)), Found::PreState(None));
         assert_eq!(memory.read(&'a', TxIndex(3)), Found::Value(version(2, 0), 20));
         assert_eq!(memory.read(&'a', TxIndex(5)), Found::Value(version(2, 0), 20));
         assert_eq!(memory.read(&'a', TxIndex(6)), Found::Value(version(5, 0), 50));
-        assert_eq!(memory.read(&'b', TxIndex(6)), Found::PreState);
+        assert_eq!(memory.read(&'b', TxIndex(6)), Found::PreState(None));
     }
 
     #[test]
     fn m2_a_run_replaces_what_the_run_before_wrote() {
         let memory = MvMemory::new();
-        let (written, new) = memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
-        assert!(new);
+        let (written, _) = memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
         memory.mark_estimates(version(1, 0), &written);
-        let (written, new) = memory.apply(version(1, 1), vec![('b', 2)], &written);
-        assert_eq!((written.as_slice(), new), (['b'].as_slice(), false));
-        assert_eq!(memory.read(&'a', TxIndex(9)), Found::PreState);
+        let (written, missed) = memory.apply(version(1, 1), vec![('b', 2)], &written);
+        assert_eq!((written.as_slice(), missed), (['b'].as_slice(), false));
+        assert_eq!(memory.read(&'a', TxIndex(9)), Found::PreState(None));
         assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(1, 1), 2));
     }
 
@@ -243,7 +298,33 @@ mod tests {
         let (written, _) = memory.apply(version(1, 0), vec![('a', 1)], &[]);
         memory.mark_estimates(version(1, 0), &written);
         assert_eq!(memory.read(&'a', TxIndex(2)), Found::Estimate(TxIndex(1)));
-        assert_eq!(memory.read(&'b', TxIndex(2)), Found::PreState);
+        assert_eq!(memory.read(&'b', TxIndex(2)), Found::PreState(None));
+    }
+
+    #[test]
+    fn m4_a_writer_learns_of_higher_readers_only() {
+        let memory = MvMemory::new();
+        let missed = |tx, key| memory.apply(version(tx, 0), vec![(key, 1)], &[]).1;
+        assert!(missed(1, 'a'), "nobody knows who has looked before there was a location");
+        assert!(!missed(2, 'a'));
+        assert_eq!(memory.read(&'a', TxIndex(5)), Found::Value(version(2, 0), 1));
+        assert!(missed(4, 'a') && !missed(5, 'a') && !missed(6, 'a'));
+        let load = || Ok::<_, ()>(7);
+        assert_eq!(memory.read_or(&'b', TxIndex(3), load), Ok(Found::PreState(Some(7))));
+        assert!(!missed(3, 'b') && missed(2, 'b'));
+    }
+
+    #[test]
+    fn the_pre_state_is_looked_up_once() {
+        let memory = MvMemory::new();
+        let read =
+            |reader, loaded: Result<i32, &'static str>| memory.read_or(&'a', TxIndex(reader), || loaded);
+        assert_eq!(read(3, Err("absent")), Err("absent"));
+        assert_eq!(read(3, Ok(7)), Ok(Found::PreState(Some(7))));
+        assert_eq!(read(4, Err("not asked")), Ok(Found::PreState(Some(7))));
+        memory.apply(version(3, 0), vec![('a', 8)], &[]);
+        assert_eq!(read(4, Err("not asked")), Ok(Found::Value(version(3, 0), 8)));
+        assert_eq!(read(3, Err("not asked")), Ok(Found::PreState(Some(7))));
     }
 
     #[test]
@@ -308,9 +389,7 @@ mod tests {
                 let writes: Vec<_> = writes.into_iter().collect();
                 plain.retain(|(_, writer), _| *writer != tx);
                 plain.extend(writes.iter().map(|(key, value)| ((*key, tx), (this, *value))));
-                let new = writes.iter().any(|(key, _)| !estimates.contains(key));
-                let (written, somewhere_else) = memory.apply(this, writes, &estimates);
-                prop_assert_eq!(somewhere_else, new);
+                let (written, _) = memory.apply(this, writes, &estimates);
                 last.insert(tx, (incarnation + 1, written));
 
                 for key in 0..4 {
@@ -318,7 +397,7 @@ mod tests {
                         let expected = plain
                             .range((key, 0)..(key, reader))
                             .next_back()
-                            .map_or(Found::PreState, |(_, (version, value))| Found::Value(*version, *value));
+                            .map_or(Found::PreState(None), |(_, (version, value))| Found::Value(*version, *value));
                         prop_assert_eq!(memory.read(&key, TxIndex(reader)), expected);
                     }
                 }

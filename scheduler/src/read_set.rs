@@ -31,7 +31,7 @@ struct Read<K, V> {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
-    /// The read set of a run that has read nothing, or nothing that can change.
+    /// The read set of a run that has read nothing.
     pub(crate) const fn new() -> Self {
         Self(Vec::new())
     }
@@ -39,11 +39,6 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
     /// Remembers one read.
     pub(crate) fn record(&mut self, key: K, origin: Origin, value: Option<V>) {
         self.0.push(Read { key, origin, value });
-    }
-
-    /// Nothing to validate.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 
     /// Whether transaction `reader` would see the same again.
@@ -64,7 +59,7 @@ mod tests {
         let memory = MvMemory::new();
         memory.apply(WRITER, vec![('a', 1), ('b', 2)], &[]);
         let mut reads = ReadSet::new();
-        assert!(reads.is_empty() && reads.still_holds(&memory, TxIndex(5)));
+        assert!(reads.still_holds(&memory, TxIndex(5)));
         reads.record('a', Origin::Version(WRITER), Some(1));
         reads.record('b', Origin::Version(WRITER), Some(2));
         reads.record('c', Origin::PreState, None);

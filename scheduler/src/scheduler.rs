@@ -8,7 +8,8 @@
 //!
 //! How far ahead of the frontier a transaction may start depends on how often it has failed. The first incarnation may
 //! start `window` ahead, the next half as far, and so on; in the end it starts at the frontier, where nothing can go
-//! wrong. So a chain of conflicts, or a block made to provoke them, wastes a bounded number of runs.
+//! wrong. So a chain of conflicts, or a block made to provoke them, wastes a bounded number of runs. Where speculation
+//! does not pay at all, `window.rs` stops it for a while.
 //!
 //! # Waiting
 //!
@@ -28,13 +29,13 @@ use crate::{
     fault::Fault,
     idle::Idle,
     mv_memory::MvMemory,
-    read_set::ReadSet,
     stats::Stats,
     status::{ExecutionClaim, Suspension, broken},
     sync::{Mutex, MutexGuard},
     transaction::{Run, Transaction},
     version::{Incarnation, TxIndex},
-    view::Wait,
+    view::{Seen, Wait},
+    window::Window,
 };
 
 /// How many first runs must be waiting within the window for the sleepers to be woken. One by one they are left to the
@@ -61,7 +62,7 @@ pub(crate) struct Scheduler<K, V, O> {
     /// How many transactions the block has.
     txs: u32,
     /// How far ahead of the frontier a first run may start.
-    window: u32,
+    window: Window,
 }
 
 /// One piece of work.
@@ -86,10 +87,11 @@ impl<K> Task<K> {
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
     pub(crate) fn new(txs: u32, window: u32) -> Self {
+        let (window, controller) = Window::new(window);
         Self {
             transactions: (0..txs).map(|_| CachePadded::new(Mutex::new(Transaction::new()))).collect(),
             memory: MvMemory::new(),
-            prefix: CommittedPrefix::new(txs),
+            prefix: CommittedPrefix::new(txs, controller),
             first_runs: Cursor::default(),
             restarts: Restarts::new(),
             validations: Cursor::default(),
@@ -140,18 +142,17 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     pub(crate) fn publish(
         &self,
         mut claim: ExecutionClaim<K>,
-        reads: ReadSet<K, V>,
+        seen: Seen<K, V>,
         execution: Execution<K, V, O>,
     ) -> Result<(), Fault> {
         let version = claim.version();
         let Execution { writes, output } = execution;
-        let (written, somewhere_else) = self.memory.apply(version, writes, &claim.take_estimates());
+        let (written, missed) = self.memory.apply(version, writes, &claim.take_estimates());
         let mut transaction = self.lock(version.tx);
-        transaction.status.finish(claim, Run { reads, written, output })?;
+        transaction.status.finish(claim, Run { seen, written, output })?;
         let waiters = transaction.take_execution_waiters();
         drop(transaction);
-        if somewhere_else {
-            // Higher readers may have missed it. Where it wrote before, estimates have kept them away.
+        if missed {
             self.validations.rewind(version.tx.next());
         }
         for suspension in waiters {
@@ -167,6 +168,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A fault if an invariant does not hold.
     pub(crate) fn block(&self, claim: ExecutionClaim<K>, wait: Wait) -> Result<(), Fault> {
         let tx = claim.version().tx;
+        self.window.note_waste();
         let suspension = self.lock(tx).status.block(claim)?;
         match wait {
             Wait::Frontier => self.release_at(suspension, tx),
@@ -199,6 +201,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ///
     /// A fault if an invariant does not hold.
     pub(crate) fn restart(&self, suspension: Suspension) -> Result<(), Fault> {
+        self.window.note_waste();
         self.validations.rewind(suspension.tx().next());
         self.release(suspension)
     }
@@ -240,12 +243,12 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
 
     /// How far ahead of the frontier this incarnation may start.
     fn reach(&self, incarnation: Incarnation) -> u32 {
-        self.window.checked_shr(incarnation.0).unwrap_or(0)
+        self.window.reach().checked_shr(incarnation.0).unwrap_or(0)
     }
 
     /// The end of the window within which first runs may start.
     fn window_end(&self, frontier: TxIndex) -> TxIndex {
-        TxIndex(frontier.0.saturating_add(self.window).saturating_add(1).min(self.txs))
+        TxIndex(frontier.0.saturating_add(self.window.reach()).saturating_add(1).min(self.txs))
     }
 
     /// Wakes the sleepers if the frontier's move has brought enough transactions into the window.
@@ -271,6 +274,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// How far the block is committed.
     pub(crate) const fn prefix(&self) -> &CommittedPrefix {
         &self.prefix
+    }
+
+    /// How far ahead of the frontier a first run may start.
+    pub(crate) const fn window(&self) -> &Window {
+        &self.window
     }
 
     /// Where idle workers sleep.

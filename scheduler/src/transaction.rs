@@ -10,10 +10,10 @@ use core::{hash::Hash, mem};
 
 use crate::{
     mv_memory::MvMemory,
-    read_set::ReadSet,
     stats::Stats,
     status::{Suspension, TxStatus},
     version::TxIndex,
+    view::Seen,
 };
 
 /// One transaction of the block.
@@ -30,8 +30,8 @@ pub(crate) struct Transaction<K, V, O> {
 /// What a finished run leaves behind.
 #[derive(Debug)]
 pub(crate) struct Run<K, V, O> {
-    /// What it saw; empty if it ran at the frontier.
-    pub(crate) reads: ReadSet<K, V>,
+    /// What it saw.
+    pub(crate) seen: Seen<K, V>,
     /// Where it wrote.
     pub(crate) written: Vec<K>,
     /// What else it produced.
@@ -57,10 +57,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         memory: &MvMemory<K, V>,
         stats: &mut Stats,
     ) -> Option<Suspension> {
-        let reads = &self.status.executed()?.reads;
-        if reads.is_empty() {
-            return None;
-        }
+        let reads = self.status.executed()?.seen.reads.as_ref()?;
         stats.validations += 1;
         if reads.still_holds(memory, tx) {
             return None;

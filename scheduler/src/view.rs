@@ -1,7 +1,8 @@
-//! What one run sees: the writes of lower transactions, and beneath them the caller's pre-state.
+//! What a worker's runs see, one after the other: the writes of lower transactions, and beneath them the caller's pre-state.
 //!
 //! A run that starts at the frontier sees only what is final and records nothing. Any other run is speculative: each
-//! read is recorded with its origin, so that a validation can replay it.
+//! read is recorded with its origin, so that a validation can replay it. A speculative run that finds itself at the
+//! frontier is validated on the spot, and goes on as a final one or not at all.
 
 use core::{fmt, hash::Hash};
 
@@ -12,7 +13,7 @@ use crate::{
     version::{Blocked, Origin, TxIndex},
 };
 
-/// What one run sees.
+/// What one worker's current run sees.
 pub struct View<'a, K, V> {
     /// The transaction that runs.
     tx: TxIndex,
@@ -20,10 +21,19 @@ pub struct View<'a, K, V> {
     memory: &'a MvMemory<K, V>,
     /// How far the block is committed.
     prefix: &'a CommittedPrefix,
-    /// What was read; `None` if the run started at the frontier.
-    reads: Option<ReadSet<K, V>>,
+    /// What it has seen.
+    seen: Seen<K, V>,
     /// Why the run cannot go on. It stands even if the executor loses the `Blocked` on its way up.
     wait: Option<Wait>,
+}
+
+/// What one run saw.
+#[derive(Debug)]
+pub(crate) struct Seen<K, V> {
+    /// What was read; `None` if all of it was final.
+    pub(crate) reads: Option<ReadSet<K, V>>,
+    /// The run started ahead of the frontier.
+    pub(crate) ahead: bool,
 }
 
 /// What a run that was given up waits for.
@@ -36,10 +46,18 @@ pub(crate) enum Wait {
 }
 
 impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
-    /// The view of a run of `tx` that starts now.
-    pub(crate) fn new(tx: TxIndex, memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
-        let reads = if prefix.frontier() == tx { None } else { Some(ReadSet::new()) };
-        Self { tx, memory, prefix, reads, wait: None }
+    /// The view of a worker that runs nothing yet.
+    pub(crate) const fn new(memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
+        let seen = Seen { reads: None, ahead: false };
+        Self { tx: TxIndex(0), memory, prefix, seen, wait: None }
+    }
+
+    /// A run of `tx` starts.
+    pub(crate) fn open(&mut self, tx: TxIndex) {
+        self.tx = tx;
+        let ahead = self.prefix.frontier() != tx;
+        self.seen = Seen { reads: ahead.then(ReadSet::new), ahead };
+        self.wait = None;
     }
 
     /// The value of the highest lower transaction that wrote `key`. `None` if there is none: the caller reads its
@@ -47,27 +65,77 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     ///
     /// # Errors
     ///
-    /// [`Blocked`] if that transaction was aborted and is about to write here again. Return it from
-    /// [`crate::Executor::execute`]; a run that carries on regardless is void all the same.
+    /// [`Blocked`] if that transaction was aborted and is about to write here again, or if this run cannot count any
+    /// more. Return it from [`crate::Executor::execute`]; a run that carries on regardless is void all the same.
     pub fn read(&mut self, key: &K) -> Result<Option<V>, Blocked> {
-        match self.memory.read(key, self.tx) {
-            Found::Value(version, value) => {
-                if let Some(reads) = &mut self.reads {
-                    reads.record(key.clone(), Origin::Version(version), Some(value.clone()));
-                }
-                Ok(Some(value))
-            }
-            Found::PreState => {
-                if let Some(reads) = &mut self.reads {
-                    reads.record(key.clone(), Origin::PreState, None);
-                }
-                Ok(None)
-            }
+        self.settle()?;
+        let found = self.memory.read(key, self.tx);
+        self.record(key, found)
+    }
+
+    /// As [`View::read`], but where no lower transaction wrote, the value is that of the pre-state: looked up by
+    /// `load` the first time anybody asks, and kept for the others. A key is always read with the same pre-state.
+    ///
+    /// # Errors
+    ///
+    /// As [`View::read`], and that of `load`.
+    pub fn read_or<E: From<Blocked>>(
+        &mut self,
+        key: &K,
+        load: impl FnOnce() -> Result<V, E>,
+    ) -> Result<V, E> {
+        self.settle()?;
+        let mut failed = None;
+        let found = self.memory.read_or(key, self.tx, || load().map_err(|error| failed = Some(error)));
+        // A failure is a read like any other: it stands if nobody below writes here.
+        let value = self.record(key, found.unwrap_or(Found::PreState(None)))?;
+        match (value, failed) {
+            (Some(value), _) => Ok(value),
+            (None, Some(error)) => Err(error),
+            (None, None) => Err(self.give_up().into()),
+        }
+    }
+
+    /// Remembers one read, if need be.
+    fn record(&mut self, key: &K, found: Found<V>) -> Result<Option<V>, Blocked> {
+        let (origin, value) = match found {
+            Found::Value(version, value) => (Origin::Version(version), Some(value)),
+            Found::PreState(value) => (Origin::PreState, value),
             Found::Estimate(lower) => {
                 self.wait.get_or_insert(Wait::Execution(lower));
-                Err(Blocked(lower))
+                return Err(Blocked(lower));
             }
+        };
+        if let Some(reads) = &mut self.seen.reads {
+            let seen = if origin == Origin::PreState { None } else { value.clone() };
+            reads.record(key.clone(), origin, seen);
         }
+        Ok(value)
+    }
+
+    /// Makes a speculative run final once every lower transaction is committed: what it has read is checked here and
+    /// now, and nothing need be recorded from here on.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`] if it has read what is no longer so.
+    fn settle(&mut self) -> Result<(), Blocked> {
+        let Some(reads) = &self.seen.reads else { return Ok(()) };
+        if self.prefix.frontier() != self.tx {
+            return Ok(());
+        }
+        if self.wait.is_none() && reads.still_holds(self.memory, self.tx) {
+            self.seen.reads = None;
+            return Ok(());
+        }
+        Err(self.give_up())
+    }
+
+    /// This run is void, and the next one waits for the frontier.
+    fn give_up(&mut self) -> Blocked {
+        self.wait.get_or_insert(Wait::Frontier);
+        // Transaction 0 is always final, so there is one below.
+        Blocked(TxIndex(self.tx.0.saturating_sub(1)))
     }
 
     /// The transaction that runs.
@@ -76,9 +144,9 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     }
 
     /// True when every lower transaction is committed: what this run reads from here on is final. Once true, it stays
-    /// true. What a speculative run read earlier is still checked before it commits.
+    /// true.
     pub fn is_final(&self) -> bool {
-        self.reads.is_none() || self.prefix.frontier() == self.tx
+        self.seen.reads.is_none() || self.prefix.frontier() == self.tx
     }
 
     /// Gives up a speculative run until every lower transaction is committed, so that it can read what nearly every
@@ -90,17 +158,13 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// [`Blocked`] on the transaction right below, unless this run is final already. Return it from
     /// [`crate::Executor::execute`].
     pub fn await_frontier(&mut self) -> Result<(), Blocked> {
-        if self.is_final() {
-            return Ok(());
-        }
-        self.wait = Some(Wait::Frontier);
-        // Transaction 0 is always final, so there is one below.
-        Err(Blocked(TxIndex(self.tx.0.saturating_sub(1))))
+        self.settle()?;
+        if self.seen.reads.is_none() { Ok(()) } else { Err(self.give_up()) }
     }
 
-    /// The end of the run: what it read, and why it must be given up, if so. No reads if it started at the frontier.
-    pub(crate) fn close(self) -> (Option<ReadSet<K, V>>, Option<Wait>) {
-        (self.reads, self.wait)
+    /// The end of the run: what it saw, and why it must be given up, if so.
+    pub(crate) const fn close(&mut self) -> (Seen<K, V>, Option<Wait>) {
+        (Seen { reads: self.seen.reads.take(), ahead: self.seen.ahead }, self.wait.take())
     }
 }
 
@@ -113,26 +177,46 @@ impl<K, V> fmt::Debug for View<'_, K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::version::{Incarnation, Version};
+    use crate::{
+        version::{Incarnation, Version},
+        window::Window,
+    };
 
     const WRITER: Version = Version { tx: TxIndex(0), incarnation: Incarnation(0) };
+
+    /// A block of three of which nothing is committed.
+    fn prefix() -> CommittedPrefix {
+        CommittedPrefix::new(3, Window::new(0).1)
+    }
+
+    /// The view of a run of `tx`.
+    fn open<'a>(
+        tx: TxIndex,
+        memory: &'a MvMemory<char, u8>,
+        prefix: &'a CommittedPrefix,
+    ) -> View<'a, char, u8> {
+        let mut view = View::new(memory, prefix);
+        view.open(tx);
+        view
+    }
 
     #[test]
     fn a_speculative_run_records_and_a_final_one_does_not() {
         let memory = MvMemory::new();
         memory.apply(WRITER, vec![('a', 1)], &[]);
-        let prefix = CommittedPrefix::new(3);
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let prefix = prefix();
+        let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(!view.is_final());
         assert_eq!((view.read(&'a'), view.read(&'b')), (Ok(Some(1)), Ok(None)));
-        let (reads, wait) = view.close();
-        assert!(!reads.unwrap().is_empty() && wait.is_none());
+        let (seen, wait) = view.close();
+        assert!(seen.ahead && seen.reads.is_some() && wait.is_none());
 
         prefix.advance(TxIndex(0));
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(view.is_final());
         assert_eq!(view.read(&'a'), Ok(Some(1)));
-        assert!(view.close().0.is_none());
+        let seen = view.close().0;
+        assert!(!seen.ahead && seen.reads.is_none());
     }
 
     #[test]
@@ -140,8 +224,8 @@ mod tests {
         let memory = MvMemory::new();
         memory.apply(WRITER, vec![('a', 1)], &[]);
         memory.mark_estimates(WRITER, &['a']);
-        let prefix = CommittedPrefix::new(3);
-        let mut view = View::new(TxIndex(2), &memory, &prefix);
+        let prefix = prefix();
+        let mut view = open(TxIndex(2), &memory, &prefix);
         assert_eq!(view.read(&'a'), Err(Blocked(TxIndex(0))));
         assert_eq!(view.read(&'b'), Ok(None));
         assert_eq!(view.close().1, Some(Wait::Execution(TxIndex(0))));
@@ -150,14 +234,30 @@ mod tests {
     #[test]
     fn await_frontier_waits_for_all_below_and_then_lets_pass() {
         let memory = MvMemory::<char, u8>::new();
-        let prefix = CommittedPrefix::new(3);
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let prefix = prefix();
+        let mut view = open(TxIndex(1), &memory, &prefix);
         assert_eq!(view.await_frontier(), Err(Blocked(TxIndex(0))));
         assert_eq!(view.close().1, Some(Wait::Frontier));
 
-        let mut view = View::new(TxIndex(1), &memory, &prefix);
+        let mut view = open(TxIndex(1), &memory, &prefix);
         prefix.advance(TxIndex(0));
         assert!(view.is_final(), "reached while it ran");
         assert_eq!(view.await_frontier(), Ok(()));
+    }
+
+    #[test]
+    fn a_run_that_reaches_the_frontier_goes_on_as_a_final_one_or_not_at_all() {
+        let memory = MvMemory::new();
+        for (written, holds) in [('b', true), ('a', false)] {
+            let prefix = prefix();
+            let mut view = open(TxIndex(1), &memory, &prefix);
+            assert_eq!(view.read(&'a'), Ok(None));
+            memory.apply(WRITER, vec![(written, 1)], &[]);
+            prefix.advance(TxIndex(0));
+            assert_eq!(view.read(&'c').is_ok(), holds);
+            let (seen, wait) = view.close();
+            assert_eq!(seen.reads.is_none(), holds);
+            assert_eq!(wait, (!holds).then_some(Wait::Frontier));
+        }
     }
 }

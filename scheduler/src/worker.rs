@@ -12,6 +12,7 @@
 //! - **W1.** One worker alone finishes the block, whether or not others start.
 //! - **W2.** A panic or a broken invariant ends the block for all workers.
 
+use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_utils::Backoff;
@@ -19,7 +20,6 @@ use crossbeam_utils::Backoff;
 use crate::{
     executor::Executor,
     fault::Fault,
-    read_set::ReadSet,
     scheduler::{Scheduler, Task},
     stats::Stats,
     status::ExecutionClaim,
@@ -47,14 +47,13 @@ pub struct Block<'e, E: Executor> {
 }
 
 /// One worker of a block.
-#[derive(Debug)]
-pub struct Worker<'b, 'e, E: Executor> {
+pub struct Worker<'b, 'e: 'b, E: Executor> {
     /// The block it works on.
     block: &'b Block<'e, E>,
     /// Its number, for the executor.
     index: usize,
     /// What the executor keeps between runs.
-    scratch: Option<E::Scratch>,
+    scratch: Option<E::Scratch<'b>>,
     /// What it has taken on and not done yet.
     task: Option<Task<E::Key>>,
     /// Something has changed since it last looked whether anything can be committed.
@@ -175,17 +174,19 @@ impl<E: Executor> Worker<'_, '_, E> {
         let tx = claim.version().tx;
         self.at = tx;
         self.stats.executions += 1;
-        let mut view = View::new(tx, scheduler.memory(), scheduler.prefix());
-        let scratch = self.scratch.get_or_insert_with(|| executor.scratch(self.index));
-        let result = executor.execute(scratch, tx, &mut view);
-        let (reads, wait) = view.close();
+        let scratch = self.scratch.get_or_insert_with(|| {
+            executor.scratch(self.index, View::new(scheduler.memory(), scheduler.prefix()))
+        });
+        executor.view(scratch).open(tx);
+        let result = executor.execute(scratch, tx);
+        let (seen, wait) = executor.view(scratch).close();
         match (wait, result) {
             (Some(wait), _) => {
                 self.stats.waits += 1;
                 scheduler.block(claim, wait)?;
             }
             (None, Ok(execution)) => {
-                scheduler.publish(claim, reads.unwrap_or_else(ReadSet::new), execution)?;
+                scheduler.publish(claim, seen, execution)?;
                 self.commit_due = true;
             }
             (None, Err(_)) => return Err(Fault::BlockedWithoutCause { tx }),
@@ -221,6 +222,12 @@ impl<E: Executor> Worker<'_, '_, E> {
         } else {
             scheduler.idle().withdraw(ticket);
         }
+    }
+}
+
+impl<E: Executor> fmt::Debug for Worker<'_, '_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("index", &self.index).field("task", &self.task).finish_non_exhaustive()
     }
 }
 

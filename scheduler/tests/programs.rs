@@ -57,15 +57,20 @@ impl Executor for Programs {
     type Key = u8;
     type Value = u64;
     type Output = u64;
-    type Scratch = ();
+    type Scratch<'b> = View<'b, u8, u64>;
 
-    fn scratch(&self, _worker: usize) {}
+    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, u8, u64>) -> View<'b, u8, u64> {
+        view
+    }
 
-    fn execute(
-        &self,
-        (): &mut (),
+    fn view<'s, 'b>(&'b self, scratch: &'s mut View<'b, u8, u64>) -> &'s mut View<'b, u8, u64> {
+        scratch
+    }
+
+    fn execute<'b>(
+        &'b self,
+        view: &mut View<'b, u8, u64>,
         tx: TxIndex,
-        view: &mut View<'_, u8, u64>,
     ) -> Result<Execution<u8, u64, u64>, Blocked> {
         let program = &self.txs[tx.0 as usize];
         if program.patient {

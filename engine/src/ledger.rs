@@ -1,0 +1,254 @@
+//! The committed state of a block: what each account and slot is now, and what it was when the block began.
+//!
+//! revm's `State` keeps every account twice, as it is and as it has changed, and copies it at each transaction; for
+//! small transactions that costs more than running them. Here an account is one entry of a dense list, changed in
+//! place, and what the block has changed is put together once per account, when the block ends.
+//!
+//! ```text
+//!  index: address ─► 3        entries: … │ 3: before, now, status, slots │ …
+//! ```
+//!
+//! # Invariants
+//!
+//! - **L1.** The changes, reverts and statuses are those of revm's `State` after the same commits. An entry is what
+//!   `CacheAccount` and `TransitionAccount` are together; the rules by which they follow a commit are revm's, and so
+//!   is the code that makes changes and reverts of an entry. The tests below compare them over random commits, and
+//!   `tests/` over every fixture, where `sequential` commits into `State`.
+
+use alloy_primitives::map::{AddressMap, B256Map, Entry as MapEntry};
+use alloy_primitives::{Address, B256, U256};
+use revm::bytecode::Bytecode;
+use revm::database::BundleState;
+use revm::database::states::reverts::Reverts;
+use revm::database_interface::bal::BalState;
+use revm::primitives::hardfork::SpecId;
+use revm::state::bal::BlockAccessIndex;
+use revm::state::bal::alloy::AlloyBal;
+use revm::state::{Account, AccountInfo};
+use revm::{Database, DatabaseCommit};
+
+use crate::block::ReadyBlock;
+use crate::block_state::BlockState;
+use crate::error::{ExecuteError, WitnessError};
+use crate::evm::StateDb;
+use crate::pre_state::PreState;
+
+mod entry;
+#[cfg(test)]
+mod tests;
+
+use entry::{Entry, Slot};
+
+/// The committed state of a block.
+#[derive(Debug)]
+pub(crate) struct Ledger<'a> {
+    /// Answers what is not in the ledger yet.
+    pre_state: &'a dyn PreState,
+    /// Where each account's entry is.
+    index: AddressMap<u32>,
+    /// The accounts, in the order in which they were first asked for.
+    entries: Vec<Entry>,
+    /// Codes that the block brought.
+    codes: B256Map<Bytecode>,
+    /// Makes the block access list, if there is to be one.
+    access: BalState,
+}
+
+impl<'a> Ledger<'a> {
+    /// The ledger of a block of which nothing has run.
+    pub(crate) fn new(block: &ReadyBlock<'_>, pre_state: &'a dyn PreState) -> Self {
+        // Most transactions bring a sender and a recipient.
+        let mut ledger = Self::with_capacity(pre_state, 2 * block.transactions.len());
+        if block.rules.header_has(SpecId::AMSTERDAM) {
+            ledger.access = BalState::new().with_bal_builder();
+        }
+        ledger
+    }
+
+    /// A ledger with room for so many accounts.
+    fn with_capacity(pre_state: &'a dyn PreState, accounts: usize) -> Self {
+        let mut index = AddressMap::default();
+        index.reserve(accounts);
+        let entries = Vec::with_capacity(accounts);
+        Self { pre_state, index, entries, codes: B256Map::default(), access: BalState::new() }
+    }
+
+    /// The accounts it holds, with the slots that it holds of each.
+    pub(crate) fn accounts(
+        &self,
+    ) -> impl Iterator<Item = (Address, Option<&AccountInfo>, impl Iterator<Item = (U256, U256)>)> {
+        self.entries.iter().map(|entry| {
+            let slots = entry.slots.iter().map(|(key, slot)| (*key, slot.now));
+            (entry.address, entry.now.as_ref(), slots)
+        })
+    }
+
+    /// The entry of an account, looked up in the pre-state if it is asked for the first time.
+    fn load(&mut self, address: Address) -> Result<&mut Entry, WitnessError> {
+        let place = match self.index.entry(address) {
+            MapEntry::Occupied(place) => *place.get(),
+            MapEntry::Vacant(vacant) => {
+                let entry = Entry::new(address, self.pre_state.account(address)?);
+                let place =
+                    u32::try_from(self.entries.len()).expect("an entry takes more than a byte of memory");
+                self.entries.push(entry);
+                *vacant.insert(place)
+            }
+        };
+        Ok(&mut self.entries[place as usize])
+    }
+
+    /// Makes what a transaction did to one account part of the state.
+    fn commit_account(&mut self, address: Address, account: Account) {
+        if !account.is_touched() {
+            return;
+        }
+        let Self { index, entries, codes, .. } = self;
+        let place = *index.entry(address).or_insert_with(|| {
+            // It ran on another view of the state. What it found there is what the block found, or the account
+            // would have been committed before.
+            let found = (!account.is_loaded_as_not_existing()).then(|| account.original_info());
+            entries.push(Entry::new(address, found));
+            u32::try_from(entries.len() - 1).expect("an entry takes more than a byte of memory")
+        });
+        let entry = &mut entries[place as usize];
+        if account.is_selfdestructed() {
+            entry.destroy();
+        } else if account.is_created() {
+            if let Some(code) = &account.info.code {
+                codes.insert(account.info.code_hash, code.clone());
+            }
+            entry.create(account);
+        } else if account.is_empty() {
+            entry.clear_empty();
+        } else {
+            entry.change(account);
+        }
+    }
+
+    /// Everything the block has changed.
+    fn bundle(&self, entries: impl Iterator<Item = Entry>, with_reverts: bool) -> BundleState {
+        let mut bundle = BundleState::default();
+        bundle.state.reserve(self.entries.len());
+        let mut reverts = Vec::with_capacity(if with_reverts { self.entries.len() } else { 0 });
+        for entry in entries.filter(|entry| entry.changed) {
+            let (address, transition) = (entry.address, entry.into_transition());
+            if let Some((hash, code)) = transition.has_new_contract() {
+                bundle.contracts.insert(hash, code.clone());
+            }
+            let account = transition.present_bundle_account();
+            let Some(revert) = transition.create_revert() else { continue };
+            bundle.state_size += account.size_hint();
+            bundle.state.insert(address, account);
+            if with_reverts {
+                bundle.reverts_size += revert.size_hint();
+                reverts.push((address, revert));
+            }
+        }
+        bundle.reverts = Reverts::new(vec![reverts]);
+        bundle
+    }
+}
+
+impl Database for Ledger<'_> {
+    type Error = WitnessError;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        Ok(self.load(address)?.now.clone())
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, WitnessError> {
+        match self.codes.get(&hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.pre_state.code(hash),
+        }
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, WitnessError> {
+        let pre_state = self.pre_state;
+        let entry = self.load(address)?;
+        if entry.now.is_none() {
+            return Ok(U256::ZERO);
+        }
+        match entry.slots.entry(slot) {
+            MapEntry::Occupied(kept) => Ok(kept.get().now),
+            MapEntry::Vacant(_) if entry.status.is_storage_known() => Ok(U256::ZERO),
+            MapEntry::Vacant(vacant) => {
+                let now = pre_state.storage(address, slot)?;
+                Ok(vacant.insert(Slot { now, before: None }).now)
+            }
+        }
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, WitnessError> {
+        self.pre_state.block_hash(number)
+    }
+}
+
+impl StateDb for Ledger<'_> {
+    fn has_storage(&mut self, address: Address) -> Result<bool, WitnessError> {
+        let pre_state = self.pre_state;
+        let entry = self.load(address)?;
+        if entry.slots.values().any(|slot| !slot.now.is_zero()) {
+            return Ok(true);
+        }
+        if entry.status.was_destroyed() { Ok(false) } else { pre_state.has_storage(address) }
+    }
+}
+
+impl DatabaseCommit for Ledger<'_> {
+    fn commit(&mut self, changes: AddressMap<Account>) {
+        self.commit_iter(&mut changes.into_iter());
+    }
+
+    fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, Account)>) {
+        for (address, account) in changes {
+            self.access.commit_one(address, &account);
+            self.commit_account(address, account);
+        }
+    }
+}
+
+impl BlockState for Ledger<'_> {
+    fn blame(error: WitnessError) -> ExecuteError {
+        error.into()
+    }
+
+    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        self.basic(address)
+    }
+
+    fn add_code(&mut self, hash: B256, code: &Bytecode) {
+        self.codes.entry(hash).or_insert_with(|| code.clone());
+    }
+
+    fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError> {
+        // An amount of zero touches an account that may be empty, and the access list wants to see the account.
+        if amount.is_zero() || self.access.bal_builder.is_some() {
+            return Ok(false);
+        }
+        let entry = self.load(address)?;
+        entry.mark_changed();
+        let info = entry.now.get_or_insert_default();
+        info.balance = info.balance.checked_add(amount).unwrap_or(info.balance);
+        Ok(true)
+    }
+
+    fn set_access_index(&mut self, index: BlockAccessIndex) {
+        self.access.bal_index = index;
+    }
+
+    fn take_access_list(&mut self) -> Option<AlloyBal> {
+        self.access.take_built_alloy_bal()
+    }
+
+    fn changes_so_far(&self) -> BundleState {
+        self.bundle(self.entries.iter().cloned(), false)
+    }
+
+    fn take_changes(&mut self) -> BundleState {
+        let entries = core::mem::take(&mut self.entries);
+        self.index.clear();
+        self.bundle(entries.into_iter(), true)
+    }
+}

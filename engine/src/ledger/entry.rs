@@ -1,0 +1,145 @@
+//! One account of the ledger, and how a commit changes it.
+
+use alloy_primitives::map::HashMap;
+use alloy_primitives::{Address, U256};
+use revm::database::states::StorageSlot;
+use revm::database::{AccountStatus, TransitionAccount};
+use revm::state::{Account, AccountInfo, EvmStorage};
+
+/// One account.
+#[derive(Debug, Clone)]
+pub(super) struct Entry {
+    /// Whose it is.
+    pub(super) address: Address,
+    /// As the block found it.
+    pub(super) before: Option<AccountInfo>,
+    /// What was to be said of it when the block found it.
+    pub(super) status_before: AccountStatus,
+    /// As it is.
+    pub(super) now: Option<AccountInfo>,
+    /// What revm's `State` would say of it.
+    pub(super) status: AccountStatus,
+    /// A commit has changed it, or may have.
+    pub(super) changed: bool,
+    /// Its storage was destroyed in this block.
+    pub(super) storage_destroyed: bool,
+    /// The slots read or written. Empty if there is no account.
+    pub(super) slots: HashMap<U256, Slot>,
+}
+
+/// One slot.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot {
+    /// Its value.
+    pub(super) now: U256,
+    /// Its value before the block's first change to it, or since the account was last destroyed; `None` if it has
+    /// not been changed, or back.
+    pub(super) before: Option<U256>,
+}
+
+impl Entry {
+    /// An account as the block finds it.
+    pub(super) fn new(address: Address, found: Option<AccountInfo>) -> Self {
+        let (found, status) = match found {
+            None => (None, AccountStatus::LoadedNotExisting),
+            Some(info) if info.is_empty() => (Some(AccountInfo::default()), AccountStatus::LoadedEmptyEIP161),
+            Some(info) => (Some(info), AccountStatus::Loaded),
+        };
+        Self {
+            address,
+            before: found.clone(),
+            status_before: status,
+            now: found,
+            status,
+            changed: false,
+            storage_destroyed: false,
+            slots: HashMap::default(),
+        }
+    }
+
+    /// The account lives on with other values.
+    pub(super) fn change(&mut self, account: Account) {
+        self.mark_changed();
+        let mut info = account.info;
+        // Whoever ran on another view of the state may not have met the code, but it is still there.
+        if let (None, Some(now)) = (&info.code, &mut self.now)
+            && now.code_hash == info.code_hash
+        {
+            info.code = now.code.take();
+        }
+        self.now = Some(info);
+        self.set_slots(&account.storage);
+    }
+
+    /// The account is about to live on with other values.
+    pub(super) fn mark_changed(&mut self) {
+        let had_no_nonce_and_code = self.now.as_ref().is_some_and(AccountInfo::has_no_code_and_nonce);
+        self.status = self.status.on_changed(had_no_nonce_and_code);
+        self.changed = true;
+    }
+
+    /// The account is made anew, on nothing or on a bare balance.
+    pub(super) fn create(&mut self, account: Account) {
+        // What was read of its storage does not count for the account that is made.
+        self.slots.retain(|_, slot| slot.before.is_some());
+        self.status = self.status.on_created();
+        self.now = Some(account.info);
+        self.changed = true;
+        self.set_slots(&account.storage);
+    }
+
+    /// The account destroys itself.
+    pub(super) fn destroy(&mut self) {
+        // What never was cannot be destroyed.
+        let changed = self.status != AccountStatus::LoadedNotExisting;
+        self.status = self.status.on_selfdestructed();
+        self.remove(changed);
+    }
+
+    /// The account is removed for being empty (EIP-161).
+    pub(super) fn clear_empty(&mut self) {
+        let changed = !matches!(
+            self.status,
+            AccountStatus::LoadedNotExisting | AccountStatus::Destroyed | AccountStatus::DestroyedAgain
+        );
+        self.status = self.status.on_touched_empty_post_eip161();
+        self.remove(changed);
+    }
+
+    /// The account is gone.
+    fn remove(&mut self, changed: bool) {
+        self.now = None;
+        self.slots.clear();
+        self.changed |= changed;
+        self.storage_destroyed |= changed;
+    }
+
+    /// Takes over the slots that a transaction changed.
+    fn set_slots(&mut self, storage: &EvmStorage) {
+        for (key, slot) in storage.iter().filter(|(_, slot)| slot.is_changed()) {
+            let now = slot.present_value;
+            let kept = self.slots.entry(*key).or_insert(Slot { now, before: None });
+            kept.now = now;
+            kept.before = match kept.before {
+                Some(before) if before == now => None,
+                Some(before) => Some(before),
+                None => Some(slot.original_value),
+            };
+        }
+    }
+
+    /// The entry as revm's `State` would keep it.
+    pub(super) fn into_transition(self) -> TransitionAccount {
+        let changed = |(key, slot): (U256, Slot)| {
+            slot.before.map(|before| (key, StorageSlot::new_changed(before, slot.now)))
+        };
+        TransitionAccount {
+            info: self.now,
+            status: self.status,
+            previous_info: self.before,
+            previous_status: self.status_before,
+            storage: self.slots.into_iter().filter_map(changed).collect(),
+            storage_was_destroyed: self.storage_destroyed,
+        }
+    }
+}

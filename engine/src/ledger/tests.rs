@@ -1,0 +1,134 @@
+//! The ledger beside revm's `State`, over random commits.
+
+use alloy_primitives::map::AddressMap;
+use alloy_primitives::{Address, Bytes, U256};
+use revm::bytecode::Bytecode;
+use revm::database::State;
+use revm::database_interface::DatabaseCommitExt;
+use revm::state::{Account, AccountInfo, EvmStorageSlot, TransactionId};
+use revm::{Database, DatabaseCommit};
+
+use super::Ledger;
+use crate::block_state::{BlockState, RevmState};
+use crate::evm::StateDb;
+use crate::pre_state::{Ancestors, PlainAccount, PlainState, PreStateDb};
+
+/// Numbers that look random and are the same in every run (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    /// A number below `end`.
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
+
+/// The address with this number. 0 has code and storage, 1 a bare balance, 2 is empty, and the others are not there.
+fn address(number: u64) -> Address {
+    Address::with_last_byte(u8::try_from(number).unwrap())
+}
+
+fn pre_state() -> PlainState {
+    let code = Bytes::from_static(&[0x00]);
+    let contract = AccountInfo { nonce: 1, ..AccountInfo::from_bytecode(Bytecode::new_raw(code.clone())) }
+        .without_code();
+    let storage = [(U256::from(1), U256::from(5)), (U256::from(2), U256::from(6))].into_iter().collect();
+    let bare = AccountInfo::from_balance(U256::from(9)).without_code();
+    let accounts: AddressMap<PlainAccount> = [
+        (address(0), PlainAccount { info: contract, storage }),
+        (address(1), PlainAccount { info: bare, ..PlainAccount::default() }),
+        (address(2), PlainAccount::default()),
+    ]
+    .into_iter()
+    .collect();
+    PlainState::new(accounts, &[code], Ancestors::default())
+}
+
+/// What a transaction might leave of an account, within what the EVM allows.
+fn touched(state: &mut RevmState<'_>, address: Address, numbers: &mut Numbers) -> Account {
+    let found = state.basic(address).unwrap();
+    let mut account = match found {
+        Some(info) => Account::from(info),
+        None => Account::new_not_existing(TransactionId::ZERO),
+    };
+    account.mark_touch();
+    let can_create = account.info.nonce == 0 && account.info.is_empty_code_hash();
+    match numbers.below(6) {
+        0 => {
+            account.mark_selfdestruct();
+            return account;
+        }
+        1 => {
+            account.info.balance = U256::ZERO;
+            return account;
+        }
+        2 if can_create && !state.has_storage(address).unwrap() => {
+            account.mark_created();
+            account.info.nonce = 1;
+            let code = Bytecode::new_raw(Bytes::from(vec![0x5b, u8::try_from(numbers.below(3)).unwrap()]));
+            account.info.code_hash = code.hash_slow();
+            account.info.code = Some(code);
+        }
+        3 => account.info.nonce += 1,
+        _ => account.info.balance = U256::from(numbers.below(4)),
+    }
+    // Only code writes storage.
+    if !account.info.is_empty_code_hash() {
+        for _ in 0..numbers.below(4) {
+            let slot = U256::from(numbers.below(4));
+            let original =
+                if account.is_created() { U256::ZERO } else { state.storage(address, slot).unwrap() };
+            let present = U256::from(numbers.below(3));
+            let changed = EvmStorageSlot::new_changed(original, present, TransactionId::ZERO);
+            account.storage.insert(slot, changed);
+        }
+    }
+    account
+}
+
+#[test]
+fn l1_changes_reverts_and_reads_are_those_of_state() {
+    let pre_state = pre_state();
+    for seed in 1..2_000 {
+        let mut numbers = Numbers(seed);
+        let mut state = State::builder().with_database(PreStateDb(&pre_state)).with_bundle_update().build();
+        let mut ledger = Ledger::with_capacity(&pre_state, 0);
+        for _ in 0..numbers.below(12) {
+            let address = address(numbers.below(5));
+            match numbers.below(8) {
+                0 => {
+                    let credit = [(address, u128::from(numbers.below(3)))];
+                    state.increment_balances(credit).unwrap();
+                    ledger.increment_balances(credit).unwrap();
+                }
+                1 => {
+                    let mut account = match state.basic(address).unwrap() {
+                        Some(info) => Account::from(info),
+                        None => Account::new_not_existing(TransactionId::ZERO),
+                    };
+                    account.mark_touch();
+                    account.info.balance += U256::from(7);
+                    state.commit([(address, account)].into_iter().collect());
+                    assert!(ledger.credit(address, U256::from(7)).unwrap());
+                }
+                _ => {
+                    let account = touched(&mut state, address, &mut numbers);
+                    state.commit([(address, account.clone())].into_iter().collect());
+                    ledger.commit([(address, account)].into_iter().collect());
+                }
+            }
+            for number in 0..5 {
+                let address = self::address(number);
+                assert_eq!(ledger.basic(address).unwrap(), state.basic(address).unwrap(), "seed {seed}");
+                assert_eq!(ledger.has_storage(address).unwrap(), state.has_storage(address).unwrap());
+                let slot = U256::from(numbers.below(4));
+                assert_eq!(ledger.storage(address, slot).unwrap(), state.storage(address, slot).unwrap());
+            }
+            assert_eq!(ledger.changes_so_far(), state.changes_so_far(), "seed {seed}");
+        }
+        assert_eq!(ledger.take_changes(), state.take_changes(), "seed {seed}");
+    }
+}
