@@ -1,4 +1,5 @@
-//! revm's mainnet EVM with one rule more: nothing is created onto an account that has storage (EIP-7610).
+//! revm's mainnet EVM with one rule more: before Amsterdam, nothing is created onto an account that has storage
+//! (EIP-7610). From Amsterdam on the reference looks at nonce and code alone, as revm does for every fork.
 //!
 //! revm sees nonce and code of the account that a creation would take, and leaves the storage out, since no account
 //! of mainnet can come into the way. A rollup chooses its own genesis, so here it must be looked at. The rule lies
@@ -118,8 +119,10 @@ impl<DB: StateDb> EvmTr for EthEvm<DB> {
         init: FrameInit,
     ) -> Result<FrameInitResult<'_, EthFrame>, ContextDbError<Self::Context>> {
         let occupied = match &init.frame_input {
-            FrameInput::Create(inputs) => self.occupied(inputs, init.depth)?,
-            FrameInput::Call(_) | FrameInput::Empty => None,
+            FrameInput::Create(inputs) if !self.0.ctx.cfg.spec.is_enabled_in(SpecId::AMSTERDAM) => {
+                self.occupied(inputs, init.depth)?
+            }
+            FrameInput::Create(_) | FrameInput::Call(_) | FrameInput::Empty => None,
         };
         match occupied {
             None => self.0.frame_init(init),

@@ -28,6 +28,19 @@ fn nothing_is_created_onto_storage() {
     assert_eq!(outcome.changes.changed_slot(taken, U256::from(1)), None);
 }
 
+/// From Amsterdam on, a creation looks at nonce and code alone.
+#[test]
+fn amsterdam_creates_onto_storage() {
+    let signer = Signer::new(1);
+    let taken = signer.address().create(0);
+    let mut world = World::default();
+    world.put(signer.address(), 0, Vec::new());
+    world.put_bare_storage(taken, 5, U256::ZERO, U256::from(7));
+    world.put_request_contracts();
+    let outcome = world.run(EthereumHardfork::Amsterdam, vec![signer.create(0, INIT.to_vec())]).unwrap();
+    assert!(outcome.receipts[0].status.coerce_status());
+}
+
 /// EIP-161: an empty account that is touched goes, and its storage with it. Whoever comes to its address later in
 /// the block finds no storage: neither a creation nor a delegation does.
 #[test]

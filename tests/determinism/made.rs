@@ -2,6 +2,9 @@
 
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip7702};
 use alloy_eips::eip7702::Authorization;
+use alloy_evm::block::system_calls::{
+    BUILDER_DEPOSIT_REQUEST_PREDEPLOY_ADDRESS, BUILDER_EXIT_REQUEST_PREDEPLOY_ADDRESS,
+};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::map::{AddressMap, HashMap};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
@@ -115,10 +118,12 @@ impl World {
         self.accounts.insert(address, PlainAccount { info: info.without_code(), storage });
     }
 
-    /// Puts the request contracts that Prague demands at the end of a block.
+    /// Puts the request contracts that Prague demands at the end of a block, and those that Amsterdam adds (EIP-8282).
     pub(crate) fn put_request_contracts(&mut self) {
         self.put(alloy_eips::eip7002::WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, 1, vec![0x00]);
         self.put(alloy_eips::eip7251::CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, 1, vec![0x00]);
+        self.put(BUILDER_DEPOSIT_REQUEST_PREDEPLOY_ADDRESS, 1, vec![0x00]);
+        self.put(BUILDER_EXIT_REQUEST_PREDEPLOY_ADDRESS, 1, vec![0x00]);
     }
 
     /// Runs a Cancun-to-Osaka block of these transactions on every engine and checks that all agree.

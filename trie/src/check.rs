@@ -85,19 +85,27 @@ impl Checks {
         root: usize,
         account: Option<B256>,
     ) -> Result<(), WitnessError> {
-        let mut stack = vec![root];
-        while let Some(&place) = stack.last() {
+        // Nodes to look at, and whether their children have been put above them.
+        let mut stack = Vec::new();
+        if self.findings[root].get().is_none() {
+            stack.push((root, false));
+        }
+        while let Some((place, expanded)) = stack.pop() {
             let finding = &self.findings[place];
-            if finding.get().is_none() {
+            if finding.get().is_some() {
+                continue;
+            }
+            if !expanded {
+                stack.push((place, true));
                 let below = stack.len();
                 self.push_unchecked_children(store, place, &mut stack);
                 if stack.len() > below {
                     continue;
                 }
-                // Another thread may have been here in between, with the same finding.
-                let _ = finding.set(self.look(store, place).map_err(Box::new));
+                stack.pop();
             }
-            stack.pop();
+            // Another thread may have been here in between, with the same finding.
+            let _ = finding.set(self.look(store, place).map_err(Box::new));
         }
         let found = self.finding(root).and_then(|height| {
             let hash = store.node(root).hash;
@@ -115,15 +123,15 @@ impl Checks {
     /// Puts the supplied children of a node on the stack, if not checked yet.
     ///
     /// Inlined nodes are too short to hold a hash, so only direct children count.
-    fn push_unchecked_children(&self, store: &NodeStore, place: usize, stack: &mut Vec<usize>) {
+    fn push_unchecked_children(&self, store: &NodeStore, place: usize, stack: &mut Vec<(usize, bool)>) {
         let mut push = |child: ChildRef<'_>| {
-            let ChildRef::Hash(hash) = child else { return };
-            let Some(place) = store.find(hash) else { return };
+            let ChildRef::Hash(hash, link) = child else { return };
+            let Some(place) = store.follow(hash, link) else { return };
             if self.findings[place].get().is_none() {
-                stack.push(place);
+                stack.push((place, false));
             }
         };
-        match store.node(place).decoded() {
+        match store.decoded(place) {
             Ok(NodeRef::Branch(branch)) => {
                 branch.children().for_each(|(_, child)| push(child));
             }
@@ -135,7 +143,7 @@ impl Checks {
     /// Looks at one supplied node, all of whose children have been checked.
     fn look(&self, store: &NodeStore, place: usize) -> Result<Height, Flaw> {
         let node = store.node(place);
-        let decoded = node.decoded().map_err(|reason| Flaw::at(node.hash, reason))?;
+        let decoded = store.decoded(place).map_err(|reason| Flaw::at(node.hash, reason))?;
         self.height(store, node.hash, decoded)
     }
 
@@ -179,8 +187,8 @@ impl Checks {
     ) -> Result<Height, Flaw> {
         let (hash, place, node) = match child {
             ChildRef::Inlined(bytes) => (hash, None, NodeRef::decode(bytes)),
-            ChildRef::Hash(child) => {
-                let Some(place) = store.find(child) else {
+            ChildRef::Hash(child, link) => {
+                let Some(place) = store.follow(child, link) else {
                     // A blinded leaf may have no nibble left; a blinded branch takes one.
                     return Ok(Height::AtLeast(u8::from(must_be_branch)));
                 };
@@ -189,7 +197,7 @@ impl Checks {
                     let length = length_of(bytes);
                     return Err(Flaw::at(*child, BadNodeReason::HashedTooShort { length }));
                 }
-                (*child, Some(place), store.node(place).decoded())
+                (*child, Some(place), store.decoded(place))
             }
         };
         let is_branch = matches!(node, Ok(NodeRef::Branch(_)) | Err(_));
@@ -275,39 +283,4 @@ fn nibbles_in(path: &Nibbles) -> u8 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn heights_agree_or_not() {
-        use Height::{AtLeast, Exactly};
-        for (one, two, both) in [
-            (AtLeast(3), AtLeast(5), Ok(AtLeast(5))),
-            (AtLeast(5), Exactly(5), Ok(Exactly(5))),
-            (Exactly(5), AtLeast(1), Ok(Exactly(5))),
-            (Exactly(5), Exactly(5), Ok(Exactly(5))),
-            (Exactly(5), Exactly(6), Err(BadNodeReason::UnevenKeys)),
-            (Exactly(5), AtLeast(6), Err(BadNodeReason::UnevenKeys)),
-        ] {
-            assert_eq!(one.agreed(two), both);
-            assert_eq!(two.agreed(one), both);
-        }
-        assert_eq!(Exactly(60).raised(4), Ok(Exactly(64)));
-        assert_eq!(AtLeast(60).raised(5), Err(BadNodeReason::KeysTooLong));
-        assert_eq!(Exactly(64).of_whole_key(), Ok(()));
-        assert_eq!(AtLeast(1).of_whole_key(), Ok(()));
-        assert_eq!(Exactly(63).of_whole_key(), Err(BadNodeReason::KeyLength { nibbles: 63 }));
-    }
-
-    /// A way longer than a key is cut off, whatever the steps.
-    #[test]
-    fn paths_of_flaws_end_after_a_key() {
-        let mut flaw = Flaw::at(B256::ZERO, BadNodeReason::NotAList);
-        for (nibble, steps) in [(1, 1), (2, 62), (3, 3)] {
-            flaw = flaw.below(&Nibbles::from_nibbles(vec![nibble; steps]));
-        }
-        assert_eq!(flaw.path, Nibbles::from_nibbles([&[3; 3][..], &[2; 61]].concat()));
-        let flaw = flaw.below(&Nibbles::from_nibbles([4; 64]));
-        assert_eq!(flaw.path, Nibbles::from_nibbles([4; 64]));
-    }
-}
+mod tests;

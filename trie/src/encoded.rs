@@ -17,6 +17,9 @@ pub(crate) const NODE_LENGTH_MAX: usize = 3 + 16 * 33 + 1;
 /// From this length on a node is referred to by its hash; below, it is inlined.
 pub(crate) const HASHED_LENGTH_MIN: usize = 32;
 
+/// What a string of 32 bytes begins with.
+const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
+
 /// Where the parts of one encoded node lie, as offsets into its bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Layout {
@@ -69,13 +72,26 @@ pub(crate) struct BranchRef<'a> {
     bytes: &'a [u8],
     /// Where each item starts, as in [`Layout::Branch`].
     starts: [u16; 17],
+    /// Where the children are, by nibble; empty if nobody has looked.
+    links: &'a [Link],
+}
+
+/// Where among the supplied nodes the child is that a hash refers to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Link {
+    /// Nobody has looked yet.
+    Unknown,
+    /// It was not supplied.
+    Blinded,
+    /// At this place of the store.
+    Supplied(u32),
 }
 
 /// How a parent refers to a child.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum ChildRef<'a> {
-    /// By its hash.
-    Hash(&'a B256),
+    /// By its hash, with what is known of where the node is.
+    Hash(&'a B256, Link),
     /// By holding all of it, since it is shorter than a hash. Not decoded yet.
     Inlined(&'a [u8]),
 }
@@ -98,14 +114,15 @@ impl Layout {
         }
     }
 
-    /// The node of which this is the layout.
-    pub(crate) fn node<'a>(&self, bytes: &'a [u8]) -> NodeRef<'a> {
+    /// The node of which this is the layout, with the places of its children: those of
+    /// a branch by nibble, or the one of an extension, or none if they are not known.
+    pub(crate) fn node<'a>(&self, bytes: &'a [u8], links: &'a [Link]) -> NodeRef<'a> {
         match *self {
-            Self::Branch { starts } => NodeRef::Branch(BranchRef { bytes, starts }),
+            Self::Branch { starts } => NodeRef::Branch(BranchRef { bytes, starts, links }),
             Self::Extension { path, child } => {
                 let child =
                     child_ref(&bytes[usize::from(child)..]).ok().flatten().expect("decode saw a child here");
-                NodeRef::Extension { path, child }
+                NodeRef::Extension { path, child: child.linked(links.first()) }
             }
             Self::Leaf { path, value } => NodeRef::Leaf { path, value: &bytes[usize::from(value)..] },
         }
@@ -119,7 +136,7 @@ impl<'a> NodeRef<'a> {
     ///
     /// As [`Layout::decode`].
     pub(crate) fn decode(bytes: &'a [u8]) -> Result<Self, BadNodeReason> {
-        Layout::decode(bytes).map(|layout| layout.node(bytes))
+        Layout::decode(bytes).map(|layout| layout.node(bytes, &[]))
     }
 }
 
@@ -128,12 +145,23 @@ impl<'a> BranchRef<'a> {
     pub(crate) fn child(&self, nibble: u8) -> Option<ChildRef<'a>> {
         let nibble = usize::from(nibble);
         let item = usize::from(self.starts[nibble])..usize::from(self.starts[nibble + 1]);
-        child_ref(&self.bytes[item]).expect("decode saw every child")
+        let child = child_ref(&self.bytes[item]).expect("decode saw every child");
+        child.map(|child| child.linked(self.links.get(nibble)))
     }
 
     /// The children that are present, with their nibbles.
     pub(crate) fn children(self) -> impl Iterator<Item = (u8, ChildRef<'a>)> {
         (0..16).filter_map(move |nibble| Some((nibble, self.child(nibble)?)))
+    }
+}
+
+impl ChildRef<'_> {
+    /// The same child with what is known of its place.
+    fn linked(self, link: Option<&Link>) -> Self {
+        match (self, link) {
+            (Self::Hash(hash, _), Some(link)) => Self::Hash(hash, *link),
+            _ => self,
+        }
     }
 }
 
@@ -160,8 +188,15 @@ fn item_starts(bytes: &[u8]) -> Result<([u16; 18], usize), BadNodeReason> {
         }
         starts[count] = offset_of(bytes, rest);
         count += 1;
-        let item = Header::decode(&mut rest)?;
-        rest = &rest[item.payload_length..];
+        // Most items are absent children or hashes; what else a header can say is rare.
+        rest = match rest {
+            [EMPTY_STRING_CODE, rest @ ..] => rest,
+            [HASH_CODE, hash @ ..] if hash.len() >= 32 => &hash[32..],
+            _ => {
+                let item = Header::decode(&mut rest)?;
+                &rest[item.payload_length..]
+            }
+        };
     }
     starts[count] = offset_of(bytes, rest);
     Ok((starts, count))
@@ -231,12 +266,11 @@ fn decode_path(encoded: &[u8]) -> Result<(Nibbles, bool), BadNodeReason> {
 
 /// Reads one item as the reference to a child, `None` if the child is absent.
 fn child_ref(item: &[u8]) -> Result<Option<ChildRef<'_>>, BadNodeReason> {
-    const HASH_CODE: u8 = EMPTY_STRING_CODE + 32;
     match item {
         [EMPTY_STRING_CODE] => Ok(None),
         [HASH_CODE, hash @ ..] => {
             let hash = <&B256>::try_from(hash).map_err(|_| BadNodeReason::ChildReference)?;
-            Ok(Some(ChildRef::Hash(hash)))
+            Ok(Some(ChildRef::Hash(hash, Link::Unknown)))
         }
         [EMPTY_LIST_CODE..=u8::MAX, ..] if item.len() < HASHED_LENGTH_MIN => {
             Ok(Some(ChildRef::Inlined(item)))
@@ -257,76 +291,4 @@ pub(crate) fn length_of(part: &[u8]) -> u16 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use alloy_trie::nodes::{LeafNodeRef, encode_path_leaf};
-
-    /// A branch with a hash, a gap, an inlined leaf and another hash at the end.
-    fn mixed_branch() -> (Vec<u8>, B256, Vec<u8>) {
-        let hash = B256::repeat_byte(0xa0);
-        let leaf = alloy_rlp::encode(LeafNodeRef::new(&Nibbles::new(), &[5]));
-        let hashed = alloy_rlp::encode(hash);
-        let mut items: [&[u8]; 17] = [&[EMPTY_STRING_CODE]; 17];
-        (items[0], items[7], items[15]) = (&hashed, &leaf, &hashed);
-        let payload: Vec<u8> = items.concat();
-        let mut bytes = Vec::new();
-        Header { list: true, payload_length: payload.len() }.encode(&mut bytes);
-        bytes.extend_from_slice(&payload);
-        (bytes, hash, leaf)
-    }
-
-    #[test]
-    fn children_are_read_in_place() {
-        let (bytes, hash, leaf) = mixed_branch();
-        let layout = Layout::decode(&bytes).expect("a good branch");
-        let NodeRef::Branch(branch) = layout.node(&bytes) else { panic!("not a branch") };
-        let nibbles: Vec<u8> = branch.children().map(|(nibble, _)| nibble).collect();
-        assert_eq!(nibbles, [0, 7, 15]);
-        assert!(matches!(branch.child(0), Some(ChildRef::Hash(found)) if *found == hash));
-        assert!(matches!(branch.child(7), Some(ChildRef::Inlined(found)) if found == leaf));
-        assert!(matches!(branch.child(15), Some(ChildRef::Hash(found)) if *found == hash));
-        assert!(branch.child(1).is_none());
-    }
-
-    #[test]
-    fn paths_of_every_length_come_back() {
-        for length in 0..=64 {
-            for is_leaf in [false, true] {
-                let path = Nibbles::from_iter_unchecked((0..length).map(|nibble| nibble % 16));
-                let encoded = encode_path_leaf(&path, is_leaf);
-                assert_eq!(decode_path(&encoded), Ok((path, is_leaf)));
-            }
-        }
-    }
-
-    #[test]
-    fn the_longest_node_is_a_full_branch() {
-        let full = [&[0xf9, 0x02, 0x11][..], &alloy_rlp::encode(B256::ZERO).repeat(16), &[0x80]].concat();
-        assert_eq!(full.len(), NODE_LENGTH_MAX);
-        assert!(Layout::decode(&full).is_ok());
-    }
-
-    /// T4: what is kept of a node is not much more than its bytes.
-    #[test]
-    fn layouts_are_small() {
-        assert!(size_of::<Layout>() <= 56);
-    }
-
-    /// No bytes make decoding panic; what decodes can be read.
-    #[test]
-    fn any_damage_decodes_or_fails() {
-        let (bytes, ..) = mixed_branch();
-        for place in 0..bytes.len() {
-            for value in 0..=u8::MAX {
-                let mut damaged = bytes.clone();
-                damaged[place] = value;
-                match NodeRef::decode(&damaged) {
-                    Ok(NodeRef::Branch(branch)) => assert!(branch.children().count() >= 2),
-                    Ok(NodeRef::Extension { path, .. }) => assert!(!path.is_empty()),
-                    Ok(NodeRef::Leaf { value, .. }) => assert!(!value.is_empty()),
-                    Err(_) => {}
-                }
-            }
-        }
-    }
-}
+mod tests;

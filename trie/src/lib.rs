@@ -57,6 +57,7 @@ mod encoded;
 mod error;
 mod keccak;
 mod node;
+mod opened;
 mod root;
 mod sparse;
 mod state;

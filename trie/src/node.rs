@@ -91,7 +91,7 @@ impl Child {
 impl From<ChildRef<'_>> for Child {
     fn from(child: ChildRef<'_>) -> Self {
         match child {
-            ChildRef::Hash(hash) => Self::hashed(hash),
+            ChildRef::Hash(hash, _) => Self::hashed(hash),
             ChildRef::Inlined(bytes) => {
                 Self::Blinded(RlpNode::from_raw(bytes).expect("an inlined node is short"))
             }

@@ -6,7 +6,7 @@
 //! changed is never copied.
 
 use crate::{
-    encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef},
+    encoded::{ChildRef, HASHED_LENGTH_MIN, Link, NodeRef},
     error::WitnessError,
     node::{Child, Node, NodeId, Towards},
     root::{Changed, hash_nodes},
@@ -175,8 +175,8 @@ impl<'w> SparseTrie<'w> {
         match child {
             Child::Revealed(id) => Ok(self.nodes[id.index()].clone()),
             Child::Blinded(reference) => match child_ref(reference) {
-                ChildRef::Hash(hash) => {
-                    let (bytes, node) = self.supplied(hash, path)?;
+                ChildRef::Hash(hash, link) => {
+                    let (bytes, node) = self.supplied(hash, link, || *path)?;
                     Ok(Node::copied(node, |value| bytes.slice_ref(value)))
                 }
                 ChildRef::Inlined(bytes) => Ok(Node::copied(inlined(bytes), Bytes::copy_from_slice)),
@@ -220,8 +220,8 @@ impl<'w> SparseTrie<'w> {
         loop {
             let node = match child {
                 ChildRef::Inlined(bytes) => inlined(bytes),
-                ChildRef::Hash(hash) => {
-                    let (bytes, node) = self.supplied(hash, &key.slice(..depth))?;
+                ChildRef::Hash(hash, link) => {
+                    let (bytes, node) = self.supplied(hash, link, || key.slice(..depth))?;
                     pass(Passed::Supplied(bytes));
                     node
                 }
@@ -235,19 +235,27 @@ impl<'w> SparseTrie<'w> {
     }
 
     /// The supplied node with this hash, which belongs at `path`.
-    fn supplied(&self, hash: &B256, path: &Nibbles) -> Result<(&'w Bytes, NodeRef<'w>), WitnessError> {
-        let found = self.store.and_then(|store| Some(store.node(store.find(hash)?)));
-        let node =
-            found.ok_or(WitnessError::MissingNode { hash: *hash, account: self.account, path: *path })?;
-        let decoded = node.decoded().expect("what is reachable from the root was checked");
-        Ok((&node.bytes, decoded))
+    fn supplied(
+        &self,
+        hash: &B256,
+        link: Link,
+        path: impl FnOnce() -> Nibbles,
+    ) -> Result<(&'w Bytes, NodeRef<'w>), WitnessError> {
+        let found = self.store.and_then(|store| Some((store, store.follow(hash, link)?)));
+        let (store, place) = found.ok_or_else(|| WitnessError::MissingNode {
+            hash: *hash,
+            account: self.account,
+            path: path(),
+        })?;
+        let decoded = store.decoded(place).expect("what is reachable from the root was checked");
+        Ok((&store.node(place).bytes, decoded))
     }
 }
 
 /// A parent's reference, as a hash or as the whole child.
 fn child_ref(reference: &RlpNode) -> ChildRef<'_> {
     match reference.get(1..).map(<&B256>::try_from) {
-        Some(Ok(hash)) => ChildRef::Hash(hash),
+        Some(Ok(hash)) => ChildRef::Hash(hash, Link::Unknown),
         Some(Err(_)) | None => ChildRef::Inlined(reference),
     }
 }

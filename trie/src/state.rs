@@ -3,13 +3,18 @@
 use crate::{
     account::{AccountProof, encode_account, encode_slot, read_account, read_slot},
     error::WitnessError,
+    keccak::keccak256_batch_parallel,
+    root::hash_nodes,
     sparse::SparseTrie,
     witness::VerifiedWitness,
 };
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256, map::B256Map};
+use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use rayon::prelude::*;
 use std::{borrow::Cow, collections::BTreeMap};
+
+/// Accounts and slots below which waking a thread costs more than it saves.
+const PIECE_KEYS_MIN: usize = 32;
 
 /// What a block changes, account by account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -58,13 +63,24 @@ pub struct SparseState<'w> {
     storage: B256Map<SparseTrie<'w>>,
 }
 
-/// One account with its changes made, ready for the state trie.
+/// One account and what becomes of it, by the keys of the tries.
+#[derive(Debug)]
+struct KeyedChange<'c> {
+    /// The key of the account in the state trie.
+    hashed_address: B256,
+    /// What becomes of it.
+    change: &'c AccountChange,
+    /// The keys of the changed slots in the storage trie, in the order of the slots.
+    hashed_slots: &'c [B256],
+}
+
+/// One account with its changes made, but for the hashes of its storage trie.
 #[derive(Debug)]
 struct ChangedAccount<'w> {
     /// Its key in the state trie.
     hashed_address: B256,
-    /// Its leaf, `None` if it is removed.
-    leaf: Option<Bytes>,
+    /// The account with the storage root from which `storage` started; `None` if it is removed.
+    account: Option<TrieAccount>,
     /// Its storage trie, if slots changed.
     storage: Option<SparseTrie<'w>>,
 }
@@ -82,20 +98,34 @@ impl<'w> SparseState<'w> {
     ///
     /// As [`VerifiedWitness::post_state`].
     pub(crate) fn new(witness: &'w VerifiedWitness, changes: &StateChanges) -> Result<Self, WitnessError> {
-        let changes: Vec<_> = changes.accounts.iter().collect();
+        // Slots of all accounts, one account after the other.
+        let slots = changes.accounts.values().flat_map(|change| change.storage.keys());
+        let slots: Vec<B256> = slots.map(|slot| B256::from(*slot)).collect();
+        let hashed_slots = keccak256_batch_parallel(&slots);
+        let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
+        let hashed_addresses = keccak256_batch_parallel(&addresses);
+        let mut rest = &hashed_slots[..];
+        let keyed: Vec<KeyedChange<'_>> = hashed_addresses
+            .into_iter()
+            .zip(changes.accounts.values())
+            .map(|(hashed_address, change)| {
+                let (hashed_slots, after) = rest.split_at(change.storage.len());
+                rest = after;
+                KeyedChange { hashed_address, change, hashed_slots }
+            })
+            .collect();
         // All results are kept and looked through in order: rayon would return
         // whichever error it meets first.
-        let results: Vec<Result<ChangedAccount<'w>, WitnessError>> = changes
-            .into_par_iter()
-            .map(|(address, change)| ChangedAccount::new(witness, *address, change))
-            .collect();
-        let mut leaves = Vec::with_capacity(results.len());
+        let results: Vec<Result<Vec<ChangedAccount<'w>>, WitnessError>> =
+            pieces(&keyed).into_par_iter().map(|piece| change_accounts(witness, piece)).collect();
+        let mut leaves = Vec::with_capacity(keyed.len());
         let mut storage = B256Map::default();
         for account in results {
-            let account = account?;
-            leaves.push((account.hashed_address, account.leaf));
-            if let Some(trie) = account.storage {
-                storage.insert(account.hashed_address, trie);
+            for ChangedAccount { hashed_address, account, storage: trie } in account? {
+                leaves.push((hashed_address, account.as_ref().map(encode_account)));
+                if let Some(trie) = trie {
+                    storage.insert(hashed_address, trie);
+                }
             }
         }
         let mut accounts = witness.state_trie();
@@ -160,39 +190,72 @@ impl<'w> SparseState<'w> {
     }
 }
 
+/// The accounts in runs of about equal work, several for each thread of the current pool.
+///
+/// On one thread there is one run: the more tries are hashed together, the better.
+fn pieces<'k, 'c>(keyed: &'k [KeyedChange<'c>]) -> Vec<&'k [KeyedChange<'c>]> {
+    let threads = rayon::current_num_threads();
+    let work = |keyed: &KeyedChange<'_>| 1 + keyed.hashed_slots.len();
+    let all: usize = keyed.iter().map(work).sum();
+    let piece = if threads == 1 { all } else { (all / (4 * threads)).max(PIECE_KEYS_MIN) };
+    let mut pieces = Vec::new();
+    let (mut start, mut gathered) = (0, 0);
+    for (place, change) in keyed.iter().enumerate() {
+        gathered += work(change);
+        if gathered >= piece || place + 1 == keyed.len() {
+            pieces.push(&keyed[start..=place]);
+            (start, gathered) = (place + 1, 0);
+        }
+    }
+    pieces
+}
+
+/// Makes the changes of some accounts, whose storage tries are hashed together.
+///
+/// # Errors
+///
+/// As [`VerifiedWitness::post_state`], that of the first account that has one.
+fn change_accounts<'w>(
+    witness: &'w VerifiedWitness,
+    keyed: &[KeyedChange<'_>],
+) -> Result<Vec<ChangedAccount<'w>>, WitnessError> {
+    let changed = keyed.iter().map(|keyed| ChangedAccount::new(witness, keyed));
+    let mut changed = changed.collect::<Result<Vec<_>, _>>()?;
+    let mut tries: Vec<_> =
+        changed.iter_mut().filter_map(|changed| Some(changed.storage.as_mut()?.changed())).collect();
+    hash_nodes(&mut tries);
+    for ChangedAccount { account, storage, .. } in &mut changed {
+        if let (Some(account), Some(trie)) = (account, storage) {
+            account.storage_root = trie.root();
+        }
+    }
+    Ok(changed)
+}
+
 impl<'w> ChangedAccount<'w> {
     /// Makes the changes of one account, those of its storage trie included.
     ///
     /// # Errors
     ///
     /// As [`VerifiedWitness::post_state`], for this account.
-    fn new(
-        witness: &'w VerifiedWitness,
-        address: Address,
-        change: &AccountChange,
-    ) -> Result<Self, WitnessError> {
-        let hashed_address = keccak256(address);
+    fn new(witness: &'w VerifiedWitness, keyed: &KeyedChange<'_>) -> Result<Self, WitnessError> {
+        let KeyedChange { hashed_address, change, hashed_slots } = *keyed;
         let before = witness.account_by_hash(hashed_address)?;
         let Some(AccountFields { nonce, balance, code_hash }) = change.account else {
-            return Ok(Self { hashed_address, leaf: None, storage: None });
+            return Ok(Self { hashed_address, account: None, storage: None });
         };
-        let mut storage_root = match before {
+        let storage_root = match before {
             Some(account) if !change.storage_wiped => account.storage_root,
             Some(_) | None => EMPTY_ROOT_HASH,
         };
         let mut storage = None;
         if !change.storage.is_empty() {
             let mut trie = witness.storage_trie(hashed_address, storage_root)?;
-            trie.apply(
-                change
-                    .storage
-                    .iter()
-                    .map(|(slot, value)| (keccak256(B256::from(*slot)), encode_slot(*value))),
-            )?;
-            storage_root = trie.root();
+            let values = change.storage.values().map(|value| encode_slot(*value));
+            trie.update(hashed_slots.iter().copied().zip(values))?;
             storage = Some(trie);
         }
         let account = TrieAccount { nonce, balance, storage_root, code_hash };
-        Ok(Self { hashed_address, leaf: Some(encode_account(&account)), storage })
+        Ok(Self { hashed_address, account: Some(account), storage })
     }
 }

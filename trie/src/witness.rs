@@ -11,6 +11,7 @@ use crate::{
     account::{AccountProof, read_account, read_slot},
     check::{Checks, LeafKind},
     error::WitnessError,
+    opened::{OpenedAccount, OpenedAccounts},
     sparse::SparseTrie,
     state::{SparseState, StateChanges},
     store::NodeStore,
@@ -44,6 +45,8 @@ pub struct VerifiedWitness {
     store: NodeStore,
     /// What has been found out about nodes of storage tries so far.
     slot_checks: Checks,
+    /// The accounts whose slots have been read so far.
+    opened: OpenedAccounts,
 }
 
 impl Witness {
@@ -83,7 +86,7 @@ impl Witness {
             Checks::new(LeafKind::Account, &store).check(&store, root, None)?;
         }
         let slot_checks = Checks::new(LeafKind::Slot, &store);
-        Ok(VerifiedWitness { pre_state_root, store, slot_checks })
+        Ok(VerifiedWitness { pre_state_root, store, slot_checks, opened: OpenedAccounts::default() })
     }
 }
 
@@ -122,10 +125,16 @@ impl VerifiedWitness {
     /// [`WitnessError::BadNode`] if anything reachable from the storage root is
     /// malformed.
     pub fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        let hashed_address = keccak256(address);
-        match self.account_by_hash(hashed_address)? {
+        let opened = self.opened.get_or_read(address, || {
+            let hashed_address = keccak256(address);
+            let account = self.account_by_hash(hashed_address)?;
+            Ok(account.map(|account| OpenedAccount { hashed_address, storage_root: account.storage_root }))
+        })?;
+        match opened {
             None => Ok(U256::ZERO),
-            Some(account) => self.storage_at(hashed_address, account.storage_root, slot),
+            Some(OpenedAccount { hashed_address, storage_root }) => {
+                self.storage_at(hashed_address, storage_root, slot)
+            }
         }
     }
 
