@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use comfy_table::{Table, presets};
 use serde_json::{Map, Value};
+use weft_engine::error::ExecuteError;
 use weft_engine::execute::Verdict;
 
 use crate::arguments::EngineArgument;
@@ -40,6 +41,8 @@ pub(crate) enum Status {
     Invalid,
     /// Some input cannot be read.
     Unreadable,
+    /// A bug of ours: nothing can be said of some block.
+    Fault,
 }
 
 impl From<Status> for ExitCode {
@@ -48,6 +51,7 @@ impl From<Status> for ExitCode {
             Status::Valid => 0,
             Status::Invalid => 1,
             Status::Unreadable => 2,
+            Status::Fault => 3,
         })
     }
 }
@@ -77,7 +81,7 @@ impl Report {
             None => Status::Valid,
             Some(error) => {
                 self.console.note(format_args!("weft: {file}: {error}"));
-                Status::Invalid
+                if matches!(error, ExecuteError::Fault(_)) { Status::Fault } else { Status::Invalid }
             }
         }
     }

@@ -60,8 +60,9 @@ pub(crate) fn next_excess(
     if execution_cost <= blob_cost {
         return Ok(above_target);
     }
-    let above = u128::from(params.max_blob_count - params.target_blob_count);
-    let growth = u128::from(blob_gas_used) * above / u128::from(params.max_blob_count);
+    // A chain's configuration may name any numbers.
+    let above = u128::from(params.max_blob_count.saturating_sub(params.target_blob_count));
+    let growth = u128::from(blob_gas_used) * above / u128::from(params.max_blob_count.max(1));
     u64::try_from(u128::from(excess_blob_gas) + growth).map_err(|_| UNREACHABLE_EXCESS)
 }
 

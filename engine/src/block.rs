@@ -1,6 +1,6 @@
 //! A block ready to run: header, senders, fork rules.
 
-use alloy_consensus::{EthereumTxEnvelope, Header, TxEip4844, TxType};
+use alloy_consensus::{EthereumTxEnvelope, Header, Transaction as _, TxEip4844, TxType};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
 use alloy_evm::EvmEnv;
@@ -67,6 +67,11 @@ impl<'a> ReadyBlock<'a> {
         const NO_WITHDRAWALS: &Withdrawals = &Withdrawals::new(Vec::new());
         let malleability =
             if rules.has(SpecId::HOMESTEAD) { Malleability::Rejected } else { Malleability::Accepted };
+        if !rules.has(SpecId::SPURIOUS_DRAGON)
+            && let Some(index) = block.body.transactions.iter().position(is_replay_protected)
+        {
+            return Err(BlockError::Signature { index });
+        }
         let environments = senders::recover_all(&block.body.transactions, public_keys, malleability)?;
         let transactions = environments
             .into_iter()
@@ -86,6 +91,11 @@ impl<'a> ReadyBlock<'a> {
             env: environment(rules, &block.header)?,
         })
     }
+}
+
+/// Whether a transaction's signature names a chain, as EIP-155 allows from Spurious Dragon on.
+fn is_replay_protected(transaction: &SignedTransaction) -> bool {
+    transaction.is_legacy() && transaction.chain_id().is_some()
 }
 
 /// revm's configuration and block environment for the block with this header.

@@ -9,12 +9,8 @@ use revm::bytecode::Bytecode;
 use revm::database::states::bundle_state::BundleRetention;
 use revm::database::{BundleState, State};
 use revm::database_interface::bal::EvmDatabaseError;
-use revm::primitives::hardfork::SpecId;
 use revm::state::AccountInfo;
-use revm::state::bal::BlockAccessIndex;
-use revm::state::bal::alloy::AlloyBal;
 
-use crate::block::ReadyBlock;
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::StateDb;
 use crate::pre_state::{PreState, PreStateDb};
@@ -33,12 +29,6 @@ pub(crate) trait BlockState: StateDb + DatabaseCommit {
     /// Adds to a balance if that is all there is to it; false, and no change, if it takes a commit of the account.
     fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError>;
 
-    /// What is committed from now on belongs here in the block access list.
-    fn set_access_index(&mut self, index: BlockAccessIndex);
-
-    /// The block access list, if one is made.
-    fn take_access_list(&mut self) -> Option<AlloyBal>;
-
     /// All changes so far, without reverts.
     fn changes_so_far(&self) -> BundleState;
 
@@ -50,10 +40,8 @@ pub(crate) trait BlockState: StateDb + DatabaseCommit {
 pub(crate) type RevmState<'a> = State<PreStateDb<'a>>;
 
 /// revm's state for a block of which nothing has run.
-pub(crate) fn revm_state<'a>(block: &ReadyBlock<'_>, pre_state: &'a dyn PreState) -> RevmState<'a> {
-    let state = State::builder().with_database(PreStateDb(pre_state)).with_bundle_update();
-    let state = if block.rules.header_has(SpecId::AMSTERDAM) { state.with_bal_builder() } else { state };
-    state.build()
+pub(crate) fn revm_state(pre_state: &dyn PreState) -> RevmState<'_> {
+    State::builder().with_database(PreStateDb(pre_state)).with_bundle_update().build()
 }
 
 impl StateDb for RevmState<'_> {
@@ -90,14 +78,6 @@ impl BlockState for RevmState<'_> {
 
     fn credit(&mut self, _address: Address, _amount: U256) -> Result<bool, WitnessError> {
         Ok(false)
-    }
-
-    fn set_access_index(&mut self, index: BlockAccessIndex) {
-        self.set_bal_index(index);
-    }
-
-    fn take_access_list(&mut self) -> Option<AlloyBal> {
-        self.take_built_alloy_bal()
     }
 
     fn changes_so_far(&self) -> BundleState {

@@ -147,8 +147,11 @@ impl Chain {
         let hardforks =
             EthereumChainHardforks::new(forks.into_iter().filter_map(|(fork, at)| at.map(|at| (fork, at))));
         let mut blob_schedule = config.blob_schedule_blob_params();
+        let own = !blob_schedule.scheduled.is_empty();
         for (time, params) in scheduled(&hardforks).scheduled {
-            if !blob_schedule.scheduled.iter().any(|(known, _)| *known == time) {
+            // Amsterdam changes nothing by itself: a chain that names steps of its own stays at the last of them.
+            let kept = own && config.amsterdam_time == Some(time);
+            if !kept && !blob_schedule.scheduled.iter().any(|(known, _)| *known == time) {
                 blob_schedule.scheduled.push((time, params));
             }
         }
@@ -206,7 +209,8 @@ impl Chain {
             header: evm,
             blobs: self.blobs_at(timestamp),
             deposit_contract: self.deposit_contract,
-            block_reward: calc::base_block_reward(self, number),
+            // A configuration may leave the number of the merge open, but not the forks behind it.
+            block_reward: calc::base_block_reward(self, number).filter(|_| !evm.is_enabled_in(SpecId::MERGE)),
             dao_transition: self
                 .hardforks
                 .ethereum_fork_activation(EthereumHardfork::Dao)

@@ -8,7 +8,7 @@
 //! begin ─► ( admit ─► commit )* ─► finish
 //! ```
 
-use alloy_consensus::Eip658Value;
+use alloy_consensus::{Eip658Value, Header};
 use alloy_eips::eip2935::HISTORY_STORAGE_ADDRESS;
 use alloy_eips::eip4788::BEACON_ROOTS_ADDRESS;
 use alloy_eips::eip6110::DEPOSIT_REQUEST_TYPE;
@@ -21,14 +21,13 @@ use alloy_evm::block::system_calls::{
     BUILDER_EXIT_REQUEST_PREDEPLOY_ADDRESS, BUILDER_EXIT_REQUEST_TYPE,
 };
 use alloy_evm::eth::dao_fork;
-use alloy_primitives::map::{AddressMap, AddressSet};
+use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context_interface::result::{ExecutionResult, HaltReason};
-use revm::database_interface::DatabaseCommitExt;
 use revm::primitives::hardfork::SpecId;
-use revm::state::bal::BlockAccessIndex;
 use revm::state::{Account, EvmState, TransactionId};
 
+use crate::access_list::AccessList;
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::block_state::BlockState;
 use crate::deposits;
@@ -40,6 +39,9 @@ use crate::transaction::{self, Transacted, blame};
 /// Gas that one item of a block access list stands for (EIP-7928).
 const ACCESS_LIST_ITEM_COST: u64 = 2_000;
 
+/// The highest gas limit of a transaction, from Amsterdam on (`TX_MAX_TOTAL_GAS_LIMIT` in the reference).
+const TRANSACTION_GAS_MAX: u64 = u32::MAX as u64;
+
 /// A block between its first system call and its last.
 pub(crate) struct BlockRun<'a> {
     /// The block.
@@ -50,6 +52,8 @@ pub(crate) struct BlockRun<'a> {
     gas: GasTally,
     /// Accounts created or destroyed so far.
     wiped: AddressSet,
+    /// What was read and written, and when, if the header commits to it.
+    access_list: AccessList,
     /// State changes after each transaction, where receipts need state roots (before Byzantium).
     steps: Vec<Changes>,
 }
@@ -82,10 +86,11 @@ impl<'a> BlockRun<'a> {
             receipts: Vec::with_capacity(block.transactions.len()),
             gas: GasTally::default(),
             wiped: AddressSet::default(),
+            access_list: AccessList::new(block.rules.header_has(SpecId::AMSTERDAM)),
             steps: Vec::new(),
         };
         if block.rules.dao_transition {
-            move_dao_balances(state)?;
+            run.move_dao_balances(state)?;
         }
         run.call_before_transactions(state)?;
         Ok(run)
@@ -95,7 +100,7 @@ impl<'a> BlockRun<'a> {
     ///
     /// # Errors
     ///
-    /// [`TransactionError::GasLimit`] or [`TransactionError::BlobGas`].
+    /// [`TransactionError::GasLimitRange`], [`TransactionError::GasLimit`] or [`TransactionError::BlobGas`].
     pub(crate) fn admit(&self, index: usize) -> Result<(), BlockError> {
         let ReadyTransaction { env, blob_gas, .. } = &self.block.transactions[index];
         let limit = self.block.header.gas_limit;
@@ -107,6 +112,10 @@ impl<'a> BlockRun<'a> {
         } else {
             (env.gas_limit, self.gas.paid)
         };
+        if amsterdam && env.gas_limit > TRANSACTION_GAS_MAX {
+            let reason = TransactionError::GasLimitRange { gas_limit: env.gas_limit };
+            return Err(BlockError::Transaction { index, reason });
+        }
         let short = |gas_limit, available| {
             Err(BlockError::Transaction {
                 index,
@@ -142,10 +151,11 @@ impl<'a> BlockRun<'a> {
         transacted: Transacted,
     ) -> Result<(), ExecuteError> {
         let Transacted { result, state: mut accounts, unpaid_reward } = transacted;
+        let beneficiary = self.block.header.beneficiary;
         if let Some(reward) = unpaid_reward
-            && !state.credit(self.block.header.beneficiary, reward)?
+            && !self.credit_in_place(state, beneficiary, reward)?
         {
-            accounts.insert(self.block.header.beneficiary, self.reward(state, reward)?);
+            accounts.insert(beneficiary, self.credited(state, beneficiary, reward)?);
         }
         let gas = result.gas();
         self.gas.paid += gas.tx_gas_used();
@@ -158,7 +168,7 @@ impl<'a> BlockRun<'a> {
             cumulative_gas_used: self.gas.paid,
             logs: result.into_logs(),
         });
-        state.set_access_index(BlockAccessIndex::new(index as u64 + 1));
+        self.access_list.begin_transaction(index);
         self.commit_accounts(state, accounts);
         if !self.block.rules.has(SpecId::BYZANTIUM) {
             self.steps.push(self.changes_so_far(state));
@@ -171,10 +181,11 @@ impl<'a> BlockRun<'a> {
     /// # Errors
     ///
     /// [`ExecuteError`] if a system call that must succeed does not, or if state is absent.
-    pub(crate) fn finish<S: BlockState>(mut self, state: &mut S) -> Result<Outcome, ExecuteError> {
-        let after = self.block.transactions.len() as u64 + 1;
-        state.set_access_index(BlockAccessIndex::new(after));
-        state.increment_balances(self.credits()?).map_err(S::blame)?;
+    pub(crate) fn finish(mut self, state: &mut impl BlockState) -> Result<Outcome, ExecuteError> {
+        self.access_list.begin_end(self.block.transactions.len());
+        for (address, amount) in self.credits()? {
+            self.credit(state, address, U256::from(amount))?;
+        }
         let requests =
             if self.block.rules.has(SpecId::PRAGUE) { self.requests(state)? } else { Requests::default() };
         let gas_used = if self.block.rules.has(SpecId::AMSTERDAM) {
@@ -182,7 +193,7 @@ impl<'a> BlockRun<'a> {
         } else {
             self.gas.paid
         };
-        let block_access_list = state.take_access_list();
+        let block_access_list = self.access_list.take();
         if let Some(list) = &block_access_list {
             check_access_list_size(list, self.block.header.gas_limit)?;
         }
@@ -246,6 +257,7 @@ impl<'a> BlockRun<'a> {
             {
                 state.add_code(account.info.code_hash, code);
             }
+            self.access_list.record(*address, account);
         }
         state.commit(accounts);
     }
@@ -257,13 +269,43 @@ impl<'a> BlockRun<'a> {
             && !account.is_loaded_as_not_existing()
     }
 
-    /// The beneficiary's account with `reward` added, as revm's journal would leave it.
-    fn reward(&self, state: &mut impl BlockState, reward: U256) -> Result<Account, WitnessError> {
-        let mut account = match state.account(self.block.header.beneficiary)? {
+    /// Adds to the balance of an account outside of any transaction. Adding nothing touches it.
+    fn credit(
+        &mut self,
+        state: &mut impl BlockState,
+        address: Address,
+        amount: U256,
+    ) -> Result<(), WitnessError> {
+        if !self.credit_in_place(state, address, amount)? {
+            let account = self.credited(state, address, amount)?;
+            self.commit_accounts(state, EvmState::from_iter([(address, account)]));
+        }
+        Ok(())
+    }
+
+    /// Adds to the balance of an account if that takes no commit; false, and no change, if it does.
+    fn credit_in_place(
+        &self,
+        state: &mut impl BlockState,
+        address: Address,
+        amount: U256,
+    ) -> Result<bool, WitnessError> {
+        // The access list wants to see the account.
+        Ok(!self.access_list.is_wanted() && state.credit(address, amount)?)
+    }
+
+    /// The account with `amount` added, as revm's journal would leave it.
+    fn credited(
+        &self,
+        state: &mut impl BlockState,
+        address: Address,
+        amount: U256,
+    ) -> Result<Account, WitnessError> {
+        let mut account = match state.account(address)? {
             Some(info) => Account::from(info),
             None => Account::new_not_existing(TransactionId::ZERO),
         };
-        if let Some(balance) = account.info.balance.checked_add(reward) {
+        if let Some(balance) = account.info.balance.checked_add(amount) {
             account.info.balance = balance;
         }
         account.mark_touch();
@@ -278,22 +320,34 @@ impl<'a> BlockRun<'a> {
         Ok(account)
     }
 
-    /// Balances credited after the transactions: block and ommer rewards before the merge, withdrawals after.
-    fn credits(&self) -> Result<AddressMap<u128>, BlockError> {
-        let mut credits = AddressMap::<u128>::default();
+    /// Takes the balances of the DAO and its children to the refund contract (EIP-779).
+    fn move_dao_balances(&mut self, state: &mut impl BlockState) -> Result<(), WitnessError> {
+        let mut drained = U256::ZERO;
+        for address in dao_fork::DAO_HARDFORK_ACCOUNTS {
+            let Some(info) = state.account(address)? else { continue };
+            let mut account = Account::from(info);
+            // Saturates where the ether is more than there can be, as in a pre-state made up for the purpose.
+            drained = drained.saturating_add(core::mem::take(&mut account.info.balance));
+            account.mark_touch();
+            self.commit_accounts(state, EvmState::from_iter([(address, account)]));
+        }
+        self.credit(state, dao_fork::DAO_HARDFORK_BENEFICIARY, drained)
+    }
+
+    /// Balances credited after the transactions, in wei and in order: block and ommer rewards before the merge,
+    /// withdrawals after.
+    fn credits(&self) -> Result<Vec<(Address, u128)>, BlockError> {
+        let mut credits = Vec::new();
         let header = self.block.header;
         if let Some(base) = self.block.rules.block_reward {
-            check_ommers(header.number, self.block.ommers.iter().map(|ommer| ommer.number))?;
+            check_ommers(header.number, self.block.ommers)?;
             for ommer in self.block.ommers {
-                *credits.entry(ommer.beneficiary).or_default() +=
-                    calc::ommer_reward(base, header.number, ommer.number);
+                credits.push((ommer.beneficiary, calc::ommer_reward(base, header.number, ommer.number)));
             }
-            *credits.entry(header.beneficiary).or_default() +=
-                calc::block_reward(base, self.block.ommers.len());
+            credits.push((header.beneficiary, calc::block_reward(base, self.block.ommers.len())));
         }
-        for withdrawal in self.block.withdrawals {
-            *credits.entry(withdrawal.address).or_default() += withdrawal.amount_wei().to::<u128>();
-        }
+        let withdrawals = self.block.withdrawals.iter();
+        credits.extend(withdrawals.map(|withdrawal| (withdrawal.address, withdrawal.amount_wei().to())));
         Ok(credits)
     }
 
@@ -341,18 +395,11 @@ impl<'a> BlockRun<'a> {
     }
 }
 
-/// Takes the balances of the DAO and its children to the refund contract (EIP-779).
-fn move_dao_balances<S: BlockState>(state: &mut S) -> Result<(), ExecuteError> {
-    let drained = state.drain_balances(dao_fork::DAO_HARDFORK_ACCOUNTS).map_err(S::blame)?;
-    let refund = [(dao_fork::DAO_HARDFORK_BENEFICIARY, drained.into_iter().sum())];
-    state.increment_balances(refund).map_err(S::blame)
-}
-
-/// Ommers: at most two, of the six generations before the block.
-fn check_ommers(number: u64, ommers: impl ExactSizeIterator<Item = u64>) -> Result<(), BlockError> {
-    let too_many = ommers.len() > 2;
-    let mut near = ommers.map(|ommer| ommer < number && number - ommer <= 6);
-    if too_many || !near.all(|near| near) { Err(BlockError::Ommers) } else { Ok(()) }
+/// Ommers: at most two, different ones, of the six generations before the block.
+fn check_ommers(number: u64, ommers: &[Header]) -> Result<(), BlockError> {
+    let near = |ommer: &Header| ommer.number < number && number - ommer.number <= 6;
+    let twice = matches!(ommers, [first, second] if first == second);
+    if ommers.len() > 2 || twice || !ommers.iter().all(near) { Err(BlockError::Ommers) } else { Ok(()) }
 }
 
 /// EIP-7928: addresses and slots of the list must be paid for by the gas limit.

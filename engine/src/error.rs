@@ -88,6 +88,14 @@ pub enum WitnessError {
         /// Position among the witness' headers, oldest first.
         index: usize,
     },
+    /// The hash given for the parent is not the one that the block names.
+    #[error("the parent's hash is {found}, the block names {expected}")]
+    ParentHash {
+        /// `parent_hash` in the block's header.
+        expected: B256,
+        /// The hash given for the parent.
+        found: B256,
+    },
     /// A header does not name the one before it as its parent.
     #[error("header {index} does not follow the one before it: parent {found}, expected {expected}")]
     HeaderChain {
@@ -333,6 +341,12 @@ pub enum TransactionError {
     /// A rule of the transaction itself or of its sender's account.
     #[error("{0}")]
     Invalid(InvalidTransaction),
+    /// Its gas limit is more than any transaction may have.
+    #[error("gas limit {gas_limit} is out of range")]
+    GasLimitRange {
+        /// The transaction's gas limit.
+        gas_limit: u64,
+    },
     /// Its gas limit is more than the block has left.
     #[error("gas limit {gas_limit}, the block has {available} left")]
     GasLimit {

@@ -20,10 +20,6 @@ use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::database::BundleState;
 use revm::database::states::reverts::Reverts;
-use revm::database_interface::bal::BalState;
-use revm::primitives::hardfork::SpecId;
-use revm::state::bal::BlockAccessIndex;
-use revm::state::bal::alloy::AlloyBal;
 use revm::state::{Account, AccountInfo};
 use revm::{Database, DatabaseCommit};
 
@@ -37,7 +33,8 @@ mod entry;
 #[cfg(test)]
 mod tests;
 
-use entry::{Entry, Slot};
+pub(crate) use entry::Entry;
+use entry::Slot;
 
 /// The committed state of a block.
 #[derive(Debug)]
@@ -50,19 +47,13 @@ pub(crate) struct Ledger<'a> {
     entries: Vec<Entry>,
     /// Codes that the block brought.
     codes: B256Map<Bytecode>,
-    /// Makes the block access list, if there is to be one.
-    access: BalState,
 }
 
 impl<'a> Ledger<'a> {
     /// The ledger of a block of which nothing has run.
     pub(crate) fn new(block: &ReadyBlock<'_>, pre_state: &'a dyn PreState) -> Self {
         // Most transactions bring a sender and a recipient.
-        let mut ledger = Self::with_capacity(pre_state, 2 * block.transactions.len());
-        if block.rules.header_has(SpecId::AMSTERDAM) {
-            ledger.access = BalState::new().with_bal_builder();
-        }
-        ledger
+        Self::with_capacity(pre_state, 2 * block.transactions.len())
     }
 
     /// A ledger with room for so many accounts.
@@ -70,17 +61,12 @@ impl<'a> Ledger<'a> {
         let mut index = AddressMap::default();
         index.reserve(accounts);
         let entries = Vec::with_capacity(accounts);
-        Self { pre_state, index, entries, codes: B256Map::default(), access: BalState::new() }
+        Self { pre_state, index, entries, codes: B256Map::default() }
     }
 
-    /// The accounts it holds, with the slots that it holds of each.
-    pub(crate) fn accounts(
-        &self,
-    ) -> impl Iterator<Item = (Address, Option<&AccountInfo>, impl Iterator<Item = (U256, U256)>)> {
-        self.entries.iter().map(|entry| {
-            let slots = entry.slots.iter().map(|(key, slot)| (*key, slot.now));
-            (entry.address, entry.now.as_ref(), slots)
-        })
+    /// The accounts it holds.
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// The entry of an account, looked up in the pre-state if it is asked for the first time.
@@ -203,7 +189,6 @@ impl DatabaseCommit for Ledger<'_> {
 
     fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, Account)>) {
         for (address, account) in changes {
-            self.access.commit_one(address, &account);
             self.commit_account(address, account);
         }
     }
@@ -223,8 +208,8 @@ impl BlockState for Ledger<'_> {
     }
 
     fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError> {
-        // An amount of zero touches an account that may be empty, and the access list wants to see the account.
-        if amount.is_zero() || self.access.bal_builder.is_some() {
+        // An amount of zero touches an account that may be empty.
+        if amount.is_zero() {
             return Ok(false);
         }
         let entry = self.load(address)?;
@@ -232,14 +217,6 @@ impl BlockState for Ledger<'_> {
         let info = entry.now.get_or_insert_default();
         info.balance = info.balance.checked_add(amount).unwrap_or(info.balance);
         Ok(true)
-    }
-
-    fn set_access_index(&mut self, index: BlockAccessIndex) {
-        self.access.bal_index = index;
-    }
-
-    fn take_access_list(&mut self) -> Option<AlloyBal> {
-        self.access.take_built_alloy_bal()
     }
 
     fn changes_so_far(&self) -> BundleState {

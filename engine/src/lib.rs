@@ -26,6 +26,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access_list;
 mod blobs;
 pub mod block;
 mod block_state;

@@ -15,7 +15,7 @@ use crate::transaction::{self, blame};
 ///
 /// [`ExecuteError`] of the first place at which the block cannot go on.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Result<Outcome, ExecuteError> {
-    let mut state = block_state::revm_state(block, pre_state);
+    let mut state = block_state::revm_state(pre_state);
     let mut run = BlockRun::begin(block, &mut state)?;
     let mut evm = EthEvm::new(state, &block.env);
     for (index, transaction) in block.transactions.iter().enumerate() {

@@ -6,9 +6,10 @@ use std::marker::PhantomData;
 use alloy_eips::eip4788::SYSTEM_ADDRESS;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context::{ContextSetters, ContextTr, TxEnv};
+use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::context_interface::{Block, JournalTr, Transaction};
-use revm::handler::{EvmTr, FrameResult, Handler, MainnetHandler, SystemCallTx, post_execution};
+use revm::handler::{EvmTr, FrameResult, Handler, MainnetHandler, SystemCallTx};
 use revm::primitives::hardfork::SpecId;
 use revm::state::EvmState;
 
@@ -32,7 +33,7 @@ pub(crate) fn transact<DB: StateDb>(
     transaction: &TxEnv,
 ) -> Result<Transacted, EVMError<DB::Error>> {
     evm.ctx().set_tx(transaction.clone());
-    let result: Result<_, EVMError<DB::Error>> = MainnetHandler::default().run(evm);
+    let result = RewardHandler::new(false).run(evm);
     let state = evm.ctx().journal_mut().finalize();
     Ok(Transacted { result: result?, state, unpaid_reward: None })
 }
@@ -45,11 +46,11 @@ pub(crate) fn transact_unpaid<DB: StateDb>(
     evm: &mut EthEvm<DB>,
     transaction: &TxEnv,
 ) -> Result<Transacted, EVMError<DB::Error>> {
-    let mut handler = UnpaidHandler { reward: Cell::new(None), _database: PhantomData };
+    let mut handler = RewardHandler::new(true);
     evm.ctx().set_tx(transaction.clone());
     let result = handler.run(evm);
     let state = evm.ctx().journal_mut().finalize();
-    Ok(Transacted { result: result?, state, unpaid_reward: handler.reward.get() })
+    Ok(Transacted { result: result?, state, unpaid_reward: handler.unpaid.get() })
 }
 
 /// Calls a system contract: no fee, no nonce, gas of its own (EIP-4788).
@@ -65,14 +66,25 @@ pub(crate) fn call_system<DB: StateDb>(
 }
 
 /// revm's mainnet handler, but for the beneficiary's reward.
-struct UnpaidHandler<DB> {
-    /// What the beneficiary is owed.
-    reward: Cell<Option<U256>>,
+///
+/// revm multiplies price and gas in 128 bits, which a sender of a made-up state can be rich enough to overflow.
+struct RewardHandler<DB> {
+    /// Leave the reward to the commit, unless the run has looked at the beneficiary.
+    deferred: bool,
+    /// What the beneficiary is still owed.
+    unpaid: Cell<Option<U256>>,
     /// The handler's EVM is typed by its database.
     _database: PhantomData<DB>,
 }
 
-impl<DB: StateDb> Handler for UnpaidHandler<DB> {
+impl<DB> RewardHandler<DB> {
+    /// A handler for one transaction.
+    fn new(deferred: bool) -> Self {
+        Self { deferred, unpaid: Cell::new(None), _database: PhantomData }
+    }
+}
+
+impl<DB: StateDb> Handler for RewardHandler<DB> {
     type Evm = EthEvm<DB>;
     type Error = EVMError<DB::Error>;
     type HaltReason = HaltReason;
@@ -80,10 +92,6 @@ impl<DB: StateDb> Handler for UnpaidHandler<DB> {
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), Self::Error> {
         let context = evm.ctx();
         let beneficiary = context.block().beneficiary();
-        if context.journal().state.contains_key(&beneficiary) {
-            // The database only answers for the beneficiary once every lower transaction is committed.
-            return Ok(post_execution::reward_beneficiary(context, result.gas())?);
-        }
         let base_fee = u128::from(context.block().basefee());
         let price = context.tx().effective_gas_price(base_fee);
         // EIP-1559: the base fee is burned.
@@ -94,7 +102,13 @@ impl<DB: StateDb> Handler for UnpaidHandler<DB> {
         };
         let gas = result.gas();
         let used = gas.used().saturating_sub(gas.reservoir());
-        self.reward.set(Some(U256::from(price * u128::from(used))));
+        let reward = U256::from(price) * U256::from(used);
+        if self.deferred && !context.journal().state.contains_key(&beneficiary) {
+            self.unpaid.set(Some(reward));
+        } else {
+            // The database only answers for the beneficiary once every lower transaction is committed.
+            context.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
+        }
         Ok(())
     }
 }

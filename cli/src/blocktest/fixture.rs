@@ -146,7 +146,6 @@ fn fork(name: &str) -> Option<EthereumHardfork> {
         "EIP150" | "TangerineWhistle" => EthereumHardfork::Tangerine,
         "EIP158" | "SpuriousDragon" => EthereumHardfork::SpuriousDragon,
         "Byzantium" => EthereumHardfork::Byzantium,
-        "Constantinople" => EthereumHardfork::Constantinople,
         "ConstantinopleFix" | "Petersburg" => EthereumHardfork::Petersburg,
         "Istanbul" => EthereumHardfork::Istanbul,
         "MuirGlacier" => EthereumHardfork::MuirGlacier,

@@ -3,6 +3,7 @@
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::Decodable;
+use weft_engine::error::ExecuteError;
 use weft_engine::execute::wire::{Dialect, DialectChoice, StatelessOutput};
 use weft_engine::execute::{self, BlockWitness, ExecuteInput, Options, ReadOptions, Verdict};
 use weft_engine::{Block, Chain};
@@ -145,10 +146,12 @@ fn run_block(
     let header = block.header.clone();
     let input = ExecuteInput::Witness(Box::new(BlockWitness::new(chain.clone(), block, witness)));
     let verdict = judge(&input, matrix)?;
-    Ok(match &verdict.error {
-        None => Ok((header, verdict)),
+    match &verdict.error {
+        None => Ok(Ok((header, verdict))),
+        Some(ExecuteError::Block(error)) => Ok(Err(error.to_string())),
+        // The witness is the whole state, so what is missing is our fault.
         Some(error) => Err(error.to_string()),
-    })
+    }
 }
 
 /// Compares the last valid block and its state with what the test says.

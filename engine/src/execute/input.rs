@@ -42,13 +42,33 @@ pub enum InputError {
     /// The block inside the JSON does not decode.
     #[error("block: {0}")]
     Block(alloy_rlp::Error),
+    /// The block has ommers, of which an RPC answer names the hashes only.
+    #[error("block: it has ommers, and JSON holds only their hashes: give the block as RLP")]
+    Ommers,
     /// The file does not say which chain it is of, or names one that is not built in.
-    #[error("chain {0:?} is not built in: a chain configuration is needed")]
+    #[error("{}", unknown_chain(*.0))]
     UnknownChain(Option<u64>),
 }
 
+/// What is wrong with the chain id, for people.
+fn unknown_chain(id: Option<u64>) -> String {
+    match id {
+        Some(id) => format!("chain {id} is not built in: a chain configuration is needed"),
+        None => "no chain id, and no chain configuration".to_owned(),
+    }
+}
+
 impl ExecuteInput {
-    /// Reads an input: JSON if it begins with `{`, hex text if it begins with `0x`, else the bytes of a
+    /// Reads what EXECUTE itself is called with: the bytes of a `StatelessInput`, and nothing else.
+    ///
+    /// # Errors
+    ///
+    /// [`InputError::Wire`] says what does not decode, and where.
+    pub fn stateless(bytes: &Bytes, dialect: DialectChoice) -> Result<Self, InputError> {
+        Ok(Self::Stateless(Box::new(wire::decode_shared(bytes, dialect)?)))
+    }
+
+    /// Reads a file in any form: JSON if it begins with `{`, hex text if it begins with `0x`, else the bytes of a
     /// `StatelessInput`.
     ///
     /// Neither JSON nor hex text can be a `StatelessInput`: those begin with `15 01`, or with the offset 20.
@@ -67,7 +87,7 @@ impl ExecuteInput {
         } else {
             bytes
         };
-        Ok(Self::Stateless(Box::new(wire::decode_shared(&bytes, options.dialect)?)))
+        Self::stateless(&bytes, options.dialect)
     }
 
     /// Number of transactions, whether or not they decode.

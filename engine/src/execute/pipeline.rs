@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use alloy_consensus::Eip658Value;
+use alloy_consensus::{Eip658Value, Header};
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 use rayon::ThreadPool;
@@ -24,7 +24,7 @@ use crate::chain::{Chain, Rules};
 use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
 use crate::outcome::Outcome;
 use crate::parallel::{self, Counters};
-use crate::pre_state::{Ancestors, Codes, PreState, WitnessState};
+use crate::pre_state::{Codes, PreState, WitnessState};
 use crate::senders::PublicKey;
 use crate::sequential;
 
@@ -102,15 +102,16 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
             ExecuteInput::Stateless(input) => {
                 let mut trial = Trial::new(options.engine);
                 let error = trial.judge_stateless(input, options.chain.as_ref()).err();
-                let output = StatelessOutput {
+                // A bug of ours says nothing about the block, so there is nothing to answer.
+                let output = (!matches!(error, Some(ExecuteError::Fault(_)))).then_some(StatelessOutput {
                     root: input.new_payload_request_root,
                     successful: error.is_none(),
                     chain_id: input.chain_id,
                     dialect: input.dialect,
-                };
+                });
                 let payload = &input.payload;
                 let block_hash = trial.block_hash.unwrap_or(payload.block_hash);
-                trial.verdict(error, Some(output), input.chain_id, payload.block_number, block_hash)
+                trial.verdict(error, output, input.chain_id, payload.block_number, block_hash)
             }
             ExecuteInput::Witness(input) => {
                 let mut trial = Trial::new(options.engine);
@@ -177,7 +178,8 @@ impl Trial {
         let header = &input.block.header;
         let rules = input.chain.rules_at(header.number, header.timestamp);
         let start = timed(&mut self.stages.witness, || {
-            let start = start(&input.witness, input.parent.as_ref(), HeaderForm::Any)?;
+            let trusted = input.parent.as_ref().map(|parent| (header, parent));
+            let start = start(&input.witness, trusted, HeaderForm::Any)?;
             rules::check_body(&input.block)?;
             Ok::<_, ExecuteError>(start)
         })?;
@@ -245,7 +247,7 @@ pub(crate) fn execute_block(
 ) -> (Result<Outcome, ExecuteError>, Counters) {
     match engine {
         Engine::Sequential => {
-            let counters = Counters { executions: block.transactions.len() as u64, aborts: 0 };
+            let counters = Counters { executions: block.transactions.len() as u64, ..Counters::default() };
             (sequential::run(block, pre_state), counters)
         }
         Engine::Parallel => parallel::run(block, pre_state),
@@ -264,11 +266,13 @@ fn post_state_roots(pre_state: &WitnessState, outcome: &mut Outcome) -> Result<B
 /// Headers and pre-state of a witness.
 fn start(
     witness: &ExecutionWitness,
-    trusted: Option<&TrustedParent>,
+    trusted: Option<(&Header, &TrustedParent)>,
     form: HeaderForm,
 ) -> Result<Start, WitnessError> {
     let (chain, pre_state_root, ancestors) = match trusted {
-        Some(trusted) if witness.headers.is_empty() => (None, trusted.pre_state_root, Ancestors::default()),
+        Some((header, trusted)) if witness.headers.is_empty() => {
+            (None, trusted.pre_state_root, trusted.ancestors(header)?)
+        }
         _ => {
             let chain = HeaderChain::new(&witness.headers, form)?;
             let (root, ancestors) = (chain.parent.state_root, chain.ancestors.clone());

@@ -1,8 +1,9 @@
 //! A block's header against its parent, and its body against its header: everything that needs no execution.
 
+use std::cmp::Ordering;
+
 use alloy_consensus::constants::EMPTY_OMMER_ROOT_HASH;
 use alloy_consensus::{Header, proofs};
-use alloy_eips::calc_next_block_base_fee;
 use alloy_eips::eip1559::BaseFeeParams;
 use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B64, B256, U256};
@@ -31,7 +32,7 @@ const MAX_EXTRA_DATA: usize = 32;
 ///
 /// # Errors
 ///
-/// The first [`HeaderError`], in the reference's order.
+/// The first [`HeaderError`] found.
 pub(super) fn check_header(
     rules: &Rules,
     header: &Header,
@@ -67,7 +68,7 @@ pub(super) fn check_header(
 ///
 /// [`HeaderError`] of the first field that is wrong.
 pub(super) fn check_alone(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
-    if header.extra_data.len() > MAX_EXTRA_DATA && !is_genesis(header) {
+    if header.extra_data.len() > MAX_EXTRA_DATA {
         return Err(HeaderError::Range { field: "extra_data" });
     }
     if header.gas_used > header.gas_limit {
@@ -98,11 +99,6 @@ pub(super) fn check_alone(rules: &Rules, header: &Header) -> Result<(), HeaderEr
         Some((field, ..)) => Err(HeaderError::Presence { field }),
         None => Ok(()),
     }
-}
-
-/// Genesis blocks carry messages of any length.
-fn is_genesis(header: &Header) -> bool {
-    header.number == 0
 }
 
 /// Excess blob gas follows from the parent (EIP-4844, EIP-7918).
@@ -147,10 +143,24 @@ fn check_base_fee(rules: &Rules, header: &Header, parent: &Header) -> Result<(),
     let Some(base_fee) = parent.base_fee_per_gas else {
         return check_value("base_fee_per_gas", found, INITIAL_BASE_FEE);
     };
+    check_value("base_fee_per_gas", found, next_base_fee(parent.gas_used, parent.gas_limit, base_fee)?)
+}
+
+/// The base fee after a block (EIP-1559): it moves by up to an eighth with the gas used above or below the target.
+///
+/// A parent that nobody executed may name any numbers, so nothing wraps here.
+fn next_base_fee(gas_used: u64, gas_limit: u64, base_fee: u64) -> Result<u64, HeaderError> {
+    let BaseFeeParams { elasticity_multiplier, max_change_denominator } = BaseFeeParams::ethereum();
     // The gas limit was checked: the parent's is far from zero, and so is its target.
-    let expected =
-        calc_next_block_base_fee(parent.gas_used, parent.gas_limit, base_fee, BaseFeeParams::ethereum());
-    check_value("base_fee_per_gas", found, expected)
+    let target = u128::from(gas_limit) / elasticity_multiplier;
+    let (gas_used, base_fee) = (u128::from(gas_used), u128::from(base_fee));
+    let change = base_fee * gas_used.abs_diff(target) / target / max_change_denominator;
+    let next = match gas_used.cmp(&target) {
+        Ordering::Greater => base_fee + change.max(1),
+        Ordering::Equal => base_fee,
+        Ordering::Less => base_fee - change,
+    };
+    u64::try_from(next).map_err(|_| HeaderError::Range { field: "base_fee_per_gas" })
 }
 
 /// A field that has one right value.
@@ -178,7 +188,7 @@ pub(super) fn check_size(rules: &Rules, block: &Block) -> Result<(), BlockError>
 ///
 /// # Errors
 ///
-/// [`BlockError::Commitment`] or [`BlockError::Body`].
+/// [`BlockError::Commitment`].
 pub(crate) fn check_body(block: &Block) -> Result<(), BlockError> {
     let Block { header, body } = block;
     let roots = [
@@ -201,4 +211,34 @@ pub(crate) fn check_body(block: &Block) -> Result<(), BlockError> {
         return Err(BlockError::Commitment { field: Commitment::WithdrawalsRoot, computed, claimed });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_base_fee_is_alloys_where_a_chain_can_be() {
+        for gas_limit in [5_000, 30_000_000, 36_000_001] {
+            for gas_used in [0, 1, gas_limit / 2, gas_limit / 2 + 1, gas_limit] {
+                for base_fee in [0, 1, 7, 1_000_000_000, 500_000_000_000] {
+                    let expected = alloy_eips::calc_next_block_base_fee(
+                        gas_used,
+                        gas_limit,
+                        base_fee,
+                        BaseFeeParams::ethereum(),
+                    );
+                    assert_eq!(next_base_fee(gas_used, gas_limit, base_fee), Ok(expected));
+                }
+            }
+        }
+    }
+
+    /// A parent that nobody executed can have used more gas than there is.
+    #[test]
+    fn a_base_fee_beyond_64_bits_is_out_of_range() {
+        let range = Err(HeaderError::Range { field: "base_fee_per_gas" });
+        assert_eq!(next_base_fee(u64::MAX, 5_000, u64::MAX), range);
+        assert_eq!(next_base_fee(u64::MAX, 30_000_000, u64::MAX / 4), range);
+    }
 }

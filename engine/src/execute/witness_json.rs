@@ -8,9 +8,10 @@
 //! {"chainId": 1, "block": "0xf9…", "witness": {"state": ["0xf8…"], "codes": [], "headers": ["0xf9…"]}}
 //! ```
 //!
-//! Where no header is at hand, `preStateRoot` (and `blockHashes`, oldest first, the parent's last) stand for
+//! Where no header is at hand, `preStateRoot` (and `blockHashes`, from the parent's back) stand for
 //! them: the caller then vouches for the pre-state, and the block is not compared with its parent.
 
+use alloy_consensus::Header;
 use alloy_genesis::ChainConfig;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
@@ -20,6 +21,8 @@ use super::input::InputError;
 use super::wire::ExecutionWitness;
 use crate::block::{Block, SignedTransaction};
 use crate::chain::Chain;
+use crate::error::WitnessError;
+use crate::pre_state::Ancestors;
 
 /// A block with its witness.
 #[derive(Debug)]
@@ -41,8 +44,24 @@ pub struct BlockWitness {
 pub struct TrustedParent {
     /// State root of the parent.
     pub pre_state_root: B256,
-    /// Hashes of the last ancestors, oldest first.
+    /// Hashes of the last ancestors, from the parent's back.
     pub block_hashes: Vec<B256>,
+}
+
+impl TrustedParent {
+    /// The ancestors of the block with this header.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::HeaderChain`] if the first is not the parent that the header names.
+    pub(super) fn ancestors(&self, header: &Header) -> Result<Ancestors, WitnessError> {
+        match self.block_hashes.first() {
+            Some(&found) if found != header.parent_hash => {
+                Err(WitnessError::ParentHash { expected: header.parent_hash, found })
+            }
+            _ => Ok((0..header.number).rev().zip(self.block_hashes.iter().copied()).collect()),
+        }
+    }
 }
 
 impl BlockWitness {
@@ -66,7 +85,7 @@ impl BlockWitness {
         };
         let block = match file.block {
             BlockJson::Rlp(bytes) => decode_whole(&bytes)?,
-            BlockJson::Rpc(block) => from_rpc(*block),
+            BlockJson::Rpc(block) => from_rpc(*block)?,
         };
         let headers = file.witness.headers.into_iter().map(HeaderJson::into_rlp).collect();
         let witness = ExecutionWitness { state: file.witness.state, codes: file.witness.codes, headers };
@@ -87,8 +106,15 @@ fn decode_whole(bytes: &[u8]) -> Result<Block, InputError> {
 pub(crate) type RpcBlock = alloy_rpc_types_eth::Block<alloy_rpc_types_eth::Transaction<SignedTransaction>>;
 
 /// The block without what RPC adds to it.
-pub(crate) fn from_rpc(block: RpcBlock) -> Block {
-    block.into_consensus().map_transactions(|transaction| transaction.inner.into_inner())
+///
+/// # Errors
+///
+/// [`InputError::Ommers`] if it has ommers: RPC names their hashes only.
+pub(crate) fn from_rpc(block: RpcBlock) -> Result<Block, InputError> {
+    if !block.uncles.is_empty() {
+        return Err(InputError::Ommers);
+    }
+    Ok(block.into_consensus().map_transactions(|transaction| transaction.inner.into_inner()))
 }
 
 /// The JSON file.
@@ -106,7 +132,7 @@ struct File {
     witness: WitnessJson,
     /// State root of the parent.
     pre_state_root: Option<B256>,
-    /// Hashes of ancestors, oldest first.
+    /// Hashes of ancestors, from the parent's back.
     block_hashes: Option<Vec<B256>>,
 }
 
@@ -139,7 +165,7 @@ enum HeaderJson {
     /// RLP.
     Rlp(Bytes),
     /// As geth gives it.
-    Object(Box<alloy_consensus::Header>),
+    Object(Box<Header>),
 }
 
 impl HeaderJson {

@@ -8,38 +8,38 @@ use revm::state::{Account, AccountInfo, EvmStorage};
 
 /// One account.
 #[derive(Debug, Clone)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Whose it is.
-    pub(super) address: Address,
+    pub(crate) address: Address,
     /// As the block found it.
-    pub(super) before: Option<AccountInfo>,
+    pub(crate) before: Option<AccountInfo>,
     /// What was to be said of it when the block found it.
-    pub(super) status_before: AccountStatus,
+    pub(crate) status_before: AccountStatus,
     /// As it is.
-    pub(super) now: Option<AccountInfo>,
+    pub(crate) now: Option<AccountInfo>,
     /// What revm's `State` would say of it.
-    pub(super) status: AccountStatus,
+    pub(crate) status: AccountStatus,
     /// A commit has changed it, or may have.
-    pub(super) changed: bool,
+    pub(crate) changed: bool,
     /// Its storage was destroyed in this block.
-    pub(super) storage_destroyed: bool,
+    pub(crate) storage_destroyed: bool,
     /// The slots read or written. Empty if there is no account.
-    pub(super) slots: HashMap<U256, Slot>,
+    pub(crate) slots: HashMap<U256, Slot>,
 }
 
 /// One slot.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     /// Its value.
-    pub(super) now: U256,
+    pub(crate) now: U256,
     /// Its value before the block's first change to it, or since the account was last destroyed; `None` if it has
     /// not been changed, or back.
-    pub(super) before: Option<U256>,
+    pub(crate) before: Option<U256>,
 }
 
 impl Entry {
     /// An account as the block finds it.
-    pub(super) fn new(address: Address, found: Option<AccountInfo>) -> Self {
+    pub(crate) fn new(address: Address, found: Option<AccountInfo>) -> Self {
         let (found, status) = match found {
             None => (None, AccountStatus::LoadedNotExisting),
             Some(info) if info.is_empty() => (Some(AccountInfo::default()), AccountStatus::LoadedEmptyEIP161),
@@ -58,7 +58,7 @@ impl Entry {
     }
 
     /// The account lives on with other values.
-    pub(super) fn change(&mut self, account: Account) {
+    pub(crate) fn change(&mut self, account: Account) {
         self.mark_changed();
         let mut info = account.info;
         // Whoever ran on another view of the state may not have met the code, but it is still there.
@@ -72,14 +72,14 @@ impl Entry {
     }
 
     /// The account is about to live on with other values.
-    pub(super) fn mark_changed(&mut self) {
+    pub(crate) fn mark_changed(&mut self) {
         let had_no_nonce_and_code = self.now.as_ref().is_some_and(AccountInfo::has_no_code_and_nonce);
         self.status = self.status.on_changed(had_no_nonce_and_code);
         self.changed = true;
     }
 
     /// The account is made anew, on nothing or on a bare balance.
-    pub(super) fn create(&mut self, account: Account) {
+    pub(crate) fn create(&mut self, account: Account) {
         // What was read of its storage does not count for the account that is made.
         self.slots.retain(|_, slot| slot.before.is_some());
         self.status = self.status.on_created();
@@ -89,7 +89,7 @@ impl Entry {
     }
 
     /// The account destroys itself.
-    pub(super) fn destroy(&mut self) {
+    pub(crate) fn destroy(&mut self) {
         // What never was cannot be destroyed.
         let changed = self.status != AccountStatus::LoadedNotExisting;
         self.status = self.status.on_selfdestructed();
@@ -97,7 +97,7 @@ impl Entry {
     }
 
     /// The account is removed for being empty (EIP-161).
-    pub(super) fn clear_empty(&mut self) {
+    pub(crate) fn clear_empty(&mut self) {
         let changed = !matches!(
             self.status,
             AccountStatus::LoadedNotExisting | AccountStatus::Destroyed | AccountStatus::DestroyedAgain
@@ -129,7 +129,7 @@ impl Entry {
     }
 
     /// The entry as revm's `State` would keep it.
-    pub(super) fn into_transition(self) -> TransitionAccount {
+    pub(crate) fn into_transition(self) -> TransitionAccount {
         let changed = |(key, slot): (U256, Slot)| {
             slot.before.map(|before| (key, StorageSlot::new_changed(before, slot.now)))
         };
