@@ -83,7 +83,7 @@ impl TransactionReceipt {
     /// The receipt as the receipts trie holds it (EIP-2718).
     fn encoded(&self, bloom: &Bloom) -> Vec<u8> {
         let fields: [&dyn Encodable; 4] = [&self.status, &self.cumulative_gas_used, bloom, &self.logs];
-        let header = Header { list: true, payload_length: fields.iter().map(|field| field.length()).sum() };
+        let header = Header { list: true, payload_length: fields.into_iter().map(Encodable::length).sum() };
         let mut encoded = Vec::with_capacity(1 + header.length_with_payload());
         if self.tx_type != TxType::Legacy {
             encoded.push(self.tx_type.into());
@@ -136,16 +136,16 @@ mod tests {
     /// Receipts encode as alloy encodes them, and their blooms are alloy's.
     #[test]
     fn receipts_are_those_of_alloy() {
-        let log = |seed: u8, topics: usize| {
-            let topics = (0..topics).map(|topic| B256::repeat_byte(seed.wrapping_mul(31) + topic as u8));
+        let log = |seed: u8, topics: u8| {
+            let topics = (0..topics).map(|topic| B256::repeat_byte(31 * seed + topic));
             Log::new_unchecked(Address::repeat_byte(seed), topics.collect(), bytes!("00010203"))
         };
         let statuses =
             [Eip658Value::Eip658(true), Eip658Value::Eip658(false), Eip658Value::PostState(B256::ZERO)];
         let mut receipts = Vec::new();
         for tx_type in [TxType::Legacy, TxType::Eip2930, TxType::Eip1559, TxType::Eip4844, TxType::Eip7702] {
-            for (index, status) in statuses.into_iter().enumerate() {
-                let logs = (0..7 * index).map(|seed| log((seed % 5) as u8, seed % 5)).collect();
+            for (logs, status) in [0, 7, 14].into_iter().zip(statuses) {
+                let logs = (0..logs).map(|seed| log(seed % 5, seed % 5)).collect();
                 receipts.push(TransactionReceipt {
                     tx_type,
                     status,
