@@ -7,6 +7,7 @@ mod arguments;
 mod blocktest;
 mod example;
 mod execute;
+mod fuzz;
 mod replay;
 mod report;
 mod source;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Execute(arguments) => execute::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Blocktest(arguments) => blocktest::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(status) => status.into(),
