@@ -35,6 +35,10 @@ pub(super) struct Tally {
     pub(super) valid: bool,
     /// Whether the block is rejected because its witness lacks something.
     pub(super) starved: bool,
+    /// Transactions that succeed in a valid block.
+    pub(super) succeeded: u64,
+    /// Transactions that revert or halt in a valid block.
+    pub(super) failed: u64,
     /// Runs of the engine.
     pub(super) runs: u64,
     /// Incarnations run.
@@ -76,6 +80,10 @@ impl Matrix {
         };
         let expected_roots = roots(&state, &expected);
         if let Ok(outcome) = &expected {
+            for receipt in &outcome.receipts {
+                let succeeded = receipt.status.coerce_status();
+                *(if succeeded { &mut tally.succeeded } else { &mut tally.failed }) += 1;
+            }
             caught("account", || account_for::check(case, outcome, expected_roots.as_ref()))??;
         }
         for pool in &self.pools {

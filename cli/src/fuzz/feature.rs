@@ -73,13 +73,15 @@ pub(super) enum Feature {
     Requests,
     /// Withdrawals and ommers.
     Credits,
+    /// Balances and nonces that cannot grow any more.
+    Limits,
     /// Transactions that make the block invalid.
     InvalidTransactions,
 }
 
 impl Feature {
     /// All of them.
-    const ALL: [Self; 34] = [
+    const ALL: [Self; 35] = [
         Self::Transfers,
         Self::SelfTransfers,
         Self::NonceChain,
@@ -113,6 +115,7 @@ impl Feature {
         Self::Chance,
         Self::Requests,
         Self::Credits,
+        Self::Limits,
         Self::InvalidTransactions,
     ];
 
@@ -152,6 +155,7 @@ impl Feature {
             | Self::Blobs
             | Self::Requests
             | Self::Credits
+            | Self::Limits
             | Self::InvalidTransactions => &[],
         }
     }
@@ -166,6 +170,7 @@ impl Feature {
             | Self::EmptyAccounts
             | Self::AccessLists
             | Self::Credits
+            | Self::Limits
             | Self::InvalidTransactions => false,
             Self::Transfers
             | Self::SelfTransfers
@@ -201,7 +206,10 @@ impl Feature {
 pub(super) fn draw(random: &mut Random) -> Vec<Feature> {
     let mut features: Vec<Feature> = Feature::ALL
         .into_iter()
-        .filter(|feature| random.chance(if *feature == Feature::InvalidTransactions { 15 } else { 45 }))
+        .filter(|feature| {
+            let rare = [Feature::InvalidTransactions, Feature::Limits].contains(feature);
+            random.chance(if rare { 15 } else { 45 })
+        })
         .collect();
     if !features.iter().any(|feature| feature.has_transactions()) {
         features.push(Feature::Transfers);

@@ -2,7 +2,7 @@
 
 use alloy_eips::eip4895::Withdrawal;
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::Address;
 use weft_engine::error::{BlockError, ExecuteError};
 use weft_engine::{ReadyBlock, sequential};
 
@@ -12,6 +12,7 @@ use super::invalid;
 use super::random::Random;
 use super::scene::Scene;
 use super::transactions::Maker;
+use crate::world::World;
 
 /// Forks, each as often as it is named.
 const FORKS: [EthereumHardfork; 24] = [
@@ -62,7 +63,7 @@ pub(super) fn case(seed: u64) -> Case {
         transactions: Vec::new(),
         withdrawals: Vec::new(),
         ommers: Vec::new(),
-        world: crate::world::World::default(),
+        world: World::default(),
         store: Store::Plain,
         ancestors: if random.chance(80) { 256 } else { random.within(0..=256) },
         delays: random.word(),
@@ -71,8 +72,8 @@ pub(super) fn case(seed: u64) -> Case {
         case.base_fee = random.pick(&[0, 7, 7, 1_000]);
     }
     if random.chance(35) {
-        let mut withheld = || if random.chance(30) { random.within(1..=60) } else { 0 };
-        let (withheld, withheld_codes) = (withheld(), withheld());
+        let mut withheld = |most| if random.chance(35) { random.within(1..=most) } else { 0 };
+        let (withheld, withheld_codes) = (withheld(100), withheld(400));
         case.store = Store::Witness { withheld, withheld_codes, salt: random.word() };
     }
     let scene = Scene::new(case.rules().evm, features, random);
@@ -85,7 +86,7 @@ pub(super) fn case(seed: u64) -> Case {
 
 /// Makes the transactions, and what else is in the body.
 fn fill(case: &mut Case, scene: &Scene, random: &mut Random) {
-    let most = random.pick(&[3, 8, 8, 16, 16, 30, 60]);
+    let most = if random.chance(1) { 250 } else { random.pick(&[3, 8, 8, 16, 16, 30, 60]) };
     let count = random.within(1..=most);
     let mut maker = Maker { scene, base_fee: case.base_fee, random };
     case.transactions = (0..count).map(|_| maker.transaction()).collect();
@@ -133,9 +134,4 @@ fn mend(case: &mut Case) {
         }
         case.transactions.remove(index);
     }
-}
-
-/// What all accounts own together.
-pub(super) fn supply(world: &crate::world::World) -> U256 {
-    world.accounts().fold(U256::ZERO, |sum, (_, account)| sum.wrapping_add(account.balance))
 }

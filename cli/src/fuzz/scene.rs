@@ -1,7 +1,7 @@
 //! The state before a block, and who is in it.
 
 use alloy_eips::eip2935::{HISTORY_STORAGE_ADDRESS, HISTORY_STORAGE_CODE};
-use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE};
+use alloy_eips::eip4788::{BEACON_ROOTS_ADDRESS, BEACON_ROOTS_CODE, SYSTEM_ADDRESS};
 use alloy_eips::eip6110::MAINNET_DEPOSIT_CONTRACT_ADDRESS;
 use alloy_eips::eip7002::{WITHDRAWAL_REQUEST_PREDEPLOY_ADDRESS, WITHDRAWAL_REQUEST_PREDEPLOY_CODE};
 use alloy_eips::eip7251::{CONSOLIDATION_REQUEST_PREDEPLOY_ADDRESS, CONSOLIDATION_REQUEST_PREDEPLOY_CODE};
@@ -86,6 +86,9 @@ impl Scene {
         }
         scene.delegate_from_the_start(random);
         scene.install_system(random);
+        if scene.has(Feature::Limits) {
+            scene.reach_limits(random);
+        }
         scene
     }
 
@@ -123,7 +126,9 @@ impl Scene {
     /// Chooses who earns the fees.
     fn choose_beneficiary(&mut self, random: &mut Random) {
         if self.has(Feature::BusyBeneficiary) {
-            self.beneficiary = random.pick(&self.targets);
+            let system = [Address::ZERO, SYSTEM_ADDRESS, BEACON_ROOTS_ADDRESS, HISTORY_STORAGE_ADDRESS];
+            let choices = if random.chance(15) { &system[..] } else { &self.targets[..] };
+            self.beneficiary = random.pick(choices);
         }
         if self.has(Feature::BusyBeneficiary) || self.has(Feature::CoinbaseReads) {
             self.targets.push(self.beneficiary);
@@ -210,6 +215,21 @@ impl Scene {
                     account.storage.insert(U256::ZERO, U256::from(2));
                 }
             }
+        }
+    }
+
+    /// Gives some accounts all the ether, or all the nonces, that there can be.
+    fn reach_limits(&mut self, random: &mut Random) {
+        for _ in 0..random.within(1..=3) {
+            let account = self.world.account(random.pick(&self.targets));
+            if random.chance(60) {
+                account.balance = U256::MAX - U256::from(random.pick(&[0, 1, 100_000]));
+            } else {
+                account.nonce = u64::MAX - random.within(0..=2);
+            }
+        }
+        if random.chance(40) {
+            self.world.account(self.beneficiary).balance = U256::MAX - U256::from(random.below(3));
         }
     }
 

@@ -22,6 +22,10 @@ pub(super) struct Summary {
     pub(super) starved: u64,
     /// Transactions.
     pub(super) transactions: u64,
+    /// Of those in valid blocks, transactions that succeed.
+    pub(super) succeeded: u64,
+    /// Of those in valid blocks, transactions that revert or halt.
+    pub(super) reverted: u64,
     /// Runs of the parallel engine.
     pub(super) runs: u64,
     /// Incarnations run.
@@ -39,6 +43,8 @@ impl Summary {
         self.invalid += u64::from(!tally.valid);
         self.starved += u64::from(tally.starved);
         self.transactions += u64::try_from(case.transactions.len()).unwrap_or_default();
+        self.succeeded += tally.succeeded;
+        self.reverted += tally.failed;
         self.runs += tally.runs;
         self.executions += tally.executions;
         self.aborts += tally.aborts;
@@ -50,7 +56,7 @@ impl Summary {
         if arguments.json {
             let line = json!({
                 "seed": arguments.seed, "failed": self.failed, "blocks": self.blocks, "invalid": self.invalid, "starved": self.starved,
-                "transactions": self.transactions, "runs": self.runs, "executions": self.executions,
+                "transactions": self.transactions, "succeeded": self.succeeded, "reverted": self.reverted, "runs": self.runs, "executions": self.executions,
                 "aborts": self.aborts, "forks": self.forks, "seconds": time.as_secs(),
             });
             println!("{line}");
@@ -65,8 +71,8 @@ impl Summary {
             self.failed
         );
         println!(
-            "{} transactions, {} runs, {} executions, {} aborts",
-            self.transactions, self.runs, self.executions, self.aborts
+            "{} transactions ({} succeed, {} revert or halt), {} runs, {} executions, {} aborts",
+            self.transactions, self.succeeded, self.reverted, self.runs, self.executions, self.aborts
         );
         println!(
             "{} % of the blocks are invalid, {} % for lack of witness",
