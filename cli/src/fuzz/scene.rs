@@ -13,6 +13,7 @@ use super::assembler::Assembler;
 use super::contracts::{self, Kind};
 use super::feature::Feature;
 use super::people::{self, person};
+use super::programs;
 use super::random::Random;
 use crate::world::World;
 
@@ -153,7 +154,7 @@ impl Scene {
             let account = self.world.account(address);
             account.nonce = 1;
             account.balance = U256::from(random.pick(&[0, 0, 1, 1_000]));
-            account.code = kind.code(self.fork, random).finish();
+            account.code = programs::code(kind, self.fork, random).finish();
             account.storage = contracts::storage(kind, &self.targets, random)
                 .into_iter()
                 .filter(|(_, v)| !v.is_zero())
@@ -185,7 +186,7 @@ impl Scene {
                 if random.chance(50) {
                     continue;
                 }
-                let code = Kind::Counter.code(self.fork, random).finish();
+                let code = programs::code(Kind::Counter, self.fork, random).finish();
                 let account = self.world.account(address);
                 match random.below(6) {
                     0 => account.nonce = 1,

@@ -10,6 +10,7 @@ use revm::primitives::hardfork::SpecId;
 use super::case::CHAIN_ID;
 use super::contracts::{self, Kind};
 use super::feature::Feature;
+use super::gas;
 use super::people::person;
 use super::plan::{Consent, Envelope, Nonce, Plan};
 use super::precompiles;
@@ -64,7 +65,7 @@ impl Maker<'_> {
         }
         self.wrap(&mut plan);
         self.clothe(&mut plan);
-        self.set_gas(&mut plan);
+        plan.gas_limit = gas::limit(self.scene, &plan, self.random);
         plan
     }
 
@@ -270,38 +271,6 @@ impl Maker<'_> {
             });
             plan.access_list = items.collect::<Vec<_>>().into();
         }
-    }
-
-    /// Gives it gas: enough, or, if the block is about that, just too little for what it wants to do.
-    fn set_gas(&mut self, plan: &mut Plan) {
-        let amsterdam = self.scene.fork >= SpecId::AMSTERDAM;
-        let length = u64::try_from(plan.input.len()).unwrap_or(u64::MAX);
-        let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
-        let slots: usize = plan.access_list.iter().map(|item| item.storage_keys.len()).sum();
-        // More than any fork charges before the first opcode runs.
-        let intrinsic = 21_000
-            + 68 * length
-            + if plan.to.is_create() { 40_000 } else { 0 }
-            + 6_000 * count(plan.access_list.len() + slots)
-            + 30_000 * count(plan.authorizations.len());
-        let growth = if amsterdam {
-            200_000 * (1 + u64::from(plan.to.is_create()) + count(plan.authorizations.len()))
-        } else {
-            0
-        };
-        let short = self.scene.has(Feature::OutOfGas);
-        let extra = if plan.feature == Feature::OutOfGas {
-            self.random.within(0..=60_000)
-        } else if plan.feature == Feature::Depth {
-            self.random.within(100_000..=2_000_000)
-        } else if plan.feature == Feature::Precompiles {
-            self.random.within(0..=400_000)
-        } else if short && self.random.chance(20) {
-            self.random.within(0..=30_000)
-        } else {
-            self.random.within(150_000..=400_000) + growth * 3
-        };
-        plan.gas_limit = intrinsic + growth + extra;
     }
 }
 
