@@ -26,7 +26,7 @@ pub(super) enum Kind {
     Chain,
     /// `storage[storage[a] % 8] += b`: which slot is written depends on what is read.
     Pointer,
-    /// Destroys itself in favour of the first argument, if the second is not zero; else counts.
+    /// Destroys itself in favour of the first argument, if the second is not zero; else `storage[third] += 1`.
     Destroyer,
     /// `CREATE2(salt, the rest of the input)` if the second argument is zero, else `CREATE`; then calls what it made
     /// if the third is not zero, and stores its address.
@@ -71,11 +71,14 @@ impl Kind {
                 words(&[slot(random), of(random), slot(random), of(random), of(random)])
             }
             Self::Chain => words(&[slot(random), slot(random), U256::from(random.within(0..=2))]),
-            Self::Destroyer => words(&[someone(random), U256::from(random.within(0..=3))]),
+            Self::Destroyer => destruction(targets, random),
             Self::Factory => {
-                let flags =
-                    [random.below(2), usize::from(random.chance(20)), random.below(2)].map(U256::from);
-                [words(&flags), init_codes[random.below(init_codes.len())].to_vec()].concat()
+                // Most of them make the same contract, so that it comes and goes.
+                let favourite = random.chance(60);
+                let salt = if favourite { 0 } else { random.below(2) };
+                let index = if favourite { 0 } else { random.below(init_codes.len()) };
+                let flags = [salt, usize::from(random.chance(20)), random.below(4) / 3].map(U256::from);
+                [words(&flags), init_codes[index].to_vec()].concat()
             }
             Self::Probe | Self::Recorder | Self::Sweeper => words(&[someone(random)]),
             Self::Proxy => {
@@ -104,6 +107,18 @@ impl Kind {
             | Self::Chance => words(&[slot(random), slot(random)]),
         }
     }
+}
+
+/// Input that makes a [`Kind::Destroyer`] destroy itself, or count.
+pub(super) fn destruction(targets: &[Address], random: &mut Random) -> Vec<u8> {
+    let heir = random.pick(targets).into_word().into();
+    words(&[heir, U256::from(random.below(2)), U256::from(random.below(3))])
+}
+
+/// Code that counts in its storage, and makes a contract that can destroy itself.
+pub(super) fn reborn_code(fork: SpecId, random: &mut Random) -> Bytes {
+    let code = Assembler::new().push(1).push(0).load().ops(&[op::ADD]).push(0).store();
+    code.deploy(&programs::code(Kind::Destroyer, fork, random)).finish()
 }
 
 /// Code that makes a contract, or fails to.

@@ -13,13 +13,15 @@ pub(super) fn code(kind: Kind, fork: SpecId, random: &mut Random) -> Assembler {
     let code = Assembler::new();
     match kind {
         Kind::Token => token(),
-        Kind::Counter => counter(code),
+        Kind::Counter => counter(code, 0),
         Kind::Conditional => conditional(),
         Kind::Chain => {
             code.argument(2).argument(1).load().ops(&[op::ADD]).argument(0).store().ops(&[op::STOP])
         }
         Kind::Pointer => pointer(),
-        Kind::Destroyer => counter(code.argument(1).when(|code| code.argument(0).ops(&[op::SELFDESTRUCT]))),
+        Kind::Destroyer => {
+            counter(code.argument(1).when(|code| code.argument(0).ops(&[op::SELFDESTRUCT])), 2)
+        }
         Kind::Factory => factory(),
         Kind::Probe => probe(fork),
         Kind::Recorder => code
@@ -54,9 +56,9 @@ pub(super) fn code(kind: Kind, fork: SpecId, random: &mut Random) -> Assembler {
     }
 }
 
-/// `storage[a] += 1`, and what it is then.
-fn counter(code: Assembler) -> Assembler {
-    code.push(1).argument(0).load().ops(&[op::ADD, op::DUP1]).argument(0).store().give()
+/// Adds one to the slot that an argument names, and returns what it is then.
+fn counter(code: Assembler, slot: u64) -> Assembler {
+    code.push(1).argument(slot).load().ops(&[op::ADD, op::DUP1]).argument(slot).store().give()
 }
 
 /// A token whose balances lie in the slots named after their owners.

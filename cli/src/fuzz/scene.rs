@@ -160,8 +160,10 @@ impl Scene {
                 .filter(|(_, v)| !v.is_zero())
                 .collect();
         }
-        self.init_codes =
-            (0..=random.below(4)).map(|_| contracts::init_code(self.fork, &self.targets, random)).collect();
+        self.init_codes.push(contracts::reborn_code(self.fork, random));
+        for _ in 0..random.below(4) {
+            self.init_codes.push(contracts::init_code(self.fork, &self.targets, random));
+        }
     }
 
     /// Works out where contracts will be made, and puts something there if the features want it.
@@ -181,6 +183,12 @@ impl Scene {
             }
         }
         self.targets.extend(self.unborn.iter().take(8));
+        if self.has(Feature::Factories) && random.chance(50) {
+            // It is there already, and has to go before it can be made again.
+            let account = self.world.account(self.unborn[0]);
+            (account.nonce, account.code) = (1, programs::code(Kind::Destroyer, self.fork, random).finish());
+            account.storage = (0..3).map(|slot| (U256::from(slot), U256::from(slot + 5))).collect();
+        }
         if self.has(Feature::Collisions) {
             for &address in &self.unborn {
                 if random.chance(50) {

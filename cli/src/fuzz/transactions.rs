@@ -155,9 +155,9 @@ impl Maker<'_> {
 
     /// Calls what a factory may have made by now, with what makes it destroy itself, or count.
     fn visit_unborn(&mut self, plan: &mut Plan) {
-        plan.to = self.random.pick(&self.scene.unborn).into();
-        let heir = self.random.pick(&self.scene.targets).into_word().into();
-        plan.input = contracts::words(&[heir, U256::from(self.random.below(2))]).into();
+        let unborn = &self.scene.unborn;
+        plan.to = if self.random.chance(50) { unborn[0] } else { self.random.pick(unborn) }.into();
+        plan.input = contracts::destruction(&self.scene.targets, self.random).into();
     }
 
     /// Pays somebody who owns nothing, or is sent by them.
@@ -212,8 +212,7 @@ impl Maker<'_> {
             _ => person(authority).address.into(),
         };
         // Input that many contracts understand.
-        let heir = self.random.pick(&scene.targets).into_word().into();
-        plan.input = contracts::words(&[heir, U256::from(self.random.below(2)), U256::from(1)]).into();
+        plan.input = contracts::destruction(&scene.targets, self.random).into();
         plan.value = self.small_value();
     }
 
