@@ -11,7 +11,7 @@ use super::feature::{self, Feature};
 use super::invalid;
 use super::random::Random;
 use super::scene::Scene;
-use super::transactions::Maker;
+use super::transactions::{Act, Maker};
 use crate::world::World;
 
 /// Forks, each as often as it is named.
@@ -88,7 +88,14 @@ pub(super) fn case(seed: u64) -> Case {
 fn fill(case: &mut Case, scene: &Scene, random: &mut Random) {
     let most = if random.chance(1) { 250 } else { random.pick(&[3, 8, 8, 16, 16, 30, 60]) };
     let count = random.within(1..=most);
-    let mut maker = Maker { scene, base_fee: case.base_fee, random };
+    let mut story = Vec::new();
+    if scene.has(Feature::Factories) {
+        // Destroyed, made, used: so often that some of it is left when other transactions have come in between.
+        for _ in 0..random.below(4) {
+            story.extend([Act::Count, Act::Make, Act::Destroy]);
+        }
+    }
+    let mut maker = Maker { scene, base_fee: case.base_fee, random, story };
     case.transactions = (0..count).map(|_| maker.transaction()).collect();
     if scene.has(Feature::InvalidTransactions) {
         let index = random.below(case.transactions.len());

@@ -41,6 +41,19 @@ pub(super) struct Maker<'a> {
     pub(super) base_fee: u64,
     /// What chance decides.
     pub(super) random: &'a mut Random,
+    /// What is still to happen to the first contract of the first factory, last things first.
+    pub(super) story: Vec<Act>,
+}
+
+/// What happens to a contract that comes and goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Act {
+    /// It destroys itself.
+    Destroy,
+    /// The factory makes it.
+    Make,
+    /// It counts, in a slot that its making does not write.
+    Count,
 }
 
 impl Maker<'_> {
@@ -48,7 +61,8 @@ impl Maker<'_> {
     pub(super) fn transaction(&mut self) -> Plan {
         let choices: Vec<Feature> =
             self.scene.features.iter().copied().filter(|feature| feature.has_transactions()).collect();
-        let feature = self.random.pick(&choices);
+        let continued = !self.story.is_empty() && self.random.chance(60);
+        let feature = if continued { Feature::Factories } else { self.random.pick(&choices) };
         let mut plan = self.plain(feature);
         let fork = self.scene.fork;
         let own = MAKERS.iter().find(|(made_for, since, _)| *made_for == feature && fork >= *since);
@@ -56,6 +70,8 @@ impl Maker<'_> {
             make(self, &mut plan);
         } else if feature.contracts().is_empty() {
             plan.value = self.small_value();
+        } else if continued {
+            self.act(&mut plan);
         } else if feature == Feature::Factories && !self.scene.unborn.is_empty() && self.random.chance(50) {
             self.visit_unborn(&mut plan);
         } else {
@@ -150,6 +166,24 @@ impl Maker<'_> {
     /// Calls a precompile.
     fn call_precompile(&mut self, plan: &mut Plan) {
         let (to, input) = precompiles::call(self.random);
+        (plan.to, plan.input) = (to.into(), input.into());
+    }
+
+    /// Goes on with the story.
+    fn act(&mut self, plan: &mut Plan) {
+        let Some(act) = self.story.pop() else { return };
+        let factories = &mut self.scene.contracts.iter().filter(|(_, kind)| *kind == Kind::Factory);
+        let Some(&(factory, _)) = factories.next() else { return };
+        let heir = self.random.pick(&self.scene.targets).into_word().into();
+        let slot = U256::from(self.random.within(1..=2));
+        let (to, input) = match act {
+            Act::Destroy => (self.scene.unborn[0], contracts::words(&[heir, U256::ONE, slot])),
+            Act::Count => (self.scene.unborn[0], contracts::words(&[heir, U256::ZERO, slot])),
+            Act::Make => {
+                let flags = contracts::words(&[U256::ZERO; 3]);
+                (factory, [&flags[..], &self.scene.init_codes[0]].concat())
+            }
+        };
         (plan.to, plan.input) = (to.into(), input.into());
     }
 
