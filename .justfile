@@ -14,6 +14,10 @@ test:
 sim cases="100000":
     PROPTEST_CASES={{cases}} cargo test --release -p weft-scheduler --test programs
 
+# Blocks made up from seeds, for longer; the seeds go on from `seed`.
+fuzz seconds="3600" seed="0":
+    cargo run --release -p weft-cli -- fuzz --seed {{seed}} --time {{seconds}}s
+
 # Side by side with the ethrex stateless path.
 bench files="../shared/data/witness/*.json":
     cargo build --release -p weft-cli

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -27,6 +28,8 @@ pub(crate) enum Command {
     Replay(ReplayArguments),
     /// Run blockchain tests of EEST and ethereum/tests, each sequentially and on every number of threads.
     Blocktest(BlocktestArguments),
+    /// Run blocks made up from seeds in order and on every number of threads, and compare everything.
+    Fuzz(FuzzArguments),
 }
 
 /// Arguments of `execute`.
@@ -75,6 +78,45 @@ pub(crate) struct BlocktestArguments {
     /// Print one JSON object per test and line.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `fuzz`.
+#[derive(Debug, Args)]
+pub(crate) struct FuzzArguments {
+    /// Seed of the first block; each block behind it has the next one.
+    #[arg(long, default_value_t)]
+    pub(crate) seed: u64,
+    /// How many blocks. [default: 1000, or as many as fit in the time]
+    #[arg(long)]
+    pub(crate) blocks: Option<u64>,
+    /// How long: `90s`, `5m`, `1h`.
+    #[arg(long, value_parser = duration)]
+    pub(crate) time: Option<Duration>,
+    /// Numbers of threads for the parallel engine.
+    #[arg(long, value_delimiter = ',', default_values = ["1", "2", "3", "8", "64"])]
+    pub(crate) threads: Vec<NonZeroUsize>,
+    /// Run each block this many times on 2 and on 3 threads.
+    #[arg(long, default_value = "3")]
+    pub(crate) repeat: NonZeroUsize,
+    /// Go on after a difference: name its seed, and make nothing smaller.
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Reads a duration: a number and its unit.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.trim_end_matches(char::is_alphabetic).len());
+    let seconds = match unit {
+        "" | "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => return Err(format!("unknown unit {unit}, expected s, m or h")),
+    };
+    let number: u64 = number.parse().map_err(|error| format!("{error}"))?;
+    Ok(Duration::from_secs(number.saturating_mul(seconds)))
 }
 
 /// How to run.

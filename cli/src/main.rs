@@ -7,6 +7,7 @@ mod blocktest;
 mod console;
 mod example;
 mod execute;
+mod fuzz;
 mod replay;
 mod report;
 mod source;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Execute(arguments) => execute::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Blocktest(arguments) => blocktest::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
     };
     match done {
         Ok(status) => status.into(),

@@ -31,6 +31,21 @@ impl World {
         self.0.entry(address).or_default()
     }
 
+    /// All accounts, by address.
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = (&Address, &Account)> {
+        self.0.iter()
+    }
+
+    /// The account at this address, if there is one.
+    pub(crate) fn get(&self, address: Address) -> Option<&Account> {
+        self.0.get(&address)
+    }
+
+    /// Takes an account out.
+    pub(crate) fn remove(&mut self, address: Address) {
+        self.0.remove(&address);
+    }
+
     /// Makes what a block changed part of the state.
     pub(crate) fn apply(&mut self, changes: &Changes) {
         for (address, after) in &changes.bundle.state {

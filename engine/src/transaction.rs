@@ -6,6 +6,7 @@ use std::marker::PhantomData;
 use alloy_eips::eip4788::SYSTEM_ADDRESS;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context::{ContextSetters, ContextTr, TxEnv};
+use revm::context_interface::context::take_error;
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
 use revm::context_interface::{Block, JournalTr, Transaction};
@@ -91,6 +92,9 @@ impl<DB: StateDb> Handler for RewardHandler<DB> {
 
     fn reward_beneficiary(&self, evm: &mut Self::Evm, result: &mut FrameResult) -> Result<(), Self::Error> {
         let context = evm.ctx();
+        // revm goes on to the fees before it reports what the database could not answer, and there the database may
+        // fail again. The first failure is the one that both engines report.
+        take_error::<Self::Error, _>(context.error())?;
         let beneficiary = context.block().beneficiary();
         let base_fee = u128::from(context.block().basefee());
         let price = context.tx().effective_gas_price(base_fee);

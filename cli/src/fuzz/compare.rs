@@ -1,0 +1,175 @@
+//! Runs a block in order and on every number of threads, and compares everything that comes out.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use alloy_primitives::B256;
+use weft_engine::error::ExecuteError;
+use weft_engine::execute::Options;
+use weft_engine::parallel::Counters;
+use weft_engine::pre_state::PreState;
+use weft_engine::{Outcome, ReadyBlock, parallel, sequential};
+
+use super::account_for;
+use super::case::{Case, State};
+use super::delay::Delayed;
+
+/// An engine that has to agree with the specification.
+pub(super) type Subject = fn(&ReadyBlock<'_>, &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters);
+
+/// Runs blocks on every number of threads.
+#[derive(Debug, Clone)]
+pub(super) struct Matrix {
+    /// The engine that has to agree.
+    pub(super) subject: Subject,
+    /// Threads, made once.
+    pub(super) pools: Vec<Options>,
+    /// How often each block is run on 2 and 3 threads; once on any other number.
+    pub(super) repetitions: usize,
+}
+
+/// What running a block on the whole matrix showed.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Tally {
+    /// Whether the block is valid.
+    pub(super) valid: bool,
+    /// Whether the block is rejected because its witness lacks something.
+    pub(super) starved: bool,
+    /// Transactions that succeed in a valid block.
+    pub(super) succeeded: u64,
+    /// Transactions that revert or halt in a valid block.
+    pub(super) failed: u64,
+    /// Runs of the engine.
+    pub(super) runs: u64,
+    /// Incarnations run.
+    pub(super) executions: u64,
+    /// Incarnations thrown away.
+    pub(super) aborts: u64,
+}
+
+impl Matrix {
+    /// The parallel engine on these numbers of threads.
+    ///
+    /// # Errors
+    ///
+    /// If the system gives no threads.
+    pub(super) fn new(threads: impl IntoIterator<Item = usize>, repetitions: usize) -> anyhow::Result<Self> {
+        let pools = threads.into_iter().map(Options::with_threads).collect::<Result<_, _>>()?;
+        Ok(Self { subject: parallel::run, pools, repetitions })
+    }
+
+    /// Runs a block; says what differs, if anything does.
+    ///
+    /// # Errors
+    ///
+    /// The difference, in words.
+    pub(super) fn run(&self, case: &Case) -> Result<Tally, String> {
+        let rules = case.rules();
+        let block = case.block();
+        let state = case.state().map_err(|error| format!("no state: {error}"))?;
+        // What is wrong with a signature is found before any engine runs.
+        let Ok(ready) = ReadyBlock::new(&rules, &block, None) else { return Ok(Tally::default()) };
+        let expected = caught("sequential", || sequential::run(&ready, state.get()))?;
+        if let Err(error @ ExecuteError::Fault(_)) = &expected {
+            return Err(format!("sequential: {error}"));
+        }
+        let mut tally = Tally {
+            valid: expected.is_ok(),
+            starved: matches!(expected, Err(ExecuteError::Witness(_))),
+            ..Tally::default()
+        };
+        let expected_roots = roots(&state, &expected);
+        if let Ok(outcome) = &expected {
+            for receipt in &outcome.receipts {
+                let succeeded = receipt.status.coerce_status();
+                *(if succeeded { &mut tally.succeeded } else { &mut tally.failed }) += 1;
+            }
+            caught("account", || account_for::check(case, outcome, expected_roots.as_ref()))??;
+        }
+        for pool in &self.pools {
+            let threads = pool.threads();
+            let repetitions = if [2, 3].contains(&threads) { self.repetitions } else { 1 };
+            for repetition in 0..repetitions {
+                let name = format!("{threads} threads, run {repetition}");
+                let seed = case.delays.wrapping_add(u64::try_from(repetition).unwrap_or_default());
+                let delayed = Delayed::new(state.get(), seed);
+                let (found, counters) = caught(&name, || pool.install(|| (self.subject)(&ready, &delayed)))?;
+                tally.runs += 1;
+                tally.executions += counters.executions;
+                tally.aborts += counters.aborts;
+                if found != expected {
+                    return Err(format!("{name}: {}", difference(&expected, &found)));
+                }
+                if repetition == 0 && expected_roots.is_some() {
+                    let found_roots = caught(&name, || pool.install(|| roots(&state, &found)))?;
+                    if found_roots != expected_roots {
+                        return Err(format!("{name}: roots {found_roots:?}, in order {expected_roots:?}"));
+                    }
+                }
+            }
+        }
+        Ok(tally)
+    }
+}
+
+/// Post-state root and receipts root, where the state is a witness.
+pub(super) type Roots = Result<(B256, B256), weft_trie::WitnessError>;
+
+/// The roots of an outcome, if there is one and the state is a witness.
+fn roots(state: &State, outcome: &Result<Outcome, ExecuteError>) -> Option<Roots> {
+    let (State::Witness(witness), Ok(outcome)) = (state, outcome) else { return None };
+    let receipts = outcome.summarize_receipts().root;
+    let state = witness.tries.post_state(&outcome.changes.to_trie());
+    Some(state.map(|state| (state.state_root(), receipts)))
+}
+
+/// Turns a panic into words.
+fn caught<T>(name: &str, work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| format!("{name}: panic: {}", message(&*panic)))
+}
+
+/// What a panic says.
+pub(super) fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "no message".to_owned())
+}
+
+/// The first part in which two results differ, in words.
+fn difference(expected: &Result<Outcome, ExecuteError>, found: &Result<Outcome, ExecuteError>) -> String {
+    let (expected, found) = match (expected, found) {
+        (Ok(expected), Ok(found)) => (expected, found),
+        (Ok(_), Err(error)) => return format!("error {error}, in order valid"),
+        (Err(error), Ok(_)) => return format!("valid, in order error {error}"),
+        (Err(expected), Err(found)) => return format!("error {found}, in order {expected}"),
+    };
+    for (index, (one, other)) in expected.receipts.iter().zip(&found.receipts).enumerate() {
+        if one != other {
+            return format!("receipt {index}: {other:?}, in order {one:?}");
+        }
+    }
+    let changed = |outcome: &Outcome| {
+        let mut accounts: Vec<_> = outcome.changes.bundle.state.clone().into_iter().collect();
+        accounts.sort_by_key(|(address, _)| *address);
+        accounts
+    };
+    let (before, after) = (changed(expected), changed(found));
+    for (one, other) in before.iter().zip(&after) {
+        if one != other {
+            return format!("account: {other:?}, in order {one:?}");
+        }
+    }
+    let parts = [
+        ("receipts", expected.receipts != found.receipts),
+        ("gas used", expected.gas_used != found.gas_used),
+        ("blob gas used", expected.blob_gas_used != found.blob_gas_used),
+        ("requests", expected.requests != found.requests),
+        ("accounts", before != after),
+        ("codes", expected.changes.bundle.contracts != found.changes.bundle.contracts),
+        ("reverts", expected.changes.bundle.reverts != found.changes.bundle.reverts),
+        ("wiped accounts", expected.changes.wiped != found.changes.wiped),
+        ("block access list", expected.block_access_list != found.block_access_list),
+        ("steps", expected.steps != found.steps),
+    ];
+    let different: Vec<&str> = parts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
+    format!("different: {}", if different.is_empty() { "something".to_owned() } else { different.join(", ") })
+}
