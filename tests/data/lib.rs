@@ -78,15 +78,17 @@ pub fn read(path: &Path) -> Vec<u8> {
 ///
 /// # Panics
 ///
-/// If a file cannot be read.
+/// If there is data and no case in it, or if a file cannot be read.
 pub fn cases(name: &str) -> Vec<Case> {
     let mut cases = Vec::new();
-    for path in folder(name).map(|folder| files(&folder)).unwrap_or_default() {
+    let Some(folder) = folder(name) else { return cases };
+    for path in files(&folder) {
         if path.to_string_lossy().contains(".json") {
             let json: Value = serde_json::from_slice(&read(&path)).expect("the file is JSON");
             collect("", &json, &mut cases);
         }
     }
+    assert!(!cases.is_empty(), "{} holds no case", folder.display());
     cases
 }
 

@@ -1,6 +1,7 @@
 //! Makes blocks of signed transactions on a plain pre-state, and runs them on every engine.
 
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip7702};
+use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_eips::eip7702::Authorization;
 use alloy_evm::block::system_calls::{
     BUILDER_DEPOSIT_REQUEST_PREDEPLOY_ADDRESS, BUILDER_EXIT_REQUEST_PREDEPLOY_ADDRESS,
@@ -87,6 +88,8 @@ pub(crate) struct World {
     pub(crate) beneficiary: Address,
     /// The base fee of the block.
     pub(crate) base_fee: u64,
+    /// Withdrawals, as address and Gwei.
+    pub(crate) withdrawals: Vec<(Address, u64)>,
 }
 
 impl Default for World {
@@ -96,6 +99,7 @@ impl Default for World {
             codes: Vec::new(),
             beneficiary: Address::repeat_byte(0xbe),
             base_fee: 7,
+            withdrawals: Vec::new(),
         }
     }
 }
@@ -143,7 +147,10 @@ impl World {
             parent_beacon_block_root: Some(B256::ZERO),
             ..Header::default()
         };
-        let body = BlockBody { transactions, ommers: Vec::new(), withdrawals: None };
+        let withdrawal = |(address, amount)| Withdrawal { address, amount, ..Withdrawal::default() };
+        let withdrawals = self.withdrawals.into_iter().map(withdrawal).collect::<Vec<_>>();
+        let body =
+            BlockBody { transactions, ommers: Vec::new(), withdrawals: Some(Withdrawals::new(withdrawals)) };
         let block = Block { header, body };
         let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
         let ready = ReadyBlock::new(&rules, &block, None)?;

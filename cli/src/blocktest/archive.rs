@@ -39,7 +39,7 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Visits a file or what is in an archive.
 fn visit_file(path: &Path, name: &str, visit: &mut dyn FnMut(&str, &[u8])) -> anyhow::Result<()> {
     let mut contents = Vec::new();
-    if !name.contains(".tar") {
+    if !path.file_name().is_some_and(|file| file.to_string_lossy().contains(".tar")) {
         source::read_all(&mut source::open(path)?, &mut contents)?;
         visit(name, &contents);
         return Ok(());

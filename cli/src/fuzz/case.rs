@@ -77,7 +77,7 @@ pub(super) enum State {
     /// In memory.
     Plain(PlainState),
     /// As a witness.
-    Witness(WitnessState),
+    Witness(Box<WitnessState>),
 }
 
 impl State {
@@ -85,7 +85,7 @@ impl State {
     pub(super) fn get(&self) -> &dyn PreState {
         match self {
             Self::Plain(state) => state,
-            Self::Witness(state) => state,
+            Self::Witness(state) => &**state,
         }
     }
 }
@@ -158,7 +158,7 @@ impl Case {
         witness.state.retain(|node| keeps(node, withheld));
         witness.codes.retain(|code| keeps(code, withheld_codes));
         let tries = weft_trie::Witness::new(witness.state).verify(root)?;
-        Ok(State::Witness(WitnessState { tries, codes: Codes::new(&witness.codes), ancestors }))
+        Ok(State::Witness(Box::new(WitnessState { tries, codes: Codes::new(&witness.codes), ancestors })))
     }
 
     /// Whether the state is given whole.

@@ -59,6 +59,11 @@ impl PreState for Delayed<'_> {
         self.inner.storage(address, slot)
     }
 
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        self.wait();
+        self.inner.has_storage(address)
+    }
+
     fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {
         self.wait();
         self.inner.code(hash)
