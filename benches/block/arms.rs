@@ -24,7 +24,7 @@ enum Arm {
     /// revm's `State` with bundle and reverts.
     State,
     /// Weft.
-    Weft(Options),
+    Weft(Box<Options>),
 }
 
 /// A workload, ready for every arm.
@@ -60,7 +60,7 @@ impl Arms {
     pub(crate) fn new(threads: &[usize]) -> anyhow::Result<Self> {
         let mut arms = vec![Arm::Journal, Arm::Cache, Arm::State];
         for threads in threads {
-            arms.push(Arm::Weft(Options::with_threads(*threads)?));
+            arms.push(Arm::Weft(Box::new(Options::with_threads(*threads)?)));
         }
         Ok(Self(arms))
     }

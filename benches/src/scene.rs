@@ -121,7 +121,7 @@ impl Scene {
     pub(crate) fn account(&mut self, address: Address) -> &mut PlainAccount {
         self.accounts.entry(address).or_insert_with(|| PlainAccount {
             info: AccountInfo::default().without_code(),
-            storage: Default::default(),
+            ..PlainAccount::default()
         })
     }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, Log, U256};
 use revm::context_interface::result::{ExecutionResult, HaltReason};
-use revm::database::BundleState;
+use revm::database::{BundleAccount, BundleState};
 use revm::state::{AccountInfo, EvmState};
 use weft_engine::Outcome;
 use weft_engine::error::{BlockError, ExecuteError};
@@ -121,22 +121,12 @@ impl Ran {
         }
         let bundle = &outcome.changes.bundle;
         match &self.left {
-            Left::Nothing => Err(Difference::Bundle),
             Left::Bundle(ours) if **ours == *bundle => Ok(()),
-            Left::Bundle(_) => Err(Difference::Bundle),
+            Left::Nothing | Left::Bundle(_) => Err(Difference::Bundle),
             Left::Journal(_) | Left::Cache(_) => {
                 let mut changed =
                     bundle.state.iter().filter(|(address, _)| !input.credits.contains_key(*address));
-                let same = |address: &Address, account: &revm::database::BundleAccount| {
-                    let info = account.info.as_ref().map(AccountInfo::copy_without_code);
-                    let mut slots = account.storage.iter();
-                    self.left.info(address) == info
-                        && (info.is_none()
-                            || slots.all(|(slot, value)| {
-                                self.left.slot(address, slot) == Some(value.present_value)
-                            }))
-                };
-                match changed.find(|(address, account)| !same(address, account)) {
+                match changed.find(|(address, account)| !self.left.agrees(address, account)) {
                     Some((address, _)) => Err(Difference::Account(*address)),
                     None => Ok(()),
                 }
@@ -146,17 +136,27 @@ impl Ran {
 }
 
 impl Left {
-    /// The account at `address`, if it exists.
+    /// Whether the account at `address` has the values that the engine changed it to.
+    fn agrees(&self, address: &Address, changed: &BundleAccount) -> bool {
+        let info = changed.info.as_ref().map(AccountInfo::copy_without_code).filter(|info| !info.is_empty());
+        let mut slots = changed.storage.iter();
+        self.info(address) == info
+            && (info.is_none()
+                || slots.all(|(slot, value)| self.slot(address, slot) == Some(value.present_value)))
+    }
+
+    /// The account at `address`, if it exists and is not empty: the journal does not tell these two apart.
     fn info(&self, address: &Address) -> Option<AccountInfo> {
         let info = match self {
             Self::Journal(accounts) => {
                 let account = accounts.get(address)?;
-                (!account.is_selfdestructed() && !account.is_empty()).then_some(&account.info)
+                // What was destroyed keeps its values until it is loaded again.
+                (!account.is_selfdestructed_locally()).then_some(&account.info)
             }
             Self::Cache(accounts) => accounts.get(address)?.info.as_ref(),
             Self::Nothing | Self::Bundle(_) => None,
         };
-        info.map(AccountInfo::copy_without_code)
+        info.map(AccountInfo::copy_without_code).filter(|info| !info.is_empty())
     }
 
     /// The value of a slot of an account that exists.

@@ -138,7 +138,9 @@ contract Pool {
         uint256 used = whole ? room * 1000 / 997 + 1 : walk.left;
         if (used > walk.left) used = walk.left;
         walk.left -= used;
-        walk.growth += Price.mul(used * 3 / 1000, 1 << 128, walk.liquidity);
+        unchecked {
+            walk.growth += Price.mul(used * 3 / 1000, 1 << 128, walk.liquidity);
+        }
         walk.price = price;
         if (whole) {
             cross(walk, next, zeroForOne);
@@ -150,8 +152,10 @@ contract Pool {
     /// Crosses a tick: what grew inside is outside now, and liquidity changes.
     function cross(Walk memory walk, int24 next, bool zeroForOne) private {
         Tick storage tick = ticks[next];
-        tick.outside0 = (zeroForOne ? walk.growth : growth[0]) - tick.outside0 + 1;
-        tick.outside1 = (zeroForOne ? growth[1] : walk.growth) - tick.outside1 + 1;
+        unchecked {
+            tick.outside0 = (zeroForOne ? walk.growth : growth[0]) - tick.outside0;
+            tick.outside1 = (zeroForOne ? growth[1] : walk.growth) - tick.outside1;
+        }
         int128 net = tick.net;
         walk.liquidity = uint128(int128(walk.liquidity) + (zeroForOne ? -net : net));
         walk.tick = zeroForOne ? next - 1 : next;

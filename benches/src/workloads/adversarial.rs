@@ -42,7 +42,7 @@ pub(super) fn plan(scale: Scale, plans: &mut Vec<Plan>) {
         call("put(uint256,uint256)", [U256::from(index) << 64 | U256::from(7), U256::ONE])
     });
     calls("rebirth", |_| call("rebirth(bytes32)", [U256::from(1)]));
-    calls("memory", |_| call("bomb(uint256,uint256)", [16_384, 7].map(U256::from)));
+    calls("memory", |_| call("bomb(uint256,uint256)", [262_144, 16_384].map(U256::from)));
     plans.push(Plan::new("adversarial/giant-last", move |name| giant_last(name, count)));
     plans.push(Plan::new("adversarial/bad-nonce-first", move |name| bad_nonce_first(name, count)));
     plans.push(Plan::new("adversarial/redelegation", move |name| redelegation(name, count)));

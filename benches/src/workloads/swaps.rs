@@ -17,13 +17,15 @@ const SWAP_GAS: u64 = 600_000;
 /// Distance of ticks that can have liquidity, as in the contract.
 const SPACING: i64 = 60;
 /// Ticks with liquidity on either side of the price.
-const TICKS: i64 = 8;
+const TICKS: usize = 8;
 /// Liquidity at the price.
 const LIQUIDITY: u64 = 1_000_000_000_000_000_000;
 /// What is sold at a time: it moves the price over two ticks.
 const AMOUNT: u64 = 5_000_000_000_000_000;
-/// Slots of the contract's variables.
+/// Slot of `state`.
 const STATE: u64 = 2;
+/// First of the two slots of `growth`.
+const GROWTH: u64 = 3;
 /// Slot of `liquidity`.
 const LIQUIDITY_SLOT: u64 = 5;
 /// Slot of `ticks`.
@@ -81,17 +83,19 @@ fn deploy(scene: &mut Scene, router: Address, number: usize, traders: Range<usiz
     };
     put(U256::ZERO, word(sold[0]));
     put(U256::ONE, word(sold[1]));
-    // Price one, tick zero, first observation.
+    // Price one, tick zero, first observation; fees were earned before.
     put(U256::from(STATE), U256::ONE << 96);
+    put(U256::from(GROWTH), U256::from(1_000_000));
+    put(U256::from(GROWTH + 1), U256::from(1_000_000));
     put(U256::from(LIQUIDITY_SLOT), U256::from(LIQUIDITY));
     put(entry(U256::ZERO, U256::from(OBSERVATIONS_SLOT)), U256::from(OBSERVED));
-    let bits = |from: usize, count: i64| (from..).take(count.unsigned_abs() as usize);
-    let word_of =
-        |bits: &mut dyn Iterator<Item = usize>| bits.fold(U256::ZERO, |word, bit| word | U256::ONE << bit);
-    put(entry(U256::ZERO, U256::from(BITMAP_SLOT)), word_of(&mut bits(1, TICKS)));
-    let below = 256 - TICKS.unsigned_abs() as usize;
-    put(entry(U256::MAX, U256::from(BITMAP_SLOT)), word_of(&mut bits(below, TICKS)));
-    for index in (-TICKS..=TICKS).filter(|index| *index != 0) {
+    let bits = |place: fn(usize) -> usize| {
+        (1..=TICKS).fold(U256::ZERO, |bits, tick| bits | U256::ONE << place(tick))
+    };
+    put(entry(U256::ZERO, U256::from(BITMAP_SLOT)), bits(|tick| tick));
+    put(entry(U256::MAX, U256::from(BITMAP_SLOT)), bits(|tick| 256 - tick));
+    let side = (1..).take(TICKS);
+    for index in side.clone().map(|tick: i64| -tick).chain(side) {
         let slot = entry(signed(index * SPACING), U256::from(TICKS_SLOT));
         // Gross liquidity below, net liquidity above: a unit comes in below the price and goes out above it.
         let net = signed(-index.signum()) << 128;
