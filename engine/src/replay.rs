@@ -83,6 +83,11 @@ impl PlainBlock {
         Ok(Self { chain, block: from_rpc(file.block)?, pre_state: plain_state(file.pre_state, ancestors) })
     }
 
+    /// The chain, the block and the state before it.
+    pub fn into_parts(self) -> (Chain, Block, PlainState) {
+        (self.chain, self.block, self.pre_state)
+    }
+
     /// Runs the block and compares what can be compared.
     pub fn run(&self, options: &Options) -> Verdict {
         options.install(|| {

@@ -1,0 +1,175 @@
+//! What is compared: three loops of revm's, and Weft on several numbers of threads.
+
+use anyhow::{Context, anyhow, bail};
+use serde::Serialize;
+use weft_benches::Workload;
+use weft_benches::baselines::{Input, cache, journal, state};
+use weft_engine::execute::Options;
+use weft_engine::parallel::{self, Counters};
+use weft_engine::{ReadyBlock, Rules, sequential};
+
+use crate::clock::{Took, median, shortest, time};
+
+/// What is compared, in the order in which a round begins.
+#[derive(Debug)]
+pub(crate) struct Arms(Vec<Arm>);
+
+/// One way to run a block.
+#[derive(Debug)]
+enum Arm {
+    /// revm's journal, never emptied.
+    Journal,
+    /// A plain cache.
+    Cache,
+    /// revm's `State` with bundle and reverts.
+    State,
+    /// Weft.
+    Weft(Box<Options>),
+}
+
+/// A workload, ready for every arm.
+#[derive(Debug)]
+pub(crate) struct Prepared<'a> {
+    /// The workload.
+    workload: &'a Workload,
+    /// As the baselines take it.
+    input: Input<'a>,
+    /// As the engine takes it.
+    ready: ReadyBlock<'a>,
+}
+
+/// How one arm did.
+#[derive(Debug, Serialize)]
+pub(crate) struct Measured {
+    /// Which arm: `journal`, `cache`, `state`, `weft-1`, …
+    pub(crate) arm: String,
+    /// The middle of the rounds.
+    pub(crate) median: Took,
+    /// The shortest of the rounds.
+    pub(crate) min: Took,
+    /// Executions per transaction, on average over the rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) executions_per_tx: Option<f64>,
+    /// Aborts per transaction, on average over the rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) aborts_per_tx: Option<f64>,
+}
+
+impl Arms {
+    /// The baselines, and Weft on these numbers of threads.
+    pub(crate) fn new(threads: &[usize]) -> anyhow::Result<Self> {
+        let mut arms = vec![Arm::Journal, Arm::Cache, Arm::State];
+        for threads in threads {
+            arms.push(Arm::Weft(Box::new(Options::with_threads(*threads)?)));
+        }
+        Ok(Self(arms))
+    }
+
+    /// Checks the signatures and does all else that is not to be measured.
+    #[expect(clippy::unused_self, reason = "preparing is a step of the arms, like those after it")]
+    pub(crate) fn prepare<'a>(
+        &self,
+        workload: &'a Workload,
+        rules: &'a Rules,
+    ) -> anyhow::Result<Prepared<'a>> {
+        let ready = ReadyBlock::new(rules, &workload.block, None)?;
+        Ok(Prepared { workload, input: Input::new(workload)?, ready })
+    }
+
+    /// Runs every arm once, compares what they give and returns the gas used. This also warms up.
+    pub(crate) fn verify(&self, block: &Prepared<'_>) -> anyhow::Result<u64> {
+        let Prepared { workload, input, ready } = block;
+        let expected = sequential::run(ready, &workload.pre_state);
+        for arm in &self.0 {
+            let ran = match arm {
+                Arm::Journal => journal::run(input)?,
+                Arm::Cache => cache::run(input)?,
+                Arm::State => state::run(input)?,
+                Arm::Weft(options) => {
+                    if options.install(|| parallel::run(ready, &workload.pre_state)).0 != expected {
+                        bail!("{}: {} gives another outcome", workload.name, arm.name());
+                    }
+                    continue;
+                }
+            };
+            ran.compare(&expected, input)
+                .map_err(|difference| anyhow!("{difference:?}"))
+                .with_context(|| format!("{}: {} gives another outcome", workload.name, arm.name()))?;
+        }
+        Ok(expected.map_or(0, |outcome| outcome.gas_used))
+    }
+
+    /// Runs all arms in turn, so many rounds; each round begins with another arm.
+    pub(crate) fn measure(&self, block: &Prepared<'_>, rounds: u32) -> anyhow::Result<Vec<Measured>> {
+        let count = self.0.len();
+        let mut times = vec![Vec::new(); count];
+        let mut counters = vec![Counters::default(); count];
+        for round in 0..rounds as usize {
+            for turn in 0..count {
+                let arm = (round + turn) % count;
+                let (took, counted) = self.0[arm].run(block)?;
+                times[arm].push(took);
+                counters[arm].executions += counted.executions;
+                counters[arm].aborts += counted.aborts;
+            }
+        }
+        let runs = f64::from(rounds) * count_of(block.workload.block.body.transactions.len() as u64);
+        let measured = self.0.iter().zip(times).zip(counters).map(|((arm, times), counters)| {
+            let per_tx = |number| matches!(arm, Arm::Weft(_)).then(|| count_of(number) / runs);
+            Measured {
+                arm: arm.name(),
+                median: median(&times),
+                min: shortest(&times),
+                executions_per_tx: per_tx(counters.executions),
+                aborts_per_tx: per_tx(counters.aborts),
+            }
+        });
+        Ok(measured.collect())
+    }
+}
+
+impl Arm {
+    /// Its name in the table and in JSON.
+    fn name(&self) -> String {
+        match self {
+            Self::Journal => "journal".to_owned(),
+            Self::Cache => "cache".to_owned(),
+            Self::State => "state".to_owned(),
+            Self::Weft(options) => format!("weft-{}", options.threads()),
+        }
+    }
+
+    /// Runs the block once.
+    fn run(&self, block: &Prepared<'_>) -> anyhow::Result<(Took, Counters)> {
+        let Prepared { workload, input, ready } = block;
+        let took = match self {
+            Self::Journal => {
+                let (ran, took) = time(|| journal::run(input));
+                ran?;
+                took
+            }
+            Self::Cache => {
+                let (ran, took) = time(|| cache::run(input));
+                ran?;
+                took
+            }
+            Self::State => {
+                let (ran, took) = time(|| state::run(input));
+                ran?;
+                took
+            }
+            Self::Weft(options) => {
+                let ((_outcome, counters), took) =
+                    time(|| options.install(|| parallel::run(ready, &workload.pre_state)));
+                return Ok((took, counters));
+            }
+        };
+        Ok((took, Counters::default()))
+    }
+}
+
+/// A count as a number to divide.
+#[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+fn count_of(number: u64) -> f64 {
+    number as f64
+}
