@@ -73,7 +73,7 @@ fn judge(
     report.verdict(file, &verdict)
 }
 
-/// Takes over the stages of a repeated run if it was faster in all.
+/// Takes over the stages of a repeated run if it was faster in total.
 fn keep_fastest(verdict: &mut Verdict, again: Verdict) {
     if again.stages.total() < verdict.stages.total() {
         verdict.stages = again.stages;

@@ -106,12 +106,6 @@ pub enum WitnessError {
         /// `parent_hash` in the header.
         found: B256,
     },
-    /// Code held beside a plain pre-state does not decode.
-    #[error("code {hash} is malformed")]
-    CodeMalformed {
-        /// Keccak-256 of the code.
-        hash: B256,
-    },
 }
 
 impl DBErrorMarker for WitnessError {}
@@ -181,12 +175,6 @@ pub enum BlockError {
     /// An ommer is not within the six generations before the block, or there are more than two.
     #[error("ommers are not allowed here")]
     Ommers,
-    /// The body has a part that the fork does not know, or lacks one that it demands.
-    #[error("the body lacks or adds {part}")]
-    Body {
-        /// Name of the part.
-        part: &'static str,
-    },
     /// A system contract that must answer after the transactions has no code.
     #[error("no system contract at {address}")]
     SystemContractMissing {
@@ -213,7 +201,7 @@ pub enum BlockError {
         limit: u64,
     },
     /// A commitment in the header is not what the block computes to.
-    #[error("{field}: computed {computed}, the header says {claimed}")]
+    #[error("{field}: computed {computed}, claimed {claimed}")]
     Commitment {
         /// Which commitment.
         field: Commitment,

@@ -194,12 +194,7 @@ impl Trial {
         start: &Start,
         public_keys: Option<&[PublicKey]>,
     ) -> Result<(), ExecuteError> {
-        rules::check_size(rules, block)?;
-        match &start.chain {
-            Some(chain) => rules::check_header(rules, &block.header, &chain.parent, chain.parent_hash),
-            None => rules::check_alone(rules, &block.header),
-        }
-        .map_err(BlockError::Header)?;
+        timed(&mut self.stages.witness, || check_before_execution(rules, block, start))?;
         let ready = timed(&mut self.stages.senders, || ReadyBlock::new(rules, block, public_keys))?;
         let (outcome, counters) =
             timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.engine));
@@ -212,7 +207,7 @@ impl Trial {
         let receipts = timed(&mut self.stages.receipts, || outcome.summarize_receipts());
         self.computed.receipts_root = Some(receipts.root);
         let computation = Computation { outcome, state_root: Some(state_root), receipts: Some(receipts) };
-        Ok(compare(&block.header, &computation)?)
+        Ok(timed(&mut self.stages.receipts, || compare(&block.header, &computation))?)
     }
 
     /// The verdict, with everything that is known.
@@ -237,6 +232,16 @@ impl Trial {
             counters: self.counters,
         }
     }
+}
+
+/// Checks the size of a block, and its header against its parent.
+fn check_before_execution(rules: &Rules, block: &Block, start: &Start) -> Result<(), BlockError> {
+    rules::check_size(rules, block)?;
+    match &start.chain {
+        Some(chain) => rules::check_header(rules, &block.header, &chain.parent, chain.parent_hash)?,
+        None => rules::check_alone(rules, &block.header)?,
+    }
+    Ok(())
 }
 
 /// Runs a block with one of the engines, on the threads of the current pool.

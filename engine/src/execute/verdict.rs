@@ -53,7 +53,7 @@ pub struct Computed {
 pub struct Stages {
     /// Bytes to input.
     pub decode: Duration,
-    /// Headers, payload, hashing and checking the witness.
+    /// Payload, hashing and checking the witness, the header against its parent.
     pub witness: Duration,
     /// Signatures.
     pub senders: Duration,
@@ -61,7 +61,7 @@ pub struct Stages {
     pub execution: Duration,
     /// Post-state root.
     pub root: Duration,
-    /// Receipts root and bloom.
+    /// Receipts root and bloom; every comparison with the header.
     pub receipts: Duration,
 }
 
