@@ -18,3 +18,7 @@ sim cases="100000":
 bench files="../shared/data/witness/*.json":
     cargo build --release -p weft-cli
     cd benches/ethrex && cargo run --release --bin compare -- --weft ../../target/release/weft --warm-up {{files}}
+
+# Blocks on revm alone and on Weft, in one process.
+bench-blocks filter=".":
+    cargo run --release -p weft-benches --bin block -- --filter '{{filter}}'
