@@ -22,3 +22,7 @@ fuzz seconds="3600" seed="0":
 bench files="../shared/data/witness/*.json":
     cargo build --release -p weft-cli
     cd benches/ethrex && cargo run --release --bin compare -- --weft ../../target/release/weft --warm-up {{files}}
+
+# Blocks on revm alone and on Weft, in one process.
+bench-blocks filter=".":
+    cargo run --release -p weft-benches --bin block -- --filter '{{filter}}'

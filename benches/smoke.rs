@@ -1,6 +1,6 @@
 //! Every workload at a small scale: all baselines and the engine on several threads give the same.
 
-use weft_benches::baselines::{Input, cache, journal, state};
+use weft_benches::baselines::{Difference, Input, cache, journal, state};
 use weft_benches::{Scale, catalogue};
 use weft_engine::execute::Options;
 use weft_engine::{ReadyBlock, parallel, sequential};
@@ -28,4 +28,22 @@ fn engines_and_baselines_agree_on_every_workload() {
             assert_eq!(failed, None, "{}: a transaction failed", workload.name);
         }
     }
+}
+
+#[test]
+fn a_difference_is_noticed() {
+    let make = |name: &str| {
+        let plans = catalogue(Scale::new(0.001).unwrap());
+        plans.iter().find(|plan| plan.name == name).unwrap().make().unwrap()
+    };
+    let (one, other) = (make("raw/fresh"), make("raw/chain"));
+    let rules = other.rules();
+    let ready = ReadyBlock::new(&rules, &other.block, None).unwrap();
+    let expected = sequential::run(&ready, &other.pre_state);
+    let input = Input::new(&one).unwrap();
+    let differences = [journal::run(&input).unwrap(), cache::run(&input).unwrap()]
+        .map(|ran| ran.compare(&expected, &input).unwrap_err());
+    assert!(differences.iter().all(|difference| matches!(difference, Difference::Account(_))));
+    let difference = state::run(&input).unwrap().compare(&expected, &input);
+    assert_eq!(difference, Err(Difference::Bundle));
 }

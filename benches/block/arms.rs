@@ -113,7 +113,8 @@ impl Arms {
                 counters[arm].aborts += counted.aborts;
             }
         }
-        let runs = f64::from(rounds) * count_of(block.workload.block.body.transactions.len() as u64);
+        let transactions = block.workload.block.body.transactions.len().max(1);
+        let runs = f64::from(rounds) * count_of(transactions as u64);
         let measured = self.0.iter().zip(times).zip(counters).map(|((arm, times), counters)| {
             let per_tx = |number| matches!(arm, Arm::Weft(_)).then(|| count_of(number) / runs);
             Measured {
