@@ -80,7 +80,7 @@ impl PlainBlock {
         let hashes = file.block_hashes.into_iter().map(|(number, hash)| Ok((number.parse::<u64>()?, hash)));
         let ancestors: Result<Ancestors, std::num::ParseIntError> = hashes.collect();
         let ancestors = ancestors.map_err(|error| invalid(&error))?;
-        Ok(Self { chain, block: from_rpc(file.block)?, pre_state: plain_state(file.pre_state, ancestors) })
+        Ok(Self { chain, block: from_rpc(file.block), pre_state: plain_state(file.pre_state, ancestors) })
     }
 
     /// The chain, the block and the state before it.

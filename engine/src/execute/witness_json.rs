@@ -74,7 +74,7 @@ impl BlockWitness {
     ///
     /// # Errors
     ///
-    /// [`InputError::Json`], [`InputError::Block`] or [`InputError::UnknownChain`].
+    /// [`InputError::Json`], [`InputError::Block`], [`InputError::Ommers`] or [`InputError::UnknownChain`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
         let file: File = serde_json::from_slice(json).map_err(|error| InputError::Json(error.to_string()))?;
         let chain_id = file.chain_id.map(|Number(id)| id);
@@ -85,7 +85,9 @@ impl BlockWitness {
         };
         let block = match file.block {
             BlockJson::Rlp(bytes) => decode_whole(&bytes)?,
-            BlockJson::Rpc(block) => from_rpc(*block)?,
+            // Ommers are rewarded, so without them the post-state cannot come out right.
+            BlockJson::Rpc(block) if !block.uncles.is_empty() => return Err(InputError::Ommers),
+            BlockJson::Rpc(block) => from_rpc(*block),
         };
         let headers = file.witness.headers.into_iter().map(HeaderJson::into_rlp).collect();
         let witness = ExecutionWitness { state: file.witness.state, codes: file.witness.codes, headers };
@@ -105,16 +107,9 @@ fn decode_whole(bytes: &[u8]) -> Result<Block, InputError> {
 /// A block as a node's RPC gives it.
 pub(crate) type RpcBlock = alloy_rpc_types_eth::Block<alloy_rpc_types_eth::Transaction<SignedTransaction>>;
 
-/// The block without what RPC adds to it.
-///
-/// # Errors
-///
-/// [`InputError::Ommers`] if it has ommers: RPC names their hashes only.
-pub(crate) fn from_rpc(block: RpcBlock) -> Result<Block, InputError> {
-    if !block.uncles.is_empty() {
-        return Err(InputError::Ommers);
-    }
-    Ok(block.into_consensus().map_transactions(|transaction| transaction.inner.into_inner()))
+/// The block without what RPC adds to it, and without its ommers, of which RPC names the hashes only.
+pub(crate) fn from_rpc(block: RpcBlock) -> Block {
+    block.into_consensus().map_transactions(|transaction| transaction.inner.into_inner())
 }
 
 /// The JSON file.
