@@ -67,7 +67,7 @@ pub(crate) struct BlocktestArguments {
     #[arg(required = true)]
     pub(crate) paths: Vec<PathBuf>,
     /// Numbers of threads for the parallel engine.
-    #[arg(long, value_delimiter = ',', default_values = ["1", "2", "8"])]
+    #[arg(long, value_parser = thread_count, value_delimiter = ',', default_values = ["1", "2", "8"])]
     pub(crate) threads: Vec<NonZeroUsize>,
     /// Only tests whose name matches this regular expression.
     #[arg(long, value_name = "REGEX")]
@@ -93,7 +93,7 @@ pub(crate) struct FuzzArguments {
     #[arg(long, value_parser = duration)]
     pub(crate) time: Option<Duration>,
     /// Numbers of threads for the parallel engine.
-    #[arg(long, value_delimiter = ',', default_values = ["1", "2", "3", "8", "64"])]
+    #[arg(long, value_parser = thread_count, value_delimiter = ',', default_values = ["1", "2", "3", "8", "64"])]
     pub(crate) threads: Vec<NonZeroUsize>,
     /// Run each block this many times on 2 and on 3 threads.
     #[arg(long, default_value = "3")]
@@ -122,8 +122,8 @@ fn duration(text: &str) -> Result<Duration, String> {
 /// How to run.
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// Number of threads. [default: all cores]
-    #[arg(long)]
+    /// Number of threads, up to 1024. [default: all cores]
+    #[arg(long, value_parser = thread_count)]
     pub(crate) threads: Option<NonZeroUsize>,
     /// Which engine runs the transactions. The outcome is the same.
     #[arg(long, value_enum, default_value_t)]
@@ -222,6 +222,17 @@ impl RunArguments {
             Some("hoodi") => Some(Chain::hoodi()),
             Some(path) => Some(read_chain(path).with_context(|| format!("chain {path}"))?),
         })
+    }
+}
+
+/// The most threads that can be asked for: each takes a stack, and more than there are cores bring nothing.
+const THREADS_MAX: usize = 1_024;
+
+/// Reads a number of threads.
+fn thread_count(text: &str) -> Result<NonZeroUsize, String> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(threads) if threads.get() <= THREADS_MAX => Ok(threads),
+        _ => Err(format!("a number from 1 to {THREADS_MAX}")),
     }
 }
 

@@ -82,6 +82,32 @@ fn a_file_that_is_not_there_is_status_2_and_the_others_are_judged() {
 }
 
 #[test]
+fn more_threads_than_make_sense_are_refused() {
+    for threads in ["0", "1025", "18446744073709551616", "two"] {
+        let (status, _, stderr) = run(&["execute", "--threads", threads]);
+        assert_eq!(status, Some(2), "{threads}");
+        assert!(stderr.contains("a number from 1 to 1024"), "{stderr}");
+    }
+}
+
+#[test]
+fn a_message_about_json_is_short() {
+    let state =
+        format!(r#"{{"chainId": 1, "block": "0x00", "witness": {{"state": "0x{}"}}}}"#, "zz".repeat(100_000));
+    let (status, _, stderr) = run_on("execute", state.as_bytes());
+    assert_eq!(status, Some(2));
+    assert!(stderr.len() < 1_000, "{} bytes", stderr.len());
+}
+
+#[test]
+fn blocktest_without_a_test_is_status_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, stdout, stderr) = run(&["blocktest", folder.path().to_str().unwrap()]);
+    assert_eq!((status, stdout.as_str()), (Some(2), "0 passed, 0 failed, 0 skipped\n"));
+    assert!(stderr.contains("no test found"), "{stderr}");
+}
+
+#[test]
 fn a_file_that_unpacks_without_end_is_refused() {
     let mut packed = zstd::Encoder::new(Vec::new(), 1).unwrap();
     let zeros = vec![0; 1 << 20];

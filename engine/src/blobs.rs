@@ -87,6 +87,15 @@ mod tests {
         }
     }
 
+    /// A configuration can name any numbers.
+    #[test]
+    fn a_schedule_without_blobs_divides_by_nothing() {
+        let none = BlobParams { target_blob_count: 0, max_blob_count: 0, ..BlobParams::osaka() };
+        assert_eq!(next_excess(&none, 5, 0, 1_000_000_000_000), Ok(5));
+        let upside_down = BlobParams { target_blob_count: 9, max_blob_count: 1, ..BlobParams::osaka() };
+        assert_eq!(next_excess(&upside_down, 0, 9 * 131_072, 1_000_000_000_000), Ok(0));
+    }
+
     #[test]
     fn hostile_values_are_errors_at_once() {
         let params = BlobParams::bpo2();

@@ -14,10 +14,10 @@ use serde::Deserialize;
 
 use crate::block::{Block, ReadyBlock};
 use crate::chain::Chain;
-use crate::error::ExecuteError;
+use crate::error::{BlockError, ExecuteError};
 use crate::execute::{
-    Computation, Computed, InputError, Number, Options, RpcBlock, Stages, Verdict, check_gas, compare,
-    execute_block, from_rpc,
+    Computation, Computed, InputError, Number, Options, RpcBlock, Stages, Verdict, check_alone, check_gas,
+    compare, execute_block, from_rpc,
 };
 use crate::outcome::ReceiptsSummary;
 use crate::parallel::Counters;
@@ -70,7 +70,7 @@ impl PlainBlock {
     ///
     /// [`InputError::Json`] or [`InputError::UnknownChain`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
-        let invalid = |error: &dyn std::fmt::Display| InputError::Json(error.to_string());
+        let invalid = |error: &dyn std::fmt::Display| InputError::json(error);
         let file: File = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
         let chain_id = file.chain_id.map_or(1, |Number(id)| id);
         let chain = match chain {
@@ -112,6 +112,7 @@ impl PlainBlock {
     fn judge(&self, options: &Options, verdict: &mut Verdict) -> Result<(), ExecuteError> {
         let Block { header, .. } = &self.block;
         let rules = self.chain.rules_at(header.number, header.timestamp);
+        check_alone(&rules, header).map_err(BlockError::Header)?;
         let start = Instant::now();
         let ready = ReadyBlock::new(&rules, &self.block, None)?;
         verdict.stages.senders = start.elapsed();

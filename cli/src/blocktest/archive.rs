@@ -27,9 +27,13 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
     }
     let mut found = Vec::new();
     for entry in std::fs::read_dir(path).with_context(|| path.display().to_string())? {
-        let entry = entry?.path();
-        if entry.is_dir() || is_test_file(&entry.display().to_string()) {
-            found.extend(files(&entry)?);
+        let entry = entry?;
+        let path = entry.path();
+        // A link to a folder may lead in a circle.
+        if entry.file_type()?.is_dir() {
+            found.extend(files(&path)?);
+        } else if is_test_file(&path.display().to_string()) {
+            found.push(path);
         }
     }
     found.sort();

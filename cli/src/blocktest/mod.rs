@@ -21,13 +21,17 @@ use crate::report::Status;
 ///
 /// # Errors
 ///
-/// If a path cannot be read or the run cannot be set up.
+/// If the run cannot be set up. A path that cannot be read is reported, and the others are run.
 pub(crate) fn run(arguments: &BlocktestArguments) -> anyhow::Result<Status> {
     let mut session = Session::new(arguments)?;
+    let mut worst = Status::Valid;
     for path in &arguments.paths {
-        archive::visit(path, &mut |name, contents| session.run_file(name, contents))?;
+        if let Err(error) = archive::visit(path, &mut |name, contents| session.run_file(name, contents)) {
+            session.console.note(format_args!("weft: {error:#}"));
+            worst = Status::Unreadable;
+        }
     }
-    Ok(session.end())
+    Ok(session.end().max(worst))
 }
 
 /// A run over many tests.
@@ -130,6 +134,10 @@ impl Session {
             self.console.note(summary);
         } else {
             self.console.line(summary);
+        }
+        if self.passed + self.failed + skipped == 0 {
+            self.console.note("weft: no test found");
+            return Status::Unreadable;
         }
         if self.failed == 0 { Status::Valid } else { Status::Invalid }
     }

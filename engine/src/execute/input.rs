@@ -50,6 +50,22 @@ pub enum InputError {
     UnknownChain(Option<u64>),
 }
 
+/// The most bytes of a message about JSON: the parser may quote the whole input.
+const MESSAGE_BYTES_MAX: usize = 300;
+
+impl InputError {
+    /// JSON that does not fit, in a message of bounded length.
+    pub(crate) fn json(error: &dyn std::fmt::Display) -> Self {
+        let mut message = error.to_string();
+        if message.len() > MESSAGE_BYTES_MAX {
+            let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end));
+            message.truncate(end.unwrap_or_default());
+            message.push('…');
+        }
+        Self::Json(message)
+    }
+}
+
 /// What is wrong with the chain id, for people.
 fn unknown_chain(id: Option<u64>) -> String {
     match id {

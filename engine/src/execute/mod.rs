@@ -28,4 +28,5 @@ pub use witness_json::{BlockWitness, TrustedParent};
 
 pub(crate) use compare::{Computation, check_gas, compare};
 pub(crate) use pipeline::execute_block;
+pub(crate) use rules::check_alone;
 pub(crate) use witness_json::{Number, RpcBlock, from_rpc};

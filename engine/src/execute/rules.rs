@@ -67,7 +67,7 @@ pub(super) fn check_header(
 /// # Errors
 ///
 /// [`HeaderError`] of the first field that is wrong.
-pub(super) fn check_alone(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
+pub(crate) fn check_alone(rules: &Rules, header: &Header) -> Result<(), HeaderError> {
     if header.extra_data.len() > MAX_EXTRA_DATA {
         return Err(HeaderError::Range { field: "extra_data" });
     }

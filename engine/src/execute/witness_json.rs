@@ -1,7 +1,7 @@
 //! A block with the witness that a node gives for it, as JSON.
 //!
-//! The witness is what `debug_executionWitness` returns: `{state, codes, headers, keys?}`, headers as RLP (reth)
-//! or as objects (geth). Around it stand the block, as RLP or as `eth_getBlockByNumber` returns it with whole
+//! The witness is what `debug_executionWitness` returns: `{state, codes, headers, keys?}`, headers as RLP, oldest
+//! first (reth), or as objects, parent first (geth). Around it stand the block, as RLP or as `eth_getBlockByNumber` returns it with whole
 //! transactions, and the chain id:
 //!
 //! ```json
@@ -76,7 +76,7 @@ impl BlockWitness {
     ///
     /// [`InputError::Json`], [`InputError::Block`], [`InputError::Ommers`] or [`InputError::UnknownChain`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
-        let file: File = serde_json::from_slice(json).map_err(|error| InputError::Json(error.to_string()))?;
+        let file: File = serde_json::from_slice(json).map_err(|error| InputError::json(&error))?;
         let chain_id = file.chain_id.map(|Number(id)| id);
         let chain = match (chain, file.config) {
             (Some(chain), _) => chain.clone(),
@@ -89,12 +89,21 @@ impl BlockWitness {
             BlockJson::Rpc(block) if !block.uncles.is_empty() => return Err(InputError::Ommers),
             BlockJson::Rpc(block) => from_rpc(*block),
         };
-        let headers = file.witness.headers.into_iter().map(HeaderJson::into_rlp).collect();
+        let headers = oldest_first(file.witness.headers.into_iter().map(HeaderJson::into_rlp).collect());
         let witness = ExecutionWitness { state: file.witness.state, codes: file.witness.codes, headers };
         let block_hashes = file.block_hashes.unwrap_or_default();
         let parent = file.pre_state_root.map(|pre_state_root| TrustedParent { pre_state_root, block_hashes });
         Ok(Self { chain, block, witness, parent })
     }
+}
+
+/// The headers with the parent's last. geth names the parent first.
+fn oldest_first(mut headers: Vec<Bytes>) -> Vec<Bytes> {
+    let number = |rlp: Option<&Bytes>| Header::decode(&mut rlp?.as_ref()).ok().map(|header| header.number);
+    if number(headers.first()) > number(headers.last()) {
+        headers.reverse();
+    }
+    headers
 }
 
 /// Decodes a block that must take all of `bytes`.
@@ -148,7 +157,7 @@ struct WitnessJson {
     state: Vec<Bytes>,
     /// Codes.
     codes: Vec<Bytes>,
-    /// Headers, oldest first.
+    /// Headers, oldest first or parent first.
     #[serde(default)]
     headers: Vec<HeaderJson>,
 }
@@ -197,5 +206,20 @@ impl<'de> Deserialize<'de> for Number {
             .map(Self)
             .map_err(serde::de::Error::custom),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// reth gives the oldest first, geth the parent first.
+    #[test]
+    fn headers_come_in_either_order() {
+        let header = |number| Bytes::from(alloy_rlp::encode(Header { number, ..Header::default() }));
+        let expected: Vec<Bytes> = [7, 8, 9].map(header).into();
+        assert_eq!(oldest_first(expected.clone()), expected);
+        assert_eq!(oldest_first(expected.iter().rev().cloned().collect()), expected);
+        assert_eq!(oldest_first(Vec::new()), Vec::<Bytes>::new());
     }
 }
