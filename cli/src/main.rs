@@ -20,7 +20,7 @@ use clap::Parser;
 use arguments::{Arguments, Command};
 use console::Console;
 
-/// Witness nodes and receipts are many small allocations from many threads; see ARCHITECTURE.md for the figures.
+/// Witness nodes and receipts are many small allocations from many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
