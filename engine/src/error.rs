@@ -172,7 +172,7 @@ pub enum BlockError {
         /// Bytes allowed.
         limit: usize,
     },
-    /// An ommer is not within the six generations before the block, or there are more than two.
+    /// An ommer is not within the six generations before the block or comes twice, or there are more than two.
     #[error("ommers are not allowed here")]
     Ommers,
     /// A system contract that must answer after the transactions has no code.

@@ -2,7 +2,6 @@
 
 use std::collections::hash_map::Entry;
 
-use alloy_eips::eip4788::SYSTEM_ADDRESS;
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
@@ -10,12 +9,12 @@ use revm::context_interface::result::EVMError;
 use revm::primitives::StorageKeyMap;
 use revm::primitives::hardfork::SpecId;
 use revm::state::{Account, AccountInfo, EvmState};
-use revm::{Database, DatabaseCommit, ExecuteEvm, SystemCallEvm};
+use revm::{Database, DatabaseCommit};
 use weft_engine::error::WitnessError;
 use weft_engine::pre_state::{PlainState, PreState};
 
 use super::ran::Left;
-use super::{Input, Ran, evm};
+use super::{Input, Ran, commit_calls, commit_transactions, evm};
 
 /// Runs the block's transactions. What comes after them is left out.
 ///
@@ -27,19 +26,9 @@ pub fn run(input: &Input<'_>) -> Result<Ran, EVMError<WitnessError>> {
     let cache = Cache { pre_state: input.pre_state, clears_empty, accounts: AddressMap::default() };
     let mut evm = evm(cache, &input.env);
     let mut ran = Ran::with_capacity(input.transactions.len());
-    for (contract, data) in &input.calls_before {
-        let done = evm.system_call_with_caller(SYSTEM_ADDRESS, *contract, data.clone())?;
-        evm.ctx.journaled_state.database.commit(done.state);
-    }
-    for transaction in &input.transactions {
-        match evm.transact(transaction.clone()) {
-            Ok(done) => {
-                evm.ctx.journaled_state.database.commit(done.state);
-                ran.push(done.result);
-            }
-            Err(EVMError::Transaction(_)) => return Ok(ran.fail()),
-            Err(error) => return Err(error),
-        }
+    commit_calls(&mut evm, &input.calls_before)?;
+    if !commit_transactions(&mut evm, input, &mut ran)? {
+        return Ok(ran.fail());
     }
     ran.left = Left::Cache(evm.ctx.journaled_state.database.accounts);
     Ok(ran)

@@ -20,14 +20,16 @@ pub mod state;
 pub use input::Input;
 pub use ran::{Difference, Ran};
 
+use alloy_eips::eip4788::SYSTEM_ADDRESS;
 use alloy_evm::EvmEnv;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::bytecode::Bytecode;
 use revm::context::{BlockEnv, CfgEnv, Context, TxEnv};
+use revm::context_interface::result::EVMError;
 use revm::handler::MainnetEvm;
 use revm::primitives::hardfork::SpecId;
 use revm::state::AccountInfo;
-use revm::{Database, MainBuilder, MainContext};
+use revm::{Database, DatabaseCommit, ExecuteEvm, MainBuilder, MainContext, SystemCallEvm};
 use weft_engine::error::WitnessError;
 use weft_engine::pre_state::{PlainState, PreState};
 
@@ -41,6 +43,37 @@ pub(crate) fn evm<DB: Database>(database: DB, env: &EvmEnv<SpecId>) -> MainEvm<D
         .with_cfg(env.cfg_env.clone())
         .with_db(database)
         .build_mainnet()
+}
+
+/// Calls system contracts, and commits what each changed.
+fn commit_calls<DB: Database + DatabaseCommit>(
+    evm: &mut MainEvm<DB>,
+    calls: &[(Address, Bytes)],
+) -> Result<(), EVMError<DB::Error>> {
+    for (contract, data) in calls {
+        let done = evm.system_call_with_caller(SYSTEM_ADDRESS, *contract, data.clone())?;
+        evm.ctx.journaled_state.database.commit(done.state);
+    }
+    Ok(())
+}
+
+/// Runs the transactions, and commits what each changed; false if one is invalid, which ends the block.
+fn commit_transactions<DB: Database + DatabaseCommit>(
+    evm: &mut MainEvm<DB>,
+    input: &Input<'_>,
+    ran: &mut Ran,
+) -> Result<bool, EVMError<DB::Error>> {
+    for transaction in &input.transactions {
+        match evm.transact(transaction.clone()) {
+            Ok(done) => {
+                evm.ctx.journaled_state.database.commit(done.state);
+                ran.push(done.result);
+            }
+            Err(EVMError::Transaction(_)) => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
 }
 
 /// A plain pre-state as revm's database.
