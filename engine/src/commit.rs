@@ -96,6 +96,11 @@ impl<'a> BlockRun<'a> {
         Ok(run)
     }
 
+    /// How many transactions are committed.
+    pub(crate) fn committed(&self) -> u32 {
+        u32::try_from(self.receipts.len()).expect("a receipt takes more than a byte of memory")
+    }
+
     /// Whether the block has room for transaction `index`.
     ///
     /// # Errors

@@ -5,9 +5,15 @@
 //! of mainnet can come into the way. A rollup chooses its own genesis, so here it must be looked at. The rule lies
 //! around revm's creation frame: where the account has storage, revm is shown a nonce, and finds the collision
 //! itself.
+//!
+//! The state is also told when a run begins to depend on the exact balance of an account, so that a run may be shown a
+//! balance to which others are still adding. A run depends on it where `BALANCE` asks for it, and where code runs in
+//! the account's name: that alone can ask for its own balance, or spend it. That it is not zero is no secret.
 
+use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_evm::EvmEnv;
 use alloy_primitives::Address;
+use revm::bytecode::opcode::BALANCE;
 use revm::context::{ContextTr, FrameStack};
 use revm::context_interface::JournalTr;
 use revm::context_interface::context::ContextError;
@@ -15,10 +21,15 @@ use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::{
     EthFrame, EvmTr, FrameInitOrResult, FrameResult, ItemOrResult, MainnetContext, MainnetEvm,
 };
-use revm::interpreter::interpreter_action::{CreateInputs, FrameInit, FrameInput};
+use revm::interpreter::instructions::host;
+use revm::interpreter::interpreter::EthInterpreter;
+use revm::interpreter::interpreter_action::{CallInputs, CreateInputs, FrameInit, FrameInput};
+use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::primitives::hardfork::SpecId;
 use revm::{Context, Database, MainBuilder, MainContext};
+
+use crate::location::TIP_MAX;
 
 /// A state that also knows which accounts have storage.
 pub(crate) trait StateDb: Database {
@@ -28,11 +39,25 @@ pub(crate) trait StateDb: Database {
     ///
     /// If the state neither holds the account nor proves its absence.
     fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error>;
+
+    /// From here on the run may depend on what exactly this account's balance is. Whoever runs on a balance that may
+    /// still grow cannot go on.
+    ///
+    /// # Errors
+    ///
+    /// If the state cannot stand by the balance that it has shown.
+    fn pin_balance(&mut self, _address: Address) -> Result<(), Self::Error> {
+        Ok(())
+    }
 }
 
 impl<DB: StateDb> StateDb for &mut DB {
     fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error> {
         (**self).has_storage(address)
+    }
+
+    fn pin_balance(&mut self, address: Address) -> Result<(), Self::Error> {
+        (**self).pin_balance(address)
     }
 }
 
@@ -50,12 +75,23 @@ impl<DB: StateDb> EthEvm<DB> {
             .with_block(env.block_env.clone())
             .with_cfg(env.cfg_env.clone())
             .with_db(database);
-        Self(context.build_mainnet())
+        let mut evm = context.build_mainnet();
+        let gas = evm.instruction.gas_table()[usize::from(BALANCE)];
+        evm.instruction.insert_instruction(BALANCE, Instruction::new(balance), gas);
+        Self(evm)
     }
 
     /// The state below the journal.
     pub(crate) fn database(&mut self) -> &mut DB {
         &mut self.0.ctx.journaled_state.database
+    }
+
+    /// Pins the balance of an account whose code is about to run, which can look at it and spend it, and of one that
+    /// is about to receive so much that it may overflow.
+    fn pin_called(&mut self, inputs: &CallInputs) -> Result<(), DB::Error> {
+        let has_code = inputs.known_bytecode.0 != KECCAK_EMPTY;
+        let is_much = inputs.value.transfer().is_some_and(|value| value >= TIP_MAX);
+        if has_code || is_much { self.database().pin_balance(inputs.target_address) } else { Ok(()) }
     }
 
     /// The account that a creation would take, if it has storage and neither nonce nor code.
@@ -119,10 +155,14 @@ impl<DB: StateDb> EvmTr for EthEvm<DB> {
         init: FrameInit,
     ) -> Result<FrameInitResult<'_, EthFrame>, ContextDbError<Self::Context>> {
         let occupied = match &init.frame_input {
+            FrameInput::Call(inputs) => {
+                self.pin_called(inputs)?;
+                None
+            }
             FrameInput::Create(inputs) if !self.0.ctx.cfg.spec.is_enabled_in(SpecId::AMSTERDAM) => {
                 self.occupied(inputs, init.depth)?
             }
-            FrameInput::Create(_) | FrameInput::Call(_) | FrameInput::Empty => None,
+            FrameInput::Create(_) | FrameInput::Empty => None,
         };
         match occupied {
             None => self.0.frame_init(init),
@@ -140,4 +180,18 @@ impl<DB: StateDb> EvmTr for EthEvm<DB> {
     ) -> Result<Option<FrameResult>, ContextDbError<Self::Context>> {
         self.0.frame_return_result(result)
     }
+}
+
+/// `BALANCE` as revm has it, for a state that wants to know whose balance is looked at.
+fn balance<DB: StateDb>(
+    context: InstructionContext<'_, EthContext<DB>, EthInterpreter>,
+) -> Result<(), InstructionResult> {
+    if let Some(word) = context.interpreter.stack.data().last() {
+        let pinned = context.host.db_mut().pin_balance(Address::from_word((*word).into()));
+        if let Err(error) = pinned {
+            *context.host.error() = Err(ContextError::Db(error));
+            return Err(InstructionResult::FatalExternalError);
+        }
+    }
+    host::balance(context)
 }

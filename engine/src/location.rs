@@ -2,7 +2,7 @@
 
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
-use revm::state::{AccountInfo, EvmState};
+use revm::state::{Account, AccountInfo, EvmState};
 use weft_scheduler::TxIndex;
 
 /// One place a transaction can read or write.
@@ -14,6 +14,8 @@ pub(crate) enum Location {
     Slot(Address, U256),
     /// The last time an account's storage was emptied.
     Wipe(Address),
+    /// The last time that the beneficiary's account changed otherwise than by a tip ([`tip`]).
+    Beneficiary,
     /// Whether any account's storage was emptied. Emptying storage is rare: a transaction that finds nothing
     /// here need not look at [`Location::Wipe`] for each slot it reads.
     AnyWipe,
@@ -28,16 +30,35 @@ pub(crate) enum Value {
     Account(Option<AccountInfo>),
     /// A slot's value and the transaction that wrote it, if one did, to be compared with the account's last wipe.
     Slot(U256, Option<TxIndex>),
-    /// The transaction that emptied an account's storage, before it wrote any of its own slots.
-    Wiped(TxIndex),
+    /// The transaction that last did what the location tells of. An account's storage is emptied before the
+    /// transaction writes any of its own slots.
+    By(TxIndex),
     /// A code.
     Code(Bytecode),
+}
+
+/// What one transaction may add to the beneficiary's balance for it to be a tip. More than all the ether there is, and
+/// so little that all tips of a block together cannot make a balance overflow that is below [`TIPPED_MAX`].
+pub(crate) const TIP_MAX: U256 = U256::from_limbs([0, 0, 1, 0]);
+
+/// The highest balance to which tips are added unseen.
+pub(crate) const TIPPED_MAX: U256 = U256::from_limbs([0, 0, 0, 1 << 8]);
+
+/// What was added to the balance of an account that `before` describes, if nothing else has happened to it, and if it
+/// is not so much that the sum could matter.
+pub(crate) fn tip(account: &Account, before: &AccountInfo) -> Option<U256> {
+    let amount = account.info.balance.checked_sub(before.balance)?;
+    let same = (account.info.nonce, account.info.code_hash) == (before.nonce, before.code_hash)
+        && !account.is_created()
+        && !account.is_selfdestructed()
+        && account.changed_storage_slots().next().is_none();
+    (same && amount < TIP_MAX).then_some(amount)
 }
 
 /// The write set of a transaction: every place it changed, with the value it left.
 ///
 /// An account or slot that ends as it began is left out, so that nobody has to wait for it; so is the
-/// beneficiary's account, which is only read from committed state.
+/// beneficiary's account, which is only read from committed state: here it says that it is no more what it was.
 pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> Vec<(Location, Value)> {
     let mut writes = Vec::new();
     let mut any_wiped = false;
@@ -50,7 +71,11 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         // EIP-161 removes empty accounts; revm's journal has already undone this for the forks before it.
         let exists = !account.is_selfdestructed() && (!account.is_empty() || account.is_created());
         let original = account.original_info();
-        if address != beneficiary && (existed != exists || account.info != original) {
+        if address == beneficiary {
+            if tip(account, &original).is_none() {
+                writes.push((Location::Beneficiary, Value::By(tx)));
+            }
+        } else if existed != exists || account.info != original {
             writes.push((
                 Location::Account(address),
                 Value::Account(exists.then(|| account.info.copy_without_code())),
@@ -65,7 +90,7 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         // has wiped it.
         if existed && (account.is_created() || !exists) || account.is_selfdestructed() {
             any_wiped = true;
-            writes.push((Location::Wipe(address), Value::Wiped(tx)));
+            writes.push((Location::Wipe(address), Value::By(tx)));
         }
         if exists {
             let changed = account.changed_storage_slots();
@@ -75,7 +100,7 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         }
     }
     if any_wiped {
-        writes.push((Location::AnyWipe, Value::Wiped(tx)));
+        writes.push((Location::AnyWipe, Value::By(tx)));
     }
     writes
 }

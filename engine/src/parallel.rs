@@ -9,7 +9,8 @@
 //! - **E1.** The outcome, or the error, is that of [`crate::sequential::run`], byte for byte, for any number of
 //!   workers. `tests/conformance` compares them on every fixture, `tests/determinism` on blocks made
 //!   to set them apart.
-//! - **E2.** The beneficiary's account is only read and written in block order.
+//! - **E2.** The beneficiary's account is only written in block order. A run that has seen it out of order has seen
+//!   nothing of it that depends on the order.
 
 use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
@@ -137,8 +138,9 @@ struct Committer<'a> {
 struct Committed<'a>(Mutex<Committer<'a>>);
 
 impl CommittedState for Committed<'_> {
-    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        self.0.lock().state.account(address)
+    fn account(&self, address: Address) -> Result<(u32, Option<AccountInfo>), WitnessError> {
+        let Committer { run, state, .. } = &mut *self.0.lock();
+        Ok((run.committed(), state.account(address)?))
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
@@ -166,6 +168,8 @@ impl Executor for BlockExecutor<'_> {
             beneficiary: self.block.header.beneficiary,
             committed: &self.committer,
             any_wipe: None,
+            tipped: None,
+            pinned: false,
         };
         EthEvm::new(database, &self.block.env)
     }
@@ -180,9 +184,15 @@ impl Executor for BlockExecutor<'_> {
         tx: TxIndex,
     ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
         let index = tx.0 as usize;
-        evm.database().any_wipe = None;
-        match transaction::transact_unpaid(evm, &self.block.transactions[index].env) {
-            Ok(transacted) => {
+        let environment = &self.block.transactions[index].env;
+        evm.database().begin(environment.caller);
+        match transaction::transact_unpaid(evm, environment) {
+            Ok(mut transacted) => {
+                if let Some(before) = evm.database().tipped.take()
+                    && !transacted.leave_tip(self.block.header.beneficiary, &before)
+                {
+                    return Err(evm.database().view.abandon());
+                }
                 let writes = write_set(tx, &transacted.state, self.block.header.beneficiary);
                 Ok(Execution { writes, output: Ok(Box::new(transacted)) })
             }

@@ -12,10 +12,11 @@ use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, Inv
 use revm::context_interface::{Block, JournalTr, Transaction};
 use revm::handler::{EvmTr, FrameResult, Handler, MainnetHandler, SystemCallTx};
 use revm::primitives::hardfork::SpecId;
-use revm::state::EvmState;
+use revm::state::{AccountInfo, EvmState};
 
 use crate::error::{BlockError, ExecuteError, Fault, TransactionError};
 use crate::evm::{EthEvm, StateDb};
+use crate::location::tip;
 
 /// What running one transaction gives.
 #[derive(Debug)]
@@ -24,8 +25,21 @@ pub(crate) struct Transacted {
     pub(crate) result: ExecutionResult<HaltReason>,
     /// Every account and slot it touched, with the values before and after.
     pub(crate) state: EvmState,
-    /// The fee that the beneficiary is still owed, if the run left it to the commit.
+    /// What the beneficiary is still owed, if the run left it to the commit.
     pub(crate) unpaid_reward: Option<U256>,
+}
+
+impl Transacted {
+    /// Leaves to the commit whatever the run has given to the beneficiary, whose account was `before` then. False, and
+    /// no change, if the run has done anything else to it.
+    pub(crate) fn leave_tip(&mut self, beneficiary: Address, before: &AccountInfo) -> bool {
+        let tip = self.state.get(&beneficiary).and_then(|account| tip(account, before));
+        if tip.is_some() {
+            self.state.remove(&beneficiary);
+            self.unpaid_reward = tip;
+        }
+        tip.is_some()
+    }
 }
 
 /// Runs a transaction and pays the beneficiary.
@@ -110,7 +124,6 @@ impl<DB: StateDb> Handler for RewardHandler<DB> {
         if self.deferred && !context.journal().state.contains_key(&beneficiary) {
             self.unpaid.set(Some(reward));
         } else {
-            // The database only answers for the beneficiary once every lower transaction is committed.
             context.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
         }
         Ok(())

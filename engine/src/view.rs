@@ -9,7 +9,7 @@ use weft_scheduler::{Blocked, View};
 
 use crate::error::WitnessError;
 use crate::evm::StateDb;
-use crate::location::{Location, Value};
+use crate::location::{Location, TIPPED_MAX, Value};
 use crate::pre_state::PreState;
 
 /// Why a read gave no value.
@@ -34,8 +34,8 @@ impl From<Blocked> for ViewError {
 /// State as the committed transactions left it. It moves on with every commit, so only a run at the frontier may
 /// look at it.
 pub(crate) trait CommittedState {
-    /// The account, if there is one.
-    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
+    /// How many transactions are committed, and the account as they left it, if there is one.
+    fn account(&self, address: Address) -> Result<(u32, Option<AccountInfo>), WitnessError>;
 
     /// Value of a slot.
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError>;
@@ -52,6 +52,10 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) pre_state: &'b dyn PreState,
     /// Whose account is only known in block order.
     pub(crate) beneficiary: Address,
+    /// The beneficiary as this incarnation saw it, if lower transactions may still tip it.
+    pub(crate) tipped: Option<AccountInfo>,
+    /// The incarnation must not see the beneficiary before every tip is there.
+    pub(crate) pinned: bool,
     /// State as the committed transactions left it.
     pub(crate) committed: &'b dyn CommittedState,
     /// Whether any account was wiped, once this incarnation has asked for it.
@@ -59,6 +63,37 @@ pub(crate) struct ViewDb<'b> {
 }
 
 impl ViewDb<'_> {
+    /// An incarnation of a transaction sent by `caller` starts.
+    pub(crate) fn begin(&mut self, caller: Address) {
+        self.any_wipe = None;
+        self.tipped = None;
+        // Who sends a transaction must be able to pay for it.
+        self.pinned = caller == self.beneficiary;
+    }
+
+    /// The beneficiary's account. A run ahead of the frontier sees it as it is committed by now, and goes on as long as
+    /// it makes no difference that lower transactions will have added to its balance.
+    ///
+    /// They add, or else they leave a mark that a validation finds; and the run has seen the mark that belongs to the
+    /// account, since it sees none that is not committed.
+    fn beneficiary_account(&mut self) -> Result<Option<AccountInfo>, ViewError> {
+        if self.view.is_final() || self.pinned {
+            self.view.await_frontier()?;
+            return Ok(self.committed.account(self.beneficiary)?.1);
+        }
+        let mark = self.view.read(&Location::Beneficiary)?;
+        // An account without a balance is another thing than one with: what it is now is not what it will be.
+        if let Ok((committed, Some(account))) = self.committed.account(self.beneficiary)
+            && !account.is_empty()
+            && account.balance < TIPPED_MAX
+            && !matches!(mark, Some(Value::By(marker)) if marker.0 >= committed)
+        {
+            self.tipped = Some(account.clone());
+            return Ok(Some(account));
+        }
+        Err(self.view.abandon().into())
+    }
+
     /// Whether a lower transaction wiped this account's storage, and which was the last.
     fn wiped(&mut self, address: Address) -> Result<Option<Value>, Blocked> {
         if self.any_wipe()? { self.view.read(&Location::Wipe(address)) } else { Ok(None) }
@@ -80,14 +115,13 @@ impl Database for ViewDb<'_> {
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, ViewError> {
         if address == self.beneficiary {
-            self.view.await_frontier()?;
-            return Ok(self.committed.account(address)?);
+            return self.beneficiary_account();
         }
         let pre_state = self.pre_state;
         let load = || Ok::<_, ViewError>(Value::Account(pre_state.account(address)?));
         match self.view.read_or(&Location::Account(address), load)? {
             Value::Account(account) => Ok(account),
-            Value::Slot(..) | Value::Wiped(_) | Value::Code(_) => Ok(None),
+            Value::Slot(..) | Value::By(_) | Value::Code(_) => Ok(None),
         }
     }
 
@@ -109,7 +143,7 @@ impl Database for ViewDb<'_> {
             return Ok(self.committed.storage(address, slot)?);
         }
         let location = Location::Slot(address, slot);
-        if let Some(Value::Wiped(wiped)) = self.wiped(address)? {
+        if let Some(Value::By(wiped)) = self.wiped(address)? {
             return match self.view.read(&location)? {
                 Some(Value::Slot(value, Some(writer))) if writer >= wiped => Ok(value),
                 _ => Ok(U256::ZERO),
@@ -119,7 +153,7 @@ impl Database for ViewDb<'_> {
         let load = || Ok::<_, ViewError>(Value::Slot(pre_state.storage(address, slot)?, None));
         match self.view.read_or(&location, load)? {
             Value::Slot(value, _) => Ok(value),
-            Value::Account(_) | Value::Wiped(_) | Value::Code(_) => Ok(U256::ZERO),
+            Value::Account(_) | Value::By(_) | Value::Code(_) => Ok(U256::ZERO),
         }
     }
 
@@ -136,5 +170,14 @@ impl StateDb for ViewDb<'_> {
         }
         // Asked of accounts without code only: their storage can be wiped, and by no means written.
         Ok(self.wiped(address)?.is_none() && self.pre_state.has_storage(address)?)
+    }
+    fn pin_balance(&mut self, address: Address) -> Result<(), ViewError> {
+        if address == self.beneficiary {
+            self.pinned = true;
+            if self.tipped.is_some() {
+                return Err(self.view.abandon().into());
+            }
+        }
+        Ok(())
     }
 }

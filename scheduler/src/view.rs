@@ -163,6 +163,14 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
         if self.seen.reads.is_none() { Ok(()) } else { Err(self.give_up()) }
     }
 
+    /// Gives up this run, whatever it has seen, for one that starts at the frontier. Return the result from
+    /// [`crate::Executor::execute`].
+    ///
+    /// Only for a run that started ahead of the frontier: one that starts there would do the same again, for ever.
+    pub fn abandon(&mut self) -> Blocked {
+        self.give_up()
+    }
+
     /// The end of the run: what it saw, and why it must be given up, if so.
     pub(crate) const fn close(&mut self) -> (Seen<K, V>, Option<Wait>) {
         (Seen { reads: self.seen.reads.take(), ahead: self.seen.ahead }, self.wait.take())
