@@ -47,6 +47,9 @@ pub(crate) struct ExecuteArguments {
     /// Judge each input this many times and report the fastest stages.
     #[arg(long, default_value = "1", hide = true)]
     pub(crate) repeat: NonZeroUsize,
+    /// Write what each worker did, and when, as JSON for Chrome's or Perfetto's trace viewer.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
 }
 
 /// Arguments of `replay`.

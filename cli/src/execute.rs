@@ -4,20 +4,31 @@ use std::time::Instant;
 
 use weft_engine::execute::wire::StatelessOutput;
 use weft_engine::execute::{self, ExecuteInput, InputError, Options, ReadOptions, Verdict};
+use weft_engine::trace::Trace;
 
 use crate::arguments::ExecuteArguments;
 use crate::console::Console;
 use crate::example;
 use crate::report::{Report, Status};
-use crate::source;
+use crate::{source, trace};
 
 /// Judges every file.
 ///
 /// # Errors
 ///
-/// If the run cannot be set up.
+/// If the run cannot be set up, or its trace not be written.
 pub(crate) fn run(arguments: &ExecuteArguments) -> anyhow::Result<Status> {
-    let options = arguments.run.options()?;
+    let mut options = arguments.run.options()?;
+    options.trace = arguments.trace.is_some().then(Trace::default);
+    let worst = judge_all(arguments, &options)?;
+    if let (Some(path), Some(trace)) = (&arguments.trace, &options.trace) {
+        trace::write(path, trace)?;
+    }
+    Ok(worst)
+}
+
+/// Judges every file, or the example.
+fn judge_all(arguments: &ExecuteArguments, options: &Options) -> anyhow::Result<Status> {
     let mut read_options = ReadOptions::default();
     read_options.dialect = arguments.dialect.into();
     read_options.chain = arguments.run.chain()?;
@@ -29,14 +40,14 @@ pub(crate) fn run(arguments: &ExecuteArguments) -> anyhow::Result<Status> {
     };
     if arguments.files.is_empty() {
         let bytes = example::input()?;
-        return Ok(judge("built-in example", bytes, arguments, &read_options, &options, &report));
+        return Ok(judge("built-in example", bytes, arguments, &read_options, options, &report));
     }
     let mut worst = Status::Valid;
     for path in &arguments.files {
         let file = path.display().to_string();
         report.console.working_on(&file);
         let status = match source::read(path) {
-            Ok(bytes) => judge(&file, bytes, arguments, &read_options, &options, &report),
+            Ok(bytes) => judge(&file, bytes, arguments, &read_options, options, &report),
             Err(error) => report.unreadable(&file, &format!("{error:#}"), None),
         };
         worst = worst.max(status);

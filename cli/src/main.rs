@@ -11,6 +11,7 @@ mod fuzz;
 mod replay;
 mod report;
 mod source;
+mod trace;
 mod world;
 
 use std::process::ExitCode;

@@ -46,6 +46,7 @@ pub mod replay;
 mod senders;
 pub mod sequential;
 mod start_state;
+pub mod trace;
 mod transaction;
 mod view;
 

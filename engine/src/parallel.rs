@@ -30,6 +30,7 @@ use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::sequential;
 use crate::start_state::StartState;
+use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
 
@@ -56,6 +57,23 @@ pub struct Counters {
 ///
 /// Never: a block of four billion transactions does not fit in memory.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
+    run_traced(block, pre_state, None)
+}
+
+/// As [`run`], and records who did what and when.
+///
+/// # Errors
+///
+/// As [`crate::sequential::run`].
+///
+/// # Panics
+///
+/// Never: a block of four billion transactions does not fit in memory.
+pub fn run_traced(
+    block: &ReadyBlock<'_>,
+    pre_state: &dyn PreState,
+    trace: Option<&Trace>,
+) -> (Result<Outcome, ExecuteError>, Counters) {
     let transactions = block.transactions.len();
     let workers = rayon::current_num_threads().min(transactions);
     let mut state = Ledger::new(block, pre_state);
@@ -65,21 +83,25 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
     };
     if workers < 2 {
         let counters = Counters { executions: transactions as u64, ..Counters::default() };
-        return (run_in_order(block, run, state), counters);
+        return (run_in_order(block, run, state, trace), counters);
     }
     let start = StartState::new(pre_state, &state);
     let committer = Committed(Mutex::new(Committer { run, state, error: None }));
     let executor = BlockExecutor { block, pre_state: &start, committer };
     let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
     let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
+    let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
+        Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step)),
+        None => scheduler.work(worker),
+    };
     rayon::scope(|scope| {
-        let scheduler = &scheduler;
+        let work = &work;
         for worker in 1..workers {
-            scope.spawn(move |_| scheduler.work(worker));
+            scope.spawn(move |_| work(worker));
         }
         // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
         // they find the block over.
-        scheduler.work(0);
+        work(0);
     });
     let counts = match scheduler.finish() {
         Ok(counts) => counts,
@@ -103,13 +125,22 @@ fn run_in_order(
     block: &ReadyBlock<'_>,
     mut run: BlockRun<'_>,
     state: Ledger<'_>,
+    trace: Option<&Trace>,
 ) -> Result<Outcome, ExecuteError> {
+    let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
     let mut evm = EthEvm::new(state, &block.env);
     for (index, transaction) in block.transactions.iter().enumerate() {
         run.admit(index)?;
+        let tx = run.committed();
         let transacted = transaction::transact_unpaid(&mut evm, &transaction.env)
             .map_err(|error| blame(index, error, ExecuteError::from))?;
+        if let Some(recorder) = &mut recorder {
+            recorder.note(Work::Execution(tx));
+        }
         run.commit(evm.database(), index, transacted)?;
+        if let Some(recorder) = &mut recorder {
+            recorder.note(Work::Commit(tx, 1));
+        }
     }
     run.finish(evm.database())
 }

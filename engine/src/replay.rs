@@ -117,7 +117,7 @@ impl PlainBlock {
         let ready = ReadyBlock::new(&rules, &self.block, None)?;
         verdict.stages.senders = start.elapsed();
         let start = Instant::now();
-        let (outcome, counters) = execute_block(&ready, &self.pre_state, options.engine);
+        let (outcome, counters) = execute_block(&ready, &self.pre_state, options);
         verdict.stages.execution = start.elapsed();
         verdict.counters = counters;
         let outcome = outcome?;

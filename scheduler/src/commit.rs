@@ -111,7 +111,7 @@ impl CommittedPrefix {
 }
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
-    /// Commits all that can be, if nobody else is at it, and hands each outcome to `take`. Returns whether any was.
+    /// Commits all that can be, if nobody else is at it, and hands each outcome to `take`. Returns how many were.
     ///
     /// # Errors
     ///
@@ -120,7 +120,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         &self,
         stats: &mut Stats,
         mut take: impl FnMut(TxIndex, O) -> Commit,
-    ) -> Result<bool, Fault> {
+    ) -> Result<u32, Fault> {
         let before = stats.committed;
         while let Some(mut turn) = self.prefix().try_turn() {
             while let Some((tx, run)) = self.settle_frontier(stats)? {
@@ -136,7 +136,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                 break;
             }
         }
-        Ok(stats.committed > before)
+        Ok(stats.committed - before)
     }
 
     /// Commits the transaction at the frontier if it is executed and its reads hold. If they don't, aborts it.

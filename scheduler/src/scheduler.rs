@@ -185,14 +185,16 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
     }
 
-    /// Replays the reads of this transaction's last run, and aborts it if they don't hold.
+    /// Replays the reads of this transaction's last run, and aborts it if they don't hold. Returns whether they do.
     ///
     /// # Errors
     ///
     /// A fault if an invariant does not hold.
-    pub(crate) fn validate(&self, tx: TxIndex, stats: &mut Stats) -> Result<(), Fault> {
+    pub(crate) fn validate(&self, tx: TxIndex, stats: &mut Stats) -> Result<bool, Fault> {
         let aborted = self.lock(tx).validate(tx, &self.memory, stats);
-        aborted.map_or(Ok(()), |suspension| self.restart(suspension))
+        let Some(suspension) = aborted else { return Ok(true) };
+        self.restart(suspension)?;
+        Ok(false)
     }
 
     /// What follows an abort: those who read the void writes are validated, and the transaction will run again.

@@ -70,12 +70,21 @@ pub struct Worker<'b, 'e: 'b, E: Executor> {
 pub enum Step {
     /// Took a task on.
     Claimed(TxIndex),
-    /// Ran a transaction, to its end or until it had to wait.
+    /// Ran a transaction to its end.
     Executed(TxIndex),
-    /// Replayed the reads of a transaction.
+    /// Ran a transaction until it had to wait.
+    Suspended(TxIndex),
+    /// Replayed the reads of a transaction, and they held.
     Validated(TxIndex),
+    /// Replayed the reads of a transaction, and they did not hold.
+    Aborted(TxIndex),
     /// Committed one or more transactions.
-    Committed,
+    Committed {
+        /// The lowest of them.
+        first: TxIndex,
+        /// How many.
+        count: u32,
+    },
     /// Found nothing to do.
     Idle,
     /// Found the block over.
@@ -92,16 +101,26 @@ impl<'e, E: Executor> Block<'e, E> {
 
     /// Works on the block until it is over. Any number of threads may call this at once.
     pub fn work(&self, worker: usize) {
+        self.work_watched(worker, |_| ());
+    }
+
+    /// As [`Block::work`], and tells `watch` of every step when it is done.
+    pub fn work_watched(&self, worker: usize, mut watch: impl FnMut(Step)) {
         let mut worker = self.worker(worker);
         let backoff = Backoff::new();
         loop {
-            match worker.step() {
+            let step = worker.step();
+            watch(step);
+            match step {
                 Step::Done => return,
                 Step::Idle if backoff.is_completed() => worker.rest(),
                 Step::Idle => backoff.snooze(),
-                Step::Claimed(_) | Step::Executed(_) | Step::Validated(_) | Step::Committed => {
-                    backoff.reset();
-                }
+                Step::Claimed(_)
+                | Step::Executed(_)
+                | Step::Suspended(_)
+                | Step::Validated(_)
+                | Step::Aborted(_)
+                | Step::Committed { .. } => backoff.reset(),
             }
         }
     }
@@ -159,8 +178,12 @@ impl<E: Executor> Worker<'_, '_, E> {
             Some(Task::Validate(tx)) => return self.validate(tx),
             None => {}
         }
-        if self.commit_due && self.commit()? {
-            return Ok(Step::Committed);
+        if self.commit_due {
+            let first = self.block.scheduler.prefix().frontier();
+            let count = self.commit()?;
+            if count > 0 {
+                return Ok(Step::Committed { first, count });
+            }
         }
         let Some(task) = self.block.scheduler.next_task()? else { return Ok(Step::Idle) };
         let tx = task.tx();
@@ -184,6 +207,7 @@ impl<E: Executor> Worker<'_, '_, E> {
             (Some(wait), _) => {
                 self.stats.waits += 1;
                 scheduler.block(claim, wait)?;
+                return Ok(Step::Suspended(tx));
             }
             (None, Ok(execution)) => {
                 scheduler.publish(claim, seen, execution)?;
@@ -197,12 +221,12 @@ impl<E: Executor> Worker<'_, '_, E> {
     /// Replays the reads of a transaction.
     fn validate(&mut self, tx: TxIndex) -> Result<Step, Fault> {
         self.at = tx;
-        self.block.scheduler.validate(tx, &mut self.stats)?;
-        Ok(Step::Validated(tx))
+        let held = self.block.scheduler.validate(tx, &mut self.stats)?;
+        Ok(if held { Step::Validated(tx) } else { Step::Aborted(tx) })
     }
 
     /// Commits what can be, if nobody else is at it.
-    fn commit(&mut self) -> Result<bool, Fault> {
+    fn commit(&mut self) -> Result<u32, Fault> {
         self.commit_due = false;
         let Block { executor, scheduler, .. } = self.block;
         let at = &mut self.at;

@@ -22,11 +22,12 @@ use super::{payload, rules};
 use crate::block::{Block, ReadyBlock};
 use crate::chain::{Chain, Rules};
 use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
-use crate::outcome::Outcome;
+use crate::outcome::{Changes, Outcome, ReceiptsSummary};
 use crate::parallel::{self, Counters};
 use crate::pre_state::{Codes, PreState, WitnessState};
 use crate::senders::PublicKey;
 use crate::sequential;
+use crate::trace::{Recorder, Trace, Work};
 
 /// Which engine runs the transactions. The outcome is the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +49,8 @@ pub struct Options {
     /// The chain that inputs in the precompile's own form must be of. With it, the fork that the input stands
     /// for must be active at the block's timestamp; the reference leaves that to the client.
     pub chain: Option<Chain>,
+    /// Where to record what the workers do.
+    pub trace: Option<Trace>,
     /// The threads that all stages share.
     pool: Arc<ThreadPool>,
 }
@@ -67,7 +70,7 @@ impl Options {
             .thread_name(|index| format!("weft-{index}"))
             .build()
             .map_err(|error| Fault::Threads(error.to_string()))?;
-        Ok(Self { engine: Engine::default(), chain: None, pool: Arc::new(pool) })
+        Ok(Self { engine: Engine::default(), chain: None, trace: None, pool: Arc::new(pool) })
     }
 
     /// The same threads with another engine.
@@ -81,6 +84,13 @@ impl Options {
     #[must_use]
     pub fn with_chain(mut self, chain: Chain) -> Self {
         self.chain = Some(chain);
+        self
+    }
+
+    /// The same options with a trace to fill.
+    #[must_use]
+    pub fn with_trace(mut self, trace: Trace) -> Self {
+        self.trace = Some(trace);
         self
     }
 
@@ -100,7 +110,7 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
     options
         .install(|| match input {
             ExecuteInput::Stateless(input) => {
-                let mut trial = Trial::new(options.engine);
+                let mut trial = Trial::new(options);
                 let error = trial.judge_stateless(input, options.chain.as_ref()).err();
                 // A bug of ours says nothing about the block, so there is nothing to answer.
                 let output = (!matches!(error, Some(ExecuteError::Fault(_)))).then_some(StatelessOutput {
@@ -114,7 +124,7 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
                 trial.verdict(error, output, input.chain_id, payload.block_number, block_hash)
             }
             ExecuteInput::Witness(input) => {
-                let mut trial = Trial::new(options.engine);
+                let mut trial = Trial::new(options);
                 let error = trial.judge_witness(input).err();
                 let block_hash = input.block.header.hash_slow();
                 trial.verdict(error, None, input.chain.id, input.block.header.number, block_hash)
@@ -124,9 +134,11 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
 }
 
 /// One input on its way through the checks.
-struct Trial {
-    /// Which engine runs the transactions.
-    engine: Engine,
+struct Trial<'a> {
+    /// How to judge it.
+    options: &'a Options,
+    /// Records the stages.
+    recorder: Option<Recorder<'a>>,
     /// Hash of the header, once there is one.
     block_hash: Option<B256>,
     /// What was computed so far.
@@ -147,11 +159,12 @@ struct Start {
     pre_state: WitnessState,
 }
 
-impl Trial {
+impl<'a> Trial<'a> {
     /// Nothing done yet.
-    fn new(engine: Engine) -> Self {
+    fn new(options: &'a Options) -> Self {
         Self {
-            engine,
+            options,
+            recorder: options.trace.as_ref().map(|trace| trace.recorder(None)),
             block_hash: None,
             computed: Computed::default(),
             outcome: None,
@@ -195,19 +208,30 @@ impl Trial {
         public_keys: Option<&[PublicKey]>,
     ) -> Result<(), ExecuteError> {
         timed(&mut self.stages.witness, || check_before_execution(rules, block, start))?;
+        self.trace("witness");
         let ready = timed(&mut self.stages.senders, || ReadyBlock::new(rules, block, public_keys))?;
+        self.trace("senders");
         let (outcome, counters) =
-            timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.engine));
+            timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.options));
+        self.trace("execution");
         self.counters = counters;
         let outcome = self.outcome.insert(outcome?);
         self.computed.gas_used = Some(outcome.gas_used);
         check_gas(&block.header, outcome)?;
-        let state_root = timed(&mut self.stages.root, || post_state_roots(&start.pre_state, outcome))?;
+        let (state_root, receipts) = roots(&start.pre_state, outcome, &mut self.stages)?;
         self.computed.state_root = Some(state_root);
-        let receipts = timed(&mut self.stages.receipts, || outcome.summarize_receipts());
         self.computed.receipts_root = Some(receipts.root);
         let computation = Computation { outcome, state_root: Some(state_root), receipts: Some(receipts) };
-        Ok(timed(&mut self.stages.receipts, || compare(&block.header, &computation))?)
+        let compared = timed(&mut self.stages.receipts, || compare(&block.header, &computation));
+        self.trace("roots");
+        Ok(compared?)
+    }
+
+    /// A stage has ended.
+    fn trace(&mut self, stage: &'static str) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.note(Work::Stage(stage));
+        }
     }
 
     /// The verdict, with everything that is known.
@@ -248,24 +272,37 @@ fn check_before_execution(rules: &Rules, block: &Block, start: &Start) -> Result
 pub(crate) fn execute_block(
     block: &ReadyBlock<'_>,
     pre_state: &dyn PreState,
-    engine: Engine,
+    options: &Options,
 ) -> (Result<Outcome, ExecuteError>, Counters) {
-    match engine {
+    match options.engine {
         Engine::Sequential => {
             let counters = Counters { executions: block.transactions.len() as u64, ..Counters::default() };
             (sequential::run(block, pre_state), counters)
         }
-        Engine::Parallel => parallel::run(block, pre_state),
+        Engine::Parallel => parallel::run_traced(block, pre_state, options.trace.as_ref()),
     }
 }
 
-/// Post-state root; before Byzantium also the roots between transactions, which go into the receipts.
-fn post_state_roots(pre_state: &WitnessState, outcome: &mut Outcome) -> Result<B256, WitnessError> {
+/// Post-state root, and root and bloom of the receipts; before Byzantium also the state roots between transactions,
+/// which go into the receipts.
+fn roots(
+    pre_state: &WitnessState,
+    outcome: &mut Outcome,
+    stages: &mut Stages,
+) -> Result<(B256, ReceiptsSummary), WitnessError> {
+    let start = Instant::now();
+    let root_after = |changes: &Changes| -> Result<B256, WitnessError> {
+        Ok(pre_state.tries.post_state(&changes.to_trie())?.state_root())
+    };
     for (receipt, step) in outcome.receipts.iter_mut().zip(&outcome.steps) {
-        let state = pre_state.tries.post_state(&step.to_trie())?;
-        receipt.status = Eip658Value::PostState(state.state_root());
+        receipt.status = Eip658Value::PostState(root_after(step)?);
     }
-    Ok(pre_state.tries.post_state(&outcome.changes.to_trie())?.state_root())
+    // A single receipt may be megabytes, and its hash keep one thread busy for longer than all the state does.
+    let state = || (root_after(&outcome.changes), start.elapsed());
+    let ((state_root, root_time), receipts) = rayon::join(state, || outcome.summarize_receipts());
+    stages.root += root_time;
+    stages.receipts += start.elapsed().saturating_sub(root_time);
+    Ok((state_root?, receipts))
 }
 
 /// Headers and pre-state of a witness.

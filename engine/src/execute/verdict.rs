@@ -47,7 +47,7 @@ pub struct Computed {
     pub gas_used: Option<u64>,
 }
 
-/// Wall-clock time of each stage.
+/// Wall-clock time of each stage. Where two run side by side, the second counts for what it took longer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stages {

@@ -1,0 +1,126 @@
+//! What each worker did and when, for those who look for lost time. No part of any outcome.
+//!
+//! ```
+//! use weft_engine::execute::Options;
+//! use weft_engine::trace::Trace;
+//!
+//! let trace = Trace::default();
+//! let options = Options::with_threads(2)?.with_trace(trace.clone());
+//! // … execute::run(&input, &options) …
+//! assert!(trace.lanes().is_empty(), "nothing has run");
+//! # Ok::<(), weft_engine::error::Fault>(())
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use weft_scheduler::{Step, TxIndex};
+
+/// A record that fills up while blocks run. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Trace {
+    /// The beginning of time.
+    start: Instant,
+    /// What has been recorded, by lane.
+    lanes: Arc<Mutex<Vec<Lane>>>,
+}
+
+/// What one worker did while one block ran, or the stages of a block.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Lane {
+    /// Whose lane it is: `None` for the stages.
+    pub worker: Option<usize>,
+    /// What was done, in order of time.
+    pub spans: Vec<Span>,
+}
+
+/// One piece of work.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Span {
+    /// What it was.
+    pub work: Work,
+    /// When it began, since the trace was made.
+    pub start: Duration,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// What a worker can be seen doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Work {
+    /// A stage of the pipeline.
+    Stage(&'static str),
+    /// A run that came to its end.
+    Execution(u32),
+    /// A run that was given up: it met an estimate, or has to wait for the frontier.
+    Wait(u32),
+    /// A validation that found the reads of a run unchanged.
+    Validation(u32),
+    /// A validation that found them changed.
+    Abort(u32),
+    /// So many transactions handed over, the first with this index.
+    Commit(u32, u32),
+}
+
+impl Default for Trace {
+    fn default() -> Self {
+        Self { start: Instant::now(), lanes: Arc::default() }
+    }
+}
+
+impl Trace {
+    /// What has been recorded so far.
+    pub fn lanes(&self) -> Vec<Lane> {
+        self.lanes.lock().clone()
+    }
+
+    /// A recorder for a worker, or for the stages.
+    pub(crate) fn recorder(&self, worker: Option<usize>) -> Recorder<'_> {
+        Recorder { trace: self, lane: Lane { worker, spans: Vec::new() }, now: Instant::now() }
+    }
+}
+
+/// Writes one lane; it joins the trace when the recorder is dropped.
+#[derive(Debug)]
+pub(crate) struct Recorder<'a> {
+    /// Where the lane goes.
+    trace: &'a Trace,
+    /// What has been seen.
+    lane: Lane,
+    /// The end of the last thing seen.
+    now: Instant,
+}
+
+impl Recorder<'_> {
+    /// Something was just done, and had begun when the last thing ended.
+    pub(crate) fn note(&mut self, work: Work) {
+        let start = core::mem::replace(&mut self.now, Instant::now());
+        let (start, duration) = (start - self.trace.start, self.now - start);
+        self.lane.spans.push(Span { work, start, duration });
+    }
+
+    /// A worker has made a step.
+    pub(crate) fn note_step(&mut self, step: Step) {
+        let work = match step {
+            Step::Executed(TxIndex(tx)) => Work::Execution(tx),
+            Step::Suspended(TxIndex(tx)) => Work::Wait(tx),
+            Step::Validated(TxIndex(tx)) => Work::Validation(tx),
+            Step::Aborted(TxIndex(tx)) => Work::Abort(tx),
+            Step::Committed { first: TxIndex(first), count } => Work::Commit(first, count),
+            // Looking for work is not work.
+            Step::Claimed(_) | Step::Idle | Step::Done | _ => return self.now = Instant::now(),
+        };
+        self.note(work);
+    }
+}
+
+impl Drop for Recorder<'_> {
+    fn drop(&mut self) {
+        let spans = core::mem::take(&mut self.lane.spans);
+        self.trace.lanes.lock().push(Lane { worker: self.lane.worker, spans });
+    }
+}
