@@ -12,6 +12,7 @@
 //! - **E2.** The beneficiary's account is only written in block order. A run that has seen it out of order has seen
 //!   nothing of it that depends on the order.
 
+use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
 use revm::Database;
@@ -89,7 +90,10 @@ pub fn run_traced(
     let committer = Committed(Mutex::new(Committer { run, state, error: None }));
     let executor = BlockExecutor { block, pre_state: &start, committer };
     let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
-    let scheduler = weft_scheduler::Block::new(&executor, indices, workers);
+    let mut scheduler = weft_scheduler::Block::new(&executor, indices, workers);
+    for (tx, sender) in repeated_senders(block) {
+        scheduler.predict(tx, vec![Location::Account(sender)]);
+    }
     let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
         Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step)),
         None => scheduler.work(worker),
@@ -118,6 +122,14 @@ pub fn run_traced(
         None => run.finish(&mut state),
     };
     (outcome, Counters { executions: counts.executions, aborts: counts.aborts, fallbacks: 0 })
+}
+
+/// The transactions whose sender sends another one later, which will find a nonce that this one has written.
+fn repeated_senders(block: &ReadyBlock<'_>) -> Vec<(TxIndex, Address)> {
+    let mut last: AddressMap<TxIndex> = AddressMap::default();
+    let senders = block.transactions.iter().map(|transaction| transaction.env.caller);
+    let sent = (0..).map(TxIndex).zip(senders);
+    sent.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
 }
 
 /// Runs a block with one worker: there is nothing to speculate on.

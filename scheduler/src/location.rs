@@ -68,6 +68,13 @@ impl<K, V: Clone> Location<K, V> {
         }
     }
 
+    /// Leaves an estimate of a transaction that has never run.
+    pub(crate) fn predict(&mut self, tx: TxIndex) {
+        if let Err(place) = self.place(tx) {
+            self.entries.insert(place, (tx, Cell::Estimate));
+        }
+    }
+
     /// What transaction `reader` sees here, noting that it does.
     pub(crate) fn show(&self, reader: TxIndex) -> Found<V> {
         // ORDERING: writers look at it under the write lock, so the shard's lock orders the two.

@@ -15,7 +15,8 @@
 //!
 //! - **M1.** A read sees the highest lower transaction that has an entry, and never the reader's own.
 //! - **M2.** After `apply`, a transaction has exactly the entries of its last run, all of them written.
-//! - **M3.** An estimate stands only where the last run of its transaction wrote.
+//! - **M3.** An estimate stands only where the last run of its transaction wrote, or where it was predicted to write
+//!   and has not run.
 //! - **M4.** Whoever writes where a higher transaction may have read is told so.
 //!
 //! The tests below check them against a plain map.
@@ -116,6 +117,15 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
             self.remove_estimate(key, version.tx);
         }
         (written, missed)
+    }
+
+    /// Puts estimates where `tx` has never written.
+    pub(crate) fn predict(&mut self, tx: TxIndex, keys: &[K]) {
+        for key in keys {
+            let hash = self.hasher.hash_one(key);
+            let mut shard = self.shard(hash).write();
+            self.locate(&mut shard, hash, key, Location::for_reader).predict(tx);
+        }
     }
 
     /// Turns what this run wrote at `keys` into estimates.

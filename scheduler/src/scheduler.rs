@@ -101,6 +101,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
     }
 
+    /// Leaves estimates where `tx` will likely write.
+    pub(crate) fn predict(&mut self, tx: TxIndex, keys: Vec<K>) {
+        if let Some(transaction) = self.transactions.get(tx.0 as usize) {
+            self.memory.predict(tx, &keys);
+            transaction.lock().status.predict(keys);
+        }
+    }
+
     /// The task with the lowest index, if there is any within the window.
     ///
     /// # Errors

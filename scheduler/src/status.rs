@@ -87,6 +87,13 @@ impl<K, R> TxStatus<K, R> {
         Self::Ready { incarnation: Incarnation(0), estimates: Vec::new() }
     }
 
+    /// Before the first run: where it will likely write, and estimates stand already.
+    pub(crate) fn predict(&mut self, keys: Vec<K>) {
+        if let Self::Ready { estimates, .. } = self {
+            estimates.extend(keys);
+        }
+    }
+
     /// `Ready(i)` → `Executing(i)`, or `None` if another worker got there first.
     pub(crate) fn claim(&mut self, tx: TxIndex) -> Option<ExecutionClaim<K>> {
         let Self::Ready { incarnation, estimates } = self else { return None };

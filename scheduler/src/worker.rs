@@ -30,7 +30,7 @@ use crate::{
 
 /// How many transactions ahead of the frontier each worker may keep busy. It bounds memory, and what a conflict can
 /// throw away.
-const WINDOW_PER_WORKER: u32 = 16;
+const WINDOW_PER_WORKER: u32 = 64;
 
 /// A block that is being run.
 ///
@@ -97,6 +97,12 @@ impl<'e, E: Executor> Block<'e, E> {
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
         let window = workers.saturating_mul(WINDOW_PER_WORKER);
         Self { executor, scheduler: Scheduler::new(txs, window), stats: Mutex::new(Stats::default()) }
+    }
+
+    /// Transaction `tx` will likely write at `keys`: whoever reads there before it has run waits for it, instead of
+    /// running on what it will overwrite. A prediction that proves wrong costs that wait and nothing else.
+    pub fn predict(&mut self, tx: TxIndex, keys: Vec<E::Key>) {
+        self.scheduler.predict(tx, keys);
     }
 
     /// Works on the block until it is over. Any number of threads may call this at once.
