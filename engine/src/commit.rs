@@ -101,6 +101,12 @@ impl<'a> BlockRun<'a> {
         u32::try_from(self.receipts.len()).expect("a receipt takes more than a byte of memory")
     }
 
+    /// How many transactions are not.
+    pub(crate) fn left(&self) -> u32 {
+        let left = self.block.transactions.len() - self.receipts.len();
+        u32::try_from(left).expect("a transaction takes more than a byte of memory")
+    }
+
     /// Whether the block has room for transaction `index`.
     ///
     /// # Errors

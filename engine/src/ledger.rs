@@ -64,9 +64,28 @@ impl<'a> Ledger<'a> {
         Self { pre_state, index, entries, codes: B256Map::default() }
     }
 
-    /// The accounts it holds.
-    pub(crate) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// The value of a slot, if the ledger need not ask the pre-state for it.
+    pub(crate) fn known_slot(&self, address: Address, slot: U256) -> Option<U256> {
+        let entry = self.known(address)?;
+        match entry.slots.get(&slot) {
+            Some(kept) => Some(kept.now),
+            None => (entry.now.is_none() || entry.status.is_storage_known()).then_some(U256::ZERO),
+        }
+    }
+
+    /// Whether the account has storage, if the ledger need not ask the pre-state for it.
+    pub(crate) fn knows_storage(&self, address: Address) -> Option<bool> {
+        let entry = self.known(address)?;
+        if entry.slots.values().any(|slot| !slot.now.is_zero()) {
+            return Some(true);
+        }
+        entry.status.was_destroyed().then_some(false)
+    }
+
+    /// The entry of an account, if the ledger need not ask the pre-state for it.
+    pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
+        let place = *self.index.get(&address)?;
+        Some(&self.entries[place as usize])
     }
 
     /// The entry of an account, looked up in the pre-state if it is asked for the first time.
@@ -173,12 +192,8 @@ impl Database for Ledger<'_> {
 
 impl StateDb for Ledger<'_> {
     fn has_storage(&mut self, address: Address) -> Result<bool, WitnessError> {
-        let pre_state = self.pre_state;
-        let entry = self.load(address)?;
-        if entry.slots.values().any(|slot| !slot.now.is_zero()) {
-            return Ok(true);
-        }
-        if entry.status.was_destroyed() { Ok(false) } else { pre_state.has_storage(address) }
+        self.load(address)?;
+        self.knows_storage(address).map_or_else(|| self.pre_state.has_storage(address), Ok)
     }
 }
 

@@ -45,7 +45,6 @@ pub mod pre_state;
 pub mod replay;
 mod senders;
 pub mod sequential;
-mod start_state;
 pub mod trace;
 mod transaction;
 mod view;

@@ -12,25 +12,26 @@
 //! - **E2.** The beneficiary's account is only written in block order. A run that has seen it out of order has seen
 //!   nothing of it that depends on the order.
 
+use core::ops::Range;
+
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, U256};
 use parking_lot::Mutex;
-use revm::Database;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
-use weft_scheduler::{Blocked, Commit, Execution, Executor, TxIndex, View};
+use weft_scheduler::{
+    Blocked, Commit, Execution, Executor, Pace, RUN_OVERHEAD, Stats, Stretch, TxIndex, View,
+};
 
-use crate::block::ReadyBlock;
-use crate::block_state::BlockState;
+use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::BlockRun;
 use crate::error::{ExecuteError, Fault, WitnessError};
-use crate::evm::{EthEvm, StateDb};
+use crate::evm::EthEvm;
 use crate::ledger::Ledger;
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::sequential;
-use crate::start_state::StartState;
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
@@ -75,96 +76,133 @@ pub fn run_traced(
     pre_state: &dyn PreState,
     trace: Option<&Trace>,
 ) -> (Result<Outcome, ExecuteError>, Counters) {
-    let transactions = block.transactions.len();
-    let workers = rayon::current_num_threads().min(transactions);
-    let mut state = Ledger::new(block, pre_state);
-    let run = match BlockRun::begin(block, &mut state) {
+    let workers = rayon::current_num_threads().min(block.transactions.len());
+    let mut ledger = Ledger::new(block, pre_state);
+    let mut counters = Counters::default();
+    let run = match BlockRun::begin(block, &mut ledger) {
         Ok(run) => run,
-        Err(error) => return (Err(error), Counters::default()),
+        Err(error) => return (Err(error), counters),
     };
-    if workers < 2 {
-        let counters = Counters { executions: transactions as u64, ..Counters::default() };
-        return (run_in_order(block, run, state, trace), counters);
-    }
-    let start = StartState::new(pre_state, &state);
-    let committer = Committed(Mutex::new(Committer { run, state, error: None }));
-    let executor = BlockExecutor { block, pre_state: &start, committer };
-    let indices = u32::try_from(transactions).expect("a transaction takes more than a byte of memory");
-    let mut scheduler = weft_scheduler::Block::new(&executor, indices, workers);
-    for (tx, sender) in repeated_senders(block) {
-        scheduler.predict(tx, vec![Location::Account(sender)]);
-    }
-    let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
-        Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step)),
-        None => scheduler.work(worker),
-    };
-    rayon::scope(|scope| {
-        let work = &work;
-        for worker in 1..workers {
-            scope.spawn(move |_| work(worker));
+    let mut committed =
+        Committed { committer: Mutex::new(Committer { run, state: ledger, error: None }), pre_state };
+    let mut pace = Pace::new(workers);
+    loop {
+        let done = committed.committer.get_mut();
+        let (first, left) = (done.run.committed(), done.run.left());
+        if left == 0 || done.error.is_some() {
+            break;
         }
-        // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
-        // they find the block over.
-        work(0);
-    });
-    let counts = match scheduler.finish() {
-        Ok(counts) => counts,
-        Err(fault) => {
-            // A bug of ours is no property of the block: the specification decides, and the counters tell.
-            debug_assert!(false, "the scheduler failed: {fault}");
-            let counters = Counters { fallbacks: 1, executions: transactions as u64, aborts: 0 };
-            return (sequential::run(block, pre_state), counters);
+        match pace.next_stretch(left) {
+            Stretch::InOrder(length) => {
+                counters.executions += u64::from(length);
+                done.error = run_in_order(block, done, first..first + length, trace).err();
+            }
+            Stretch::Speculative(length) => {
+                let executor = BlockExecutor { block, committed: &committed, first };
+                match executor.run(length, workers, trace) {
+                    Ok(counts) => {
+                        pace.note(&counts);
+                        counters.executions += counts.executions;
+                        counters.aborts += counts.aborts;
+                    }
+                    Err(fault) => {
+                        // A bug of ours is no property of the block: the specification decides, and the counters tell.
+                        debug_assert!(false, "the scheduler failed: {fault}");
+                        counters.fallbacks += 1;
+                        return (sequential::run(block, pre_state), counters);
+                    }
+                }
+            }
         }
-    };
-    let Committer { run, mut state, error } = executor.committer.0.into_inner();
+    }
+    let Committer { run, mut state, error } = committed.committer.into_inner();
     let outcome = match error {
         Some(error) => Err(error),
         None => run.finish(&mut state),
     };
-    (outcome, Counters { executions: counts.executions, aborts: counts.aborts, fallbacks: 0 })
+    (outcome, counters)
 }
 
-/// The transactions whose sender sends another one later, which will find a nonce that this one has written.
-fn repeated_senders(block: &ReadyBlock<'_>) -> Vec<(TxIndex, Address)> {
-    let mut last: AddressMap<TxIndex> = AddressMap::default();
-    let senders = block.transactions.iter().map(|transaction| transaction.env.caller);
-    let sent = (0..).map(TxIndex).zip(senders);
-    sent.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
-}
-
-/// Runs a block with one worker: there is nothing to speculate on.
+/// Runs some transactions one after the other: there is nothing to speculate on, or it does not pay.
 fn run_in_order(
     block: &ReadyBlock<'_>,
-    mut run: BlockRun<'_>,
-    state: Ledger<'_>,
+    committer: &mut Committer<'_>,
+    indices: Range<u32>,
     trace: Option<&Trace>,
-) -> Result<Outcome, ExecuteError> {
+) -> Result<(), ExecuteError> {
+    let Committer { run, state, .. } = committer;
     let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
     let mut evm = EthEvm::new(state, &block.env);
-    for (index, transaction) in block.transactions.iter().enumerate() {
+    for tx in indices {
+        let index = tx as usize;
         run.admit(index)?;
-        let tx = run.committed();
-        let transacted = transaction::transact_unpaid(&mut evm, &transaction.env)
+        let transacted = transaction::transact_unpaid(&mut evm, &block.transactions[index].env)
             .map_err(|error| blame(index, error, ExecuteError::from))?;
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(tx));
         }
-        run.commit(evm.database(), index, transacted)?;
+        run.commit(*evm.database(), index, transacted)?;
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
         }
     }
-    run.finish(evm.database())
+    Ok(())
 }
 
-/// The block, as the scheduler drives it.
-struct BlockExecutor<'a> {
+/// A stretch of the block, as the scheduler drives it.
+struct BlockExecutor<'s, 'a> {
     /// The block.
     block: &'a ReadyBlock<'a>,
-    /// State after the system calls and before the first transaction.
-    pre_state: &'a StartState<'a>,
-    /// Takes results in block order.
-    committer: Committed<'a>,
+    /// State before the stretch, and then as the stretch is committed.
+    committed: &'s Committed<'a>,
+    /// The stretch's first transaction. The scheduler counts from here.
+    first: u32,
+}
+
+impl BlockExecutor<'_, '_> {
+    /// Runs `length` transactions, or fewer if speculation does not pay, on the threads of the current pool.
+    fn run(
+        &self,
+        length: u32,
+        workers: usize,
+        trace: Option<&Trace>,
+    ) -> Result<Stats, weft_scheduler::Fault> {
+        let mut scheduler = weft_scheduler::Block::new(self, length, workers);
+        for (tx, sender) in self.repeated_senders(length) {
+            scheduler.predict(tx, vec![Location::Account(sender)]);
+        }
+        let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
+            Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
+            None => scheduler.work(worker),
+        };
+        rayon::scope(|scope| {
+            let work = &work;
+            for worker in 1..workers {
+                scope.spawn(move |_| work(worker));
+            }
+            // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
+            // they find the stretch over.
+            work(0);
+        });
+        scheduler.finish()
+    }
+
+    /// The transactions whose sender sends another one later, which will find a nonce that this one has written.
+    fn repeated_senders(&self, length: u32) -> Vec<(TxIndex, Address)> {
+        let mut last: AddressMap<TxIndex> = AddressMap::default();
+        let senders = (0..length).map(|tx| (TxIndex(tx), self.transaction(TxIndex(tx)).env.caller));
+        senders.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
+    }
+
+    /// Where a transaction of the stretch stands in the block.
+    fn index(&self, tx: TxIndex) -> usize {
+        (self.first + tx.0) as usize
+    }
+
+    /// A transaction of the stretch.
+    fn transaction(&self, tx: TxIndex) -> &ReadyTransaction {
+        &self.block.transactions[self.index(tx)]
+    }
 }
 
 /// The committed part of the block, and what ended it.
@@ -177,25 +215,36 @@ struct Committer<'a> {
     error: Option<ExecuteError>,
 }
 
-/// The committed part, behind the lock that commits take: the state that a run at the frontier sees.
-struct Committed<'a>(Mutex<Committer<'a>>);
+/// The committed part, behind the lock that commits take, and what lies beneath it.
+struct Committed<'a> {
+    /// The committed part.
+    committer: Mutex<Committer<'a>>,
+    /// State before the block. It is asked without the lock: that takes long.
+    pre_state: &'a dyn PreState,
+}
 
 impl CommittedState for Committed<'_> {
-    fn account(&self, address: Address) -> Result<(u32, Option<AccountInfo>), WitnessError> {
-        let Committer { run, state, .. } = &mut *self.0.lock();
-        Ok((run.committed(), state.account(address)?))
+    fn count(&self) -> u32 {
+        self.committer.lock().run.committed()
+    }
+
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        let known = self.committer.lock().state.known(address).map(|entry| entry.now.clone());
+        known.map_or_else(|| self.pre_state.account(address), Ok)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        self.0.lock().state.storage(address, slot)
+        let known = self.committer.lock().state.known_slot(address, slot);
+        known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        self.0.lock().state.has_storage(address)
+        let known = self.committer.lock().state.knows_storage(address);
+        known.map_or_else(|| self.pre_state.has_storage(address), Ok)
     }
 }
 
-impl Executor for BlockExecutor<'_> {
+impl Executor for BlockExecutor<'_, '_> {
     type Key = Location;
     type Value = Value;
     type Output = Result<Box<Transacted>, ExecuteError>;
@@ -207,9 +256,10 @@ impl Executor for BlockExecutor<'_> {
     fn scratch<'b>(&'b self, _worker: usize, view: View<'b, Location, Value>) -> EthEvm<ViewDb<'b>> {
         let database = ViewDb {
             view,
-            pre_state: self.pre_state,
+            pre_state: self.committed.pre_state,
             beneficiary: self.block.header.beneficiary,
-            committed: &self.committer,
+            committed: self.committed,
+            first: self.first,
             any_wipe: None,
             tipped: None,
             pinned: false,
@@ -226,8 +276,8 @@ impl Executor for BlockExecutor<'_> {
         evm: &mut EthEvm<ViewDb<'b>>,
         tx: TxIndex,
     ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
-        let index = tx.0 as usize;
-        let environment = &self.block.transactions[index].env;
+        let index = self.index(tx);
+        let environment = &self.transaction(tx).env;
         evm.database().begin(environment.caller);
         match transaction::transact_unpaid(evm, environment) {
             Ok(mut transacted) => {
@@ -237,7 +287,7 @@ impl Executor for BlockExecutor<'_> {
                     return Err(evm.database().view.abandon());
                 }
                 let writes = write_set(tx, &transacted.state, self.block.header.beneficiary);
-                Ok(Execution { writes, output: Ok(Box::new(transacted)) })
+                Ok(Execution { writes, cost: cost(&transacted), output: Ok(Box::new(transacted)) })
             }
             Err(EVMError::Database(ViewError::Blocked(blocked))) => Err(blocked),
             Err(error) => {
@@ -245,14 +295,14 @@ impl Executor for BlockExecutor<'_> {
                     ViewError::Witness(error) => error.into(),
                     ViewError::Blocked(_) => Fault::Evm("a blocked read was swallowed".to_owned()).into(),
                 });
-                Ok(Execution { writes: Vec::new(), output: Err(error) })
+                Ok(Execution { writes: Vec::new(), cost: RUN_OVERHEAD, output: Err(error) })
             }
         }
     }
 
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
-        let index = tx.0 as usize;
-        let Committer { run, state, error } = &mut *self.committer.0.lock();
+        let index = self.index(tx);
+        let Committer { run, state, error } = &mut *self.committed.committer.lock();
         let committed = run
             .admit(index)
             .map_err(ExecuteError::from)
@@ -266,4 +316,12 @@ impl Executor for BlockExecutor<'_> {
             }
         }
     }
+}
+
+/// How long a transaction takes in order: a plain transfer takes about as long as the scheduler adds to it, and every
+/// 4,000 units of gas beyond that as long again.
+fn cost(transacted: &Transacted) -> u32 {
+    const GAS_PER_COST: u64 = 4_000 / RUN_OVERHEAD as u64;
+    let beyond = transacted.result.tx_gas_used().saturating_sub(21_000);
+    RUN_OVERHEAD.saturating_add(u32::try_from(beyond / GAS_PER_COST).unwrap_or(u32::MAX))
 }

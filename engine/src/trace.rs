@@ -103,14 +103,15 @@ impl Recorder<'_> {
         self.lane.spans.push(Span { work, start, duration });
     }
 
-    /// A worker has made a step.
-    pub(crate) fn note_step(&mut self, step: Step) {
+    /// A worker has made a step in a stretch that begins with transaction `origin`.
+    pub(crate) fn note_step(&mut self, step: Step, origin: u32) {
+        let index = |TxIndex(tx)| origin + tx;
         let work = match step {
-            Step::Executed(TxIndex(tx)) => Work::Execution(tx),
-            Step::Suspended(TxIndex(tx)) => Work::Wait(tx),
-            Step::Validated(TxIndex(tx)) => Work::Validation(tx),
-            Step::Aborted(TxIndex(tx)) => Work::Abort(tx),
-            Step::Committed { first: TxIndex(first), count } => Work::Commit(first, count),
+            Step::Executed(tx) => Work::Execution(index(tx)),
+            Step::Suspended(tx) => Work::Wait(index(tx)),
+            Step::Validated(tx) => Work::Validation(index(tx)),
+            Step::Aborted(tx) => Work::Abort(index(tx)),
+            Step::Committed { first, count } => Work::Commit(index(first), count),
             // Looking for work is not work.
             Step::Claimed(_) | Step::Idle | Step::Done | _ => return self.now = Instant::now(),
         };

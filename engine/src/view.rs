@@ -31,11 +31,17 @@ impl From<Blocked> for ViewError {
     }
 }
 
-/// State as the committed transactions left it. It moves on with every commit, so only a run at the frontier may
-/// look at it.
-pub(crate) trait CommittedState {
-    /// How many transactions are committed, and the account as they left it, if there is one.
-    fn account(&self, address: Address) -> Result<(u32, Option<AccountInfo>), WitnessError>;
+/// State as the committed transactions left it. It moves on with every commit.
+///
+/// Where no transaction of the stretch has written, this is the state before the stretch. A run that finds none and
+/// then looks here a commit later has read a value that is not the one before the stretch; its validation finds that
+/// commit, and the run is void.
+pub(crate) trait CommittedState: Sync {
+    /// How many transactions of the block are committed.
+    fn count(&self) -> u32;
+
+    /// The account, if there is one.
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
 
     /// Value of a slot.
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError>;
@@ -48,7 +54,7 @@ pub(crate) trait CommittedState {
 pub(crate) struct ViewDb<'b> {
     /// Writes of lower transactions; fills the read set.
     pub(crate) view: View<'b, Location, Value>,
-    /// State before the first transaction.
+    /// State before the block: codes, and hashes of its ancestors.
     pub(crate) pre_state: &'b dyn PreState,
     /// Whose account is only known in block order.
     pub(crate) beneficiary: Address,
@@ -58,6 +64,8 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) pinned: bool,
     /// State as the committed transactions left it.
     pub(crate) committed: &'b dyn CommittedState,
+    /// The first transaction of the stretch.
+    pub(crate) first: u32,
     /// Whether any account was wiped, once this incarnation has asked for it.
     pub(crate) any_wipe: Option<bool>,
 }
@@ -79,14 +87,15 @@ impl ViewDb<'_> {
     fn beneficiary_account(&mut self) -> Result<Option<AccountInfo>, ViewError> {
         if self.view.is_final() || self.pinned {
             self.view.await_frontier()?;
-            return Ok(self.committed.account(self.beneficiary)?.1);
+            return Ok(self.committed.account(self.beneficiary)?);
         }
         let mark = self.view.read(&Location::Beneficiary)?;
+        let committed = self.committed.count();
         // An account without a balance is another thing than one with: what it is now is not what it will be.
-        if let Ok((committed, Some(account))) = self.committed.account(self.beneficiary)
+        if let Ok(Some(account)) = self.committed.account(self.beneficiary)
             && !account.is_empty()
             && account.balance < TIPPED_MAX
-            && !matches!(mark, Some(Value::By(marker)) if marker.0 >= committed)
+            && !matches!(mark, Some(Value::By(marker)) if self.first + marker.0 >= committed)
         {
             self.tipped = Some(account.clone());
             return Ok(Some(account));
@@ -117,8 +126,8 @@ impl Database for ViewDb<'_> {
         if address == self.beneficiary {
             return self.beneficiary_account();
         }
-        let pre_state = self.pre_state;
-        let load = || Ok::<_, ViewError>(Value::Account(pre_state.account(address)?));
+        let committed = self.committed;
+        let load = || Ok::<_, ViewError>(Value::Account(committed.account(address)?));
         match self.view.read_or(&Location::Account(address), load)? {
             Value::Account(account) => Ok(account),
             Value::Slot(..) | Value::By(_) | Value::Code(_) => Ok(None),
@@ -149,8 +158,8 @@ impl Database for ViewDb<'_> {
                 _ => Ok(U256::ZERO),
             };
         }
-        let pre_state = self.pre_state;
-        let load = || Ok::<_, ViewError>(Value::Slot(pre_state.storage(address, slot)?, None));
+        let committed = self.committed;
+        let load = || Ok::<_, ViewError>(Value::Slot(committed.storage(address, slot)?, None));
         match self.view.read_or(&location, load)? {
             Value::Slot(value, _) => Ok(value),
             Value::Account(_) | Value::By(_) | Value::Code(_) => Ok(U256::ZERO),
@@ -169,7 +178,7 @@ impl StateDb for ViewDb<'_> {
             return Ok(self.committed.has_storage(address)?);
         }
         // Asked of accounts without code only: their storage can be wiped, and by no means written.
-        Ok(self.wiped(address)?.is_none() && self.pre_state.has_storage(address)?)
+        Ok(self.wiped(address)?.is_none() && self.committed.has_storage(address)?)
     }
     fn pin_balance(&mut self, address: Address) -> Result<(), ViewError> {
         if address == self.beneficiary {

@@ -27,13 +27,13 @@ use crossbeam_utils::CachePadded;
 use crate::{
     executor::Commit,
     fault::Fault,
+    pace::Round,
     scheduler::Scheduler,
     stats::Stats,
     status::TxStatus,
     sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering},
     transaction::Run,
     version::TxIndex,
-    window::Controller,
 };
 
 /// How far the block is committed, and whether it is over.
@@ -42,7 +42,7 @@ pub(crate) struct CommittedPrefix {
     /// Read by all, written by whoever has the turn.
     shared: CachePadded<Shared>,
     /// The turn to commit, and what goes with it.
-    turn: CachePadded<Mutex<Controller>>,
+    turn: CachePadded<Mutex<Round>>,
     /// How the block ended; the first word counts.
     ending: Mutex<Option<Result<(), Fault>>>,
     /// How many transactions the block has.
@@ -60,12 +60,12 @@ struct Shared {
 
 impl CommittedPrefix {
     /// Nothing is committed. A block without transactions is over at once.
-    pub(crate) fn new(txs: u32, controller: Controller) -> Self {
+    pub(crate) fn new(txs: u32, workers: u32) -> Self {
         let ending = (txs == 0).then_some(Ok(()));
         let shared = Shared { frontier: AtomicU32::new(0), ended: AtomicBool::new(ending.is_some()) };
         Self {
             shared: CachePadded::new(shared),
-            turn: CachePadded::new(Mutex::new(controller)),
+            turn: CachePadded::new(Mutex::new(Round::new(workers))),
             ending: Mutex::new(ending),
             txs,
         }
@@ -96,7 +96,7 @@ impl CommittedPrefix {
     }
 
     /// The turn to commit, if nobody has it.
-    fn try_turn(&self) -> Option<MutexGuard<'_, Controller>> {
+    fn try_turn(&self) -> Option<MutexGuard<'_, Round>> {
         self.turn.try_lock()
     }
 
@@ -125,10 +125,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         while let Some(mut turn) = self.prefix().try_turn() {
             while let Some((tx, run)) = self.settle_frontier(stats)? {
                 stats.committed += 1;
-                turn.note_commit(run.seen.ahead, self.window());
+                let worth_it = turn.note_commit(run.cost, self.waste());
                 match take(tx, run.output) {
                     Commit::Continue => self.pass(tx)?,
                     Commit::Stop => self.end(Ok(())),
+                }
+                if !worth_it && !self.prefix().has_ended() {
+                    stats.gave_up = true;
+                    self.end(Ok(()));
                 }
             }
             drop(turn);
@@ -146,7 +150,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
         let tx = self.prefix().frontier();
         let mut transaction = self.lock(tx);
-        let aborted = transaction.validate(tx, self.memory(), stats);
+        let aborted = transaction.validate(tx, self.memory(), stats, self.waste());
         let run = transaction.status.commit();
         drop(transaction);
         if let Some(suspension) = aborted {

@@ -13,8 +13,9 @@
 //!    needs one last validation and no more; a run that starts at the frontier needs none. Whoever finishes it hands
 //!    its output to the executor, and the frontier moves on.
 //!
-//! 5. A speculative run that finds itself at the frontier is validated there and then, and goes on as a final one. While
-//!    speculation does not pay, nobody starts ahead of the frontier.
+//! 5. A speculative run that finds itself at the frontier is validated there and then, and goes on as a final one.
+//! 6. Where speculation does not pay, the block ends before its time, and the caller goes on in order for a while; see
+//!    [`Pace`].
 //!
 //! The transaction at the frontier never waits, so every block ends, whatever its conflicts.
 //!
@@ -45,7 +46,7 @@
 //!         tx: TxIndex,
 //!     ) -> Result<Execution<&'static str, u64, u64>, Blocked> {
 //!         let sum = view.read(&"sum")?.unwrap_or(0) + u64::from(tx.0);
-//!         Ok(Execution { writes: vec![("sum", sum)], output: sum })
+//!         Ok(Execution { writes: vec![("sum", sum)], cost: 100, output: sum })
 //!     }
 //!
 //!     fn commit(&self, _tx: TxIndex, output: u64) -> Commit {
@@ -68,7 +69,8 @@
 //!
 //! - **B1.** The outputs committed, and their order, are those of running the transactions in order.
 //! - **B2.** Each transaction is committed at most once, and none behind one that stopped the block.
-//! - **B3.** Every block ends, with any number of workers from one on.
+//! - **B3.** Every block ends, with any number of workers from one on: all of it is committed, or the executor has
+//!   stopped it, or speculation did not pay.
 //!
 //! `tests/programs.rs` checks them on random programs. The modules have invariants of their own.
 //!
@@ -83,6 +85,7 @@ mod fault;
 mod idle;
 mod location;
 mod mv_memory;
+mod pace;
 mod read_set;
 mod scheduler;
 mod stats;
@@ -91,11 +94,11 @@ mod sync;
 mod transaction;
 mod version;
 mod view;
-mod window;
 mod worker;
 
 pub use executor::{Commit, Execution, Executor};
 pub use fault::Fault;
+pub use pace::{Pace, RUN_OVERHEAD, Stretch};
 pub use stats::Stats;
 pub use version::{Blocked, Incarnation, Origin, TxIndex, Version};
 pub use view::View;

@@ -9,7 +9,7 @@
 //! How far ahead of the frontier a transaction may start depends on how often it has failed. The first incarnation may
 //! start `window` ahead, the next half as far, and so on; in the end it starts at the frontier, where nothing can go
 //! wrong. So a chain of conflicts, or a block made to provoke them, wastes a bounded number of runs. Where speculation
-//! does not pay at all, `window.rs` stops it for a while.
+//! does not pay at all, `pace.rs` ends the block.
 //!
 //! # Waiting
 //!
@@ -29,13 +29,14 @@ use crate::{
     fault::Fault,
     idle::Idle,
     mv_memory::MvMemory,
+    pace::Waste,
+    read_set::ReadSet,
     stats::Stats,
     status::{ExecutionClaim, Suspension, broken},
     sync::{Mutex, MutexGuard},
     transaction::{Run, Transaction},
     version::{Incarnation, TxIndex},
-    view::{Seen, Wait},
-    window::Window,
+    view::Wait,
 };
 
 /// How many first runs must be waiting within the window for the sleepers to be woken. One by one they are left to the
@@ -62,7 +63,9 @@ pub(crate) struct Scheduler<K, V, O> {
     /// How many transactions the block has.
     txs: u32,
     /// How far ahead of the frontier a first run may start.
-    window: Window,
+    window: u32,
+    /// Runs in vain, for the decision whether to go on.
+    waste: Waste,
 }
 
 /// One piece of work.
@@ -86,18 +89,18 @@ impl<K> Task<K> {
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
-    pub(crate) fn new(txs: u32, window: u32) -> Self {
-        let (window, controller) = Window::new(window);
+    pub(crate) fn new(txs: u32, workers: u32, window: u32) -> Self {
         Self {
             transactions: (0..txs).map(|_| CachePadded::new(Mutex::new(Transaction::new()))).collect(),
             memory: MvMemory::new(),
-            prefix: CommittedPrefix::new(txs, controller),
+            prefix: CommittedPrefix::new(txs, workers),
             first_runs: Cursor::default(),
             restarts: Restarts::new(),
             validations: Cursor::default(),
             idle: Idle::new(),
             txs,
             window,
+            waste: Waste::default(),
         }
     }
 
@@ -150,14 +153,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     pub(crate) fn publish(
         &self,
         mut claim: ExecutionClaim<K>,
-        seen: Seen<K, V>,
+        reads: Option<ReadSet<K, V>>,
         execution: Execution<K, V, O>,
     ) -> Result<(), Fault> {
         let version = claim.version();
-        let Execution { writes, output } = execution;
+        let Execution { writes, cost, output } = execution;
         let (written, missed) = self.memory.apply(version, writes, &claim.take_estimates());
         let mut transaction = self.lock(version.tx);
-        transaction.status.finish(claim, Run { seen, written, output })?;
+        transaction.status.finish(claim, Run { reads, written, cost, output })?;
         let waiters = transaction.take_execution_waiters();
         drop(transaction);
         if missed {
@@ -176,7 +179,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A fault if an invariant does not hold.
     pub(crate) fn block(&self, claim: ExecutionClaim<K>, wait: Wait) -> Result<(), Fault> {
         let tx = claim.version().tx;
-        self.window.note_waste();
+        self.waste.note_wait();
         let suspension = self.lock(tx).status.block(claim)?;
         match wait {
             Wait::Frontier => self.release_at(suspension, tx),
@@ -199,7 +202,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ///
     /// A fault if an invariant does not hold.
     pub(crate) fn validate(&self, tx: TxIndex, stats: &mut Stats) -> Result<bool, Fault> {
-        let aborted = self.lock(tx).validate(tx, &self.memory, stats);
+        let aborted = self.lock(tx).validate(tx, &self.memory, stats, &self.waste);
         let Some(suspension) = aborted else { return Ok(true) };
         self.restart(suspension)?;
         Ok(false)
@@ -211,7 +214,6 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ///
     /// A fault if an invariant does not hold.
     pub(crate) fn restart(&self, suspension: Suspension) -> Result<(), Fault> {
-        self.window.note_waste();
         self.validations.rewind(suspension.tx().next());
         self.release(suspension)
     }
@@ -253,12 +255,12 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
 
     /// How far ahead of the frontier this incarnation may start.
     fn reach(&self, incarnation: Incarnation) -> u32 {
-        self.window.reach().checked_shr(incarnation.0).unwrap_or(0)
+        self.window.checked_shr(incarnation.0).unwrap_or(0)
     }
 
     /// The end of the window within which first runs may start.
     fn window_end(&self, frontier: TxIndex) -> TxIndex {
-        TxIndex(frontier.0.saturating_add(self.window.reach()).saturating_add(1).min(self.txs))
+        TxIndex(frontier.0.saturating_add(self.window).saturating_add(1).min(self.txs))
     }
 
     /// Wakes the sleepers if the frontier's move has brought enough transactions into the window.
@@ -286,9 +288,9 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         &self.prefix
     }
 
-    /// How far ahead of the frontier a first run may start.
-    pub(crate) const fn window(&self) -> &Window {
-        &self.window
+    /// Runs in vain.
+    pub(crate) const fn waste(&self) -> &Waste {
+        &self.waste
     }
 
     /// Where idle workers sleep.

@@ -14,16 +14,19 @@ pub struct Stats {
     pub validations: u64,
     /// Runs given up halfway: they met an estimate or asked for the frontier.
     pub waits: u64,
+    /// The block ended before its time because speculation did not pay.
+    pub gave_up: bool,
 }
 
 impl Stats {
     /// Adds the counts of one worker.
     pub(crate) const fn add(&mut self, other: &Self) {
-        let Self { committed, executions, aborts, validations, waits } = other;
+        let Self { committed, executions, aborts, validations, waits, gave_up } = other;
         self.committed += *committed;
         self.executions += *executions;
         self.aborts += *aborts;
         self.validations += *validations;
         self.waits += *waits;
+        self.gave_up |= *gave_up;
     }
 }

@@ -13,6 +13,8 @@ pub(crate) fn fence(ordering: Ordering) {
 pub(crate) type AtomicBool = std::sync::atomic::AtomicBool;
 /// An index or a small count.
 pub(crate) type AtomicU32 = std::sync::atomic::AtomicU32;
+/// A sum.
+pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
 /// A lock for one owner. It is not poisoned by a panic: whoever panics ends the block.
 pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
 /// The right that goes with a locked [`Mutex`].

@@ -10,10 +10,11 @@ use core::{hash::Hash, mem};
 
 use crate::{
     mv_memory::MvMemory,
+    pace::Waste,
+    read_set::ReadSet,
     stats::Stats,
     status::{Suspension, TxStatus},
     version::TxIndex,
-    view::Seen,
 };
 
 /// One transaction of the block.
@@ -30,10 +31,12 @@ pub(crate) struct Transaction<K, V, O> {
 /// What a finished run leaves behind.
 #[derive(Debug)]
 pub(crate) struct Run<K, V, O> {
-    /// What it saw.
-    pub(crate) seen: Seen<K, V>,
+    /// What it has read; `None` if all of it was final.
+    pub(crate) reads: Option<ReadSet<K, V>>,
     /// Where it wrote.
     pub(crate) written: Vec<K>,
+    /// How long it took to run.
+    pub(crate) cost: u32,
     /// What else it produced.
     pub(crate) output: O,
 }
@@ -56,14 +59,16 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         tx: TxIndex,
         memory: &MvMemory<K, V>,
         stats: &mut Stats,
+        waste: &Waste,
     ) -> Option<Suspension> {
-        let reads = self.status.executed()?.seen.reads.as_ref()?;
+        let reads = self.status.executed()?.reads.as_ref()?;
         stats.validations += 1;
         if reads.still_holds(memory, tx) {
             return None;
         }
         stats.aborts += 1;
         self.status.abort(tx, |version, run| {
+            waste.note_abort(run.cost);
             memory.mark_estimates(version, &run.written);
             run.written
         })

@@ -22,19 +22,10 @@ pub struct View<'a, K, V> {
     memory: &'a MvMemory<K, V>,
     /// How far the block is committed.
     prefix: &'a CommittedPrefix,
-    /// What it has seen.
-    seen: Seen<K, V>,
+    /// What it has read; `None` if all of it was final.
+    reads: Option<ReadSet<K, V>>,
     /// Why the run cannot go on. It stands even if the executor loses the `Blocked` on its way up.
     wait: Option<Wait>,
-}
-
-/// What one run saw.
-#[derive(Debug)]
-pub(crate) struct Seen<K, V> {
-    /// What was read; `None` if all of it was final.
-    pub(crate) reads: Option<ReadSet<K, V>>,
-    /// The run started ahead of the frontier.
-    pub(crate) ahead: bool,
 }
 
 /// What a run that was given up waits for.
@@ -49,15 +40,13 @@ pub(crate) enum Wait {
 impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// The view of a worker that runs nothing yet.
     pub(crate) const fn new(memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
-        let seen = Seen { reads: None, ahead: false };
-        Self { tx: TxIndex(0), memory, prefix, seen, wait: None }
+        Self { tx: TxIndex(0), memory, prefix, reads: None, wait: None }
     }
 
     /// A run of `tx` starts.
     pub(crate) fn open(&mut self, tx: TxIndex) {
         self.tx = tx;
-        let ahead = self.prefix.frontier() != tx;
-        self.seen = Seen { reads: ahead.then(ReadSet::new), ahead };
+        self.reads = (self.prefix.frontier() != tx).then(ReadSet::new);
         self.wait = None;
     }
 
@@ -107,7 +96,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
                 return Err(Blocked(lower));
             }
         };
-        if let Some(reads) = &mut self.seen.reads {
+        if let Some(reads) = &mut self.reads {
             let seen = if origin == Origin::PreState { None } else { value.clone() };
             reads.record(key.clone(), origin, seen);
         }
@@ -121,12 +110,12 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     ///
     /// [`Blocked`] if it has read what is no longer so.
     fn settle(&mut self) -> Result<(), Blocked> {
-        let Some(reads) = &self.seen.reads else { return Ok(()) };
+        let Some(reads) = &self.reads else { return Ok(()) };
         if self.prefix.frontier() != self.tx {
             return Ok(());
         }
         if self.wait.is_none() && reads.still_holds(self.memory, self.tx) {
-            self.seen.reads = None;
+            self.reads = None;
             return Ok(());
         }
         Err(self.give_up())
@@ -147,7 +136,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// True when every lower transaction is committed: what this run reads from here on is final. Once true, it stays
     /// true.
     pub fn is_final(&self) -> bool {
-        self.seen.reads.is_none() || self.prefix.frontier() == self.tx
+        self.reads.is_none() || self.prefix.frontier() == self.tx
     }
 
     /// Gives up a speculative run until every lower transaction is committed, so that it can read what nearly every
@@ -160,7 +149,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// [`crate::Executor::execute`].
     pub fn await_frontier(&mut self) -> Result<(), Blocked> {
         self.settle()?;
-        if self.seen.reads.is_none() { Ok(()) } else { Err(self.give_up()) }
+        if self.reads.is_none() { Ok(()) } else { Err(self.give_up()) }
     }
 
     /// Gives up this run, whatever it has seen, for one that starts at the frontier. Return the result from
@@ -171,9 +160,9 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
         self.give_up()
     }
 
-    /// The end of the run: what it saw, and why it must be given up, if so.
-    pub(crate) const fn close(&mut self) -> (Seen<K, V>, Option<Wait>) {
-        (Seen { reads: self.seen.reads.take(), ahead: self.seen.ahead }, self.wait.take())
+    /// The end of the run: what it has read, unless all of it was final, and why it must be given up, if so.
+    pub(crate) const fn close(&mut self) -> (Option<ReadSet<K, V>>, Option<Wait>) {
+        (self.reads.take(), self.wait.take())
     }
 }
 
@@ -186,16 +175,13 @@ impl<K, V> fmt::Debug for View<'_, K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        version::{Incarnation, Version},
-        window::Window,
-    };
+    use crate::version::{Incarnation, Version};
 
     const WRITER: Version = Version { tx: TxIndex(0), incarnation: Incarnation(0) };
 
     /// A block of three of which nothing is committed.
     fn prefix() -> CommittedPrefix {
-        CommittedPrefix::new(3, Window::new(0).1)
+        CommittedPrefix::new(3, 2)
     }
 
     /// The view of a run of `tx`.
@@ -217,15 +203,15 @@ mod tests {
         let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(!view.is_final());
         assert_eq!((view.read(&'a'), view.read(&'b')), (Ok(Some(1)), Ok(None)));
-        let (seen, wait) = view.close();
-        assert!(seen.ahead && seen.reads.is_some() && wait.is_none());
+        let (reads, wait) = view.close();
+        assert!(reads.is_some() && wait.is_none());
 
         prefix.advance(TxIndex(0));
         let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(view.is_final());
         assert_eq!(view.read(&'a'), Ok(Some(1)));
-        let seen = view.close().0;
-        assert!(!seen.ahead && seen.reads.is_none());
+        let reads = view.close().0;
+        assert!(reads.is_none());
     }
 
     #[test]
@@ -264,8 +250,8 @@ mod tests {
             memory.apply(WRITER, vec![(written, 1)], &[]);
             prefix.advance(TxIndex(0));
             assert_eq!(view.read(&'c').is_ok(), holds);
-            let (seen, wait) = view.close();
-            assert_eq!(seen.reads.is_none(), holds);
+            let (reads, wait) = view.close();
+            assert_eq!(reads.is_none(), holds);
             assert_eq!(wait, (!holds).then_some(Wait::Frontier));
         }
     }

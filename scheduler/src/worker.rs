@@ -96,7 +96,11 @@ impl<'e, E: Executor> Block<'e, E> {
     pub fn new(executor: &'e E, txs: u32, workers: usize) -> Self {
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
         let window = workers.saturating_mul(WINDOW_PER_WORKER);
-        Self { executor, scheduler: Scheduler::new(txs, window), stats: Mutex::new(Stats::default()) }
+        Self {
+            executor,
+            scheduler: Scheduler::new(txs, workers, window),
+            stats: Mutex::new(Stats::default()),
+        }
     }
 
     /// Transaction `tx` will likely write at `keys`: whoever reads there before it has run waits for it, instead of
@@ -144,7 +148,8 @@ impl<'e, E: Executor> Block<'e, E> {
         }
     }
 
-    /// What the workers did, once one of them has found the block over and all have left.
+    /// What the workers did, once one of them has found the block over and all have left. If speculation did not pay,
+    /// it ends before its time: `committed` says how far it came.
     ///
     /// # Errors
     ///
@@ -208,7 +213,7 @@ impl<E: Executor> Worker<'_, '_, E> {
         });
         executor.view(scratch).open(tx);
         let result = executor.execute(scratch, tx);
-        let (seen, wait) = executor.view(scratch).close();
+        let (reads, wait) = executor.view(scratch).close();
         match (wait, result) {
             (Some(wait), _) => {
                 self.stats.waits += 1;
@@ -216,7 +221,7 @@ impl<E: Executor> Worker<'_, '_, E> {
                 return Ok(Step::Suspended(tx));
             }
             (None, Ok(execution)) => {
-                scheduler.publish(claim, seen, execution)?;
+                scheduler.publish(claim, reads, execution)?;
                 self.commit_due = true;
             }
             (None, Err(_)) => return Err(Fault::BlockedWithoutCause { tx }),
