@@ -82,6 +82,11 @@ impl<'a> Ledger<'a> {
         entry.status.was_destroyed().then_some(false)
     }
 
+    /// The code with this hash, if the block has brought it.
+    pub(crate) fn known_code(&self, hash: B256) -> Option<Bytecode> {
+        self.codes.get(&hash).cloned()
+    }
+
     /// The entry of an account, if the ledger need not ask the pre-state for it.
     pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
         let place = *self.index.get(&address)?;

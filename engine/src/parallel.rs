@@ -15,8 +15,9 @@
 use core::ops::Range;
 
 use alloy_primitives::map::AddressMap;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
 use parking_lot::Mutex;
+use revm::bytecode::Bytecode;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{
@@ -59,10 +60,37 @@ pub struct Counters {
 ///
 /// Never: a block of four billion transactions does not fit in memory.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
-    run_traced(block, pre_state, None)
+    run_with(block, pre_state, Setup::default())
 }
 
-/// As [`run`], and records who did what and when.
+/// How to run a block. The outcome is the same.
+#[derive(Debug, Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Setup<'a> {
+    /// Where to record who did what and when.
+    pub trace: Option<&'a Trace>,
+    /// Change between speculation and running in order every few transactions. For tests: it makes rare what is common
+    /// and common what is rare.
+    pub restless: bool,
+}
+
+impl<'a> Setup<'a> {
+    /// The same setup with a trace to fill.
+    #[must_use]
+    pub const fn with_trace(mut self, trace: Option<&'a Trace>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The same setup, restless.
+    #[must_use]
+    pub const fn restless(mut self) -> Self {
+        self.restless = true;
+        self
+    }
+}
+
+/// As [`run`], in another way.
 ///
 /// # Errors
 ///
@@ -71,10 +99,10 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
 /// # Panics
 ///
 /// Never: a block of four billion transactions does not fit in memory.
-pub fn run_traced(
+pub fn run_with(
     block: &ReadyBlock<'_>,
     pre_state: &dyn PreState,
-    trace: Option<&Trace>,
+    setup: Setup<'_>,
 ) -> (Result<Outcome, ExecuteError>, Counters) {
     let workers = rayon::current_num_threads().min(block.transactions.len());
     let mut ledger = Ledger::new(block, pre_state);
@@ -85,7 +113,7 @@ pub fn run_traced(
     };
     let mut committed =
         Committed { committer: Mutex::new(Committer { run, state: ledger, error: None }), pre_state };
-    let mut pace = Pace::new(workers);
+    let mut pace = if setup.restless { Pace::restless(workers) } else { Pace::new(workers) };
     loop {
         let done = committed.committer.get_mut();
         let (first, left) = (done.run.committed(), done.run.left());
@@ -95,11 +123,11 @@ pub fn run_traced(
         match pace.next_stretch(left) {
             Stretch::InOrder(length) => {
                 counters.executions += u64::from(length);
-                done.error = run_in_order(block, done, first..first + length, trace).err();
+                done.error = run_in_order(block, done, first..first + length, setup.trace).err();
             }
             Stretch::Speculative(length) => {
                 let executor = BlockExecutor { block, committed: &committed, first };
-                match executor.run(length, workers, trace) {
+                match executor.run(length, &pace, workers, setup.trace) {
                     Ok(counts) => {
                         pace.note(&counts);
                         counters.executions += counts.executions;
@@ -164,10 +192,11 @@ impl BlockExecutor<'_, '_> {
     fn run(
         &self,
         length: u32,
+        pace: &Pace,
         workers: usize,
         trace: Option<&Trace>,
     ) -> Result<Stats, weft_scheduler::Fault> {
-        let mut scheduler = weft_scheduler::Block::new(self, length, workers);
+        let mut scheduler = pace.block(self, length);
         for (tx, sender) in self.repeated_senders(length) {
             scheduler.predict(tx, vec![Location::Account(sender)]);
         }
@@ -241,6 +270,10 @@ impl CommittedState for Committed<'_> {
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
         let known = self.committer.lock().state.knows_storage(address);
         known.map_or_else(|| self.pre_state.has_storage(address), Ok)
+    }
+
+    fn code(&self, hash: B256) -> Option<Bytecode> {
+        self.committer.lock().state.known_code(hash)
     }
 }
 

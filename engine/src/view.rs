@@ -48,6 +48,9 @@ pub(crate) trait CommittedState: Sync {
 
     /// Whether any slot of the account is not zero.
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError>;
+
+    /// The code with this hash, if a committed transaction has brought it.
+    fn code(&self, hash: B256) -> Option<Bytecode>;
 }
 
 /// revm's database for the incarnations that one worker runs, one after the other.
@@ -135,11 +138,15 @@ impl Database for ViewDb<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
-        // What a hash stands for cannot change, so the pre-state's code needs no look at the block's.
+        // What a hash stands for cannot change, so the pre-state's code needs no look at the block's, and a committed
+        // one none at those to come.
         let absent = match self.pre_state.code(hash) {
             Ok(code) => return Ok(code),
             Err(absent) => absent,
         };
+        if let Some(code) = self.committed.code(hash) {
+            return Ok(code);
+        }
         match self.view.read(&Location::Code(hash))? {
             Some(Value::Code(code)) => Ok(code),
             _ => Err(absent.into()),

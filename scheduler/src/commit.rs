@@ -60,12 +60,12 @@ struct Shared {
 
 impl CommittedPrefix {
     /// Nothing is committed. A block without transactions is over at once.
-    pub(crate) fn new(txs: u32, workers: u32) -> Self {
+    pub(crate) fn new(txs: u32, round: Round) -> Self {
         let ending = (txs == 0).then_some(Ok(()));
         let shared = Shared { frontier: AtomicU32::new(0), ended: AtomicBool::new(ending.is_some()) };
         Self {
             shared: CachePadded::new(shared),
-            turn: CachePadded::new(Mutex::new(Round::new(workers))),
+            turn: CachePadded::new(Mutex::new(round)),
             ending: Mutex::new(ending),
             txs,
         }

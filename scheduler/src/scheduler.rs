@@ -29,7 +29,7 @@ use crate::{
     fault::Fault,
     idle::Idle,
     mv_memory::MvMemory,
-    pace::Waste,
+    pace::{Round, Waste},
     read_set::ReadSet,
     stats::Stats,
     status::{ExecutionClaim, Suspension, broken},
@@ -89,11 +89,11 @@ impl<K> Task<K> {
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
-    pub(crate) fn new(txs: u32, workers: u32, window: u32) -> Self {
+    pub(crate) fn new(txs: u32, round: Round, window: u32) -> Self {
         Self {
             transactions: (0..txs).map(|_| CachePadded::new(Mutex::new(Transaction::new()))).collect(),
             memory: MvMemory::new(),
-            prefix: CommittedPrefix::new(txs, workers),
+            prefix: CommittedPrefix::new(txs, round),
             first_runs: Cursor::default(),
             restarts: Restarts::new(),
             validations: Cursor::default(),

@@ -175,13 +175,16 @@ impl<K, V> fmt::Debug for View<'_, K, V> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::version::{Incarnation, Version};
+    use crate::{
+        pace::Round,
+        version::{Incarnation, Version},
+    };
 
     const WRITER: Version = Version { tx: TxIndex(0), incarnation: Incarnation(0) };
 
     /// A block of three of which nothing is committed.
     fn prefix() -> CommittedPrefix {
-        CommittedPrefix::new(3, 2)
+        CommittedPrefix::new(3, Round::steady(2))
     }
 
     /// The view of a run of `tx`.

@@ -20,6 +20,7 @@ use crossbeam_utils::Backoff;
 use crate::{
     executor::Executor,
     fault::Fault,
+    pace::Round,
     scheduler::{Scheduler, Task},
     stats::Stats,
     status::ExecutionClaim,
@@ -95,12 +96,13 @@ impl<'e, E: Executor> Block<'e, E> {
     /// A block of `txs` transactions, of which nothing has been run, for up to `workers` workers.
     pub fn new(executor: &'e E, txs: u32, workers: usize) -> Self {
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
-        let window = workers.saturating_mul(WINDOW_PER_WORKER);
-        Self {
-            executor,
-            scheduler: Scheduler::new(txs, workers, window),
-            stats: Mutex::new(Stats::default()),
-        }
+        Self::with_round(executor, txs, Round::steady(workers))
+    }
+
+    /// A block that ends before its time if `round` finds it not worth while.
+    pub(crate) fn with_round(executor: &'e E, txs: u32, round: Round) -> Self {
+        let window = round.workers.saturating_mul(WINDOW_PER_WORKER);
+        Self { executor, scheduler: Scheduler::new(txs, round, window), stats: Mutex::new(Stats::default()) }
     }
 
     /// Transaction `tx` will likely write at `keys`: whoever reads there before it has run waits for it, instead of

@@ -20,11 +20,11 @@ pub(super) type Subject = fn(&ReadyBlock<'_>, &dyn PreState) -> (Result<Outcome,
 /// Runs blocks on every number of threads.
 #[derive(Debug, Clone)]
 pub(super) struct Matrix {
-    /// The engine that has to agree.
-    pub(super) subject: Subject,
+    /// The engines that have to agree. They take turns.
+    pub(super) subjects: [Subject; 2],
     /// Threads, made once.
     pub(super) pools: Vec<Options>,
-    /// How often each block is run on 2 and 3 threads; once on any other number.
+    /// How often each engine runs a block on 2 and 3 threads; once on any other number.
     pub(super) repetitions: usize,
 }
 
@@ -55,7 +55,7 @@ impl Matrix {
     /// If the system gives no threads.
     pub(super) fn new(threads: impl IntoIterator<Item = usize>, repetitions: usize) -> anyhow::Result<Self> {
         let pools = threads.into_iter().map(Options::with_threads).collect::<Result<_, _>>()?;
-        Ok(Self { subject: parallel::run, pools, repetitions })
+        Ok(Self { subjects: [parallel::run, restless], pools, repetitions })
     }
 
     /// Runs a block; says what differs, if anything does.
@@ -89,11 +89,12 @@ impl Matrix {
         for pool in &self.pools {
             let threads = pool.threads();
             let repetitions = if [2, 3].contains(&threads) { self.repetitions } else { 1 };
-            for repetition in 0..repetitions {
+            for repetition in 0..2 * repetitions {
+                let subject = self.subjects[repetition % 2];
                 let name = format!("{threads} threads, run {repetition}");
                 let seed = case.delays.wrapping_add(u64::try_from(repetition).unwrap_or_default());
                 let delayed = Delayed::new(state.get(), seed);
-                let (found, counters) = caught(&name, || pool.install(|| (self.subject)(&ready, &delayed)))?;
+                let (found, counters) = caught(&name, || pool.install(|| subject(&ready, &delayed)))?;
                 tally.runs += 1;
                 tally.executions += counters.executions;
                 tally.aborts += counters.aborts;
@@ -110,6 +111,11 @@ impl Matrix {
         }
         Ok(tally)
     }
+}
+
+/// The parallel engine, changing between speculation and running in order every few transactions.
+fn restless(block: &ReadyBlock<'_>, state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
+    parallel::run_with(block, state, parallel::Setup::default().restless())
 }
 
 /// Post-state root and receipts root, where the state is a witness.

@@ -55,7 +55,7 @@ fn forgetful(block: &ReadyBlock<'_>, state: &dyn PreState) -> (Result<Outcome, E
 #[test]
 fn a_planted_difference_is_found_and_made_small() {
     let mut matrix = Matrix::new([2], 1).unwrap();
-    matrix.subject = forgetful;
+    matrix.subjects = [forgetful; 2];
     let found = (0..1_000).find_map(|seed| run_seed(seed, &matrix).err()).unwrap();
     let case = found.case.unwrap();
     assert!(found.reason.contains("receipt"), "{}", found.reason);
@@ -73,7 +73,7 @@ fn brittle(_: &ReadyBlock<'_>, _: &dyn PreState) -> (Result<Outcome, ExecuteErro
 #[test]
 fn a_panic_is_a_difference() {
     let mut matrix = Matrix::new([2], 1).unwrap();
-    matrix.subject = brittle;
+    matrix.subjects = [brittle; 2];
     let found = run_seed(1, &matrix).err().unwrap();
     assert!(found.reason.contains("planted"), "{}", found.reason);
 }

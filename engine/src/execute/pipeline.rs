@@ -279,7 +279,10 @@ pub(crate) fn execute_block(
             let counters = Counters { executions: block.transactions.len() as u64, ..Counters::default() };
             (sequential::run(block, pre_state), counters)
         }
-        Engine::Parallel => parallel::run_traced(block, pre_state, options.trace.as_ref()),
+        Engine::Parallel => {
+            let setup = parallel::Setup::default().with_trace(options.trace.as_ref());
+            parallel::run_with(block, pre_state, setup)
+        }
     }
 }
 
