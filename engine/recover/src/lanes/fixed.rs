@@ -1,0 +1,133 @@
+//! Points that every recovery needs: multiples of the generator, and the blinding point.
+//!
+//! They are made at the first use, in less than a millisecond: a hundred points come from libsecp256k1, the lanes add the rest.
+//!
+//! The ladder starts at the blinding point B, so that no intermediate sum can be foreseen. It is chosen per process.
+//! It cannot reach a result: at the end it is taken away again, exactly; and should a sum on the way be one that the
+//! formulas cannot make, the lane is flagged and its signature goes to libsecp256k1, which gives the same answer.
+
+use std::arch::x86_64::{__m512i, _mm512_set1_epi64};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+
+use secp256k1::{PublicKey, SECP256K1, Scalar, SecretKey};
+
+use super::curve::{Affine, broadcast};
+use super::table::{ENTRIES, inverses, odd_multiples};
+use super::words::{Column, Row, from_words, load, to_rows};
+use crate::glv::{DIGITS, HALF_BITS, WHOLE_BITS};
+
+/// Multiples in each table of the generator.
+pub(super) const MULTIPLES: usize = 1 << (WHOLE_BITS - 1);
+
+/// Doublings of the ladder.
+const DOUBLINGS: usize = HALF_BITS * (DIGITS - 1);
+
+/// What every recovery needs.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    /// Odd multiples of G, and of 2^130·G, one a row.
+    pub(super) generator: [Box<[__m512i; MULTIPLES]>; 2],
+    /// Where the ladder starts.
+    pub(super) blinding: Row,
+    /// What the ladder has made of it, negated.
+    pub(super) unblinding: Row,
+}
+
+/// The points, made at the first call.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn fixed() -> &'static Fixed {
+    static FIXED: OnceLock<Fixed> = OnceLock::new();
+    if let Some(fixed) = FIXED.get() {
+        return fixed;
+    }
+    let made = make(&random_point());
+    FIXED.get_or_init(|| made)
+}
+
+/// A point that nobody outside of the process knows.
+fn random_point() -> PublicKey {
+    let state = RandomState::new();
+    let mut bytes = [0; 32];
+    for (number, word) in bytes.chunks_exact_mut(8).enumerate() {
+        word.copy_from_slice(&state.hash_one(number).to_le_bytes());
+    }
+    // Not zero, and below the order of the group.
+    bytes[0] &= 0x7f;
+    bytes[31] |= 1;
+    let key = SecretKey::from_byte_array(bytes).expect("in range");
+    PublicKey::from_secret_key(SECP256K1, &key)
+}
+
+/// 2^`bits`.
+fn power_of_two(bits: usize) -> Scalar {
+    let mut bytes = [0; 32];
+    bytes[31 - bits / 8] = 1 << (bits % 8);
+    Scalar::from_be_bytes(bytes).expect("below the order")
+}
+
+/// `factor`·`point`.
+fn multiple(point: &PublicKey, factor: &Scalar) -> PublicKey {
+    point.mul_tweak(SECP256K1, factor).expect("neither is zero")
+}
+
+/// A point's words.
+pub(super) fn words(point: &PublicKey) -> Row {
+    let bytes = point.serialize_uncompressed();
+    let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| bytes[1 + at + byte]));
+    [word(24), word(16), word(8), word(0), word(56), word(48), word(40), word(32)]
+}
+
+/// A point for each lane.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn gathered(points: &[Row]) -> Affine {
+    let column = |word: usize| -> Column { std::array::from_fn(|lane| points[lane][word]) };
+    let [x0, x1, x2, x3, y0, y1, y2, y3] = std::array::from_fn(column);
+    let number = |w0, w1, w2, w3| from_words([load(&w0), load(&w1), load(&w2), load(&w3)]);
+    Affine { x: number(x0, x1, x2, x3), y: number(y0, y1, y2, y3) }
+}
+
+/// Makes all points, with this one for blinding.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn make(blinding: &PublicKey) -> Fixed {
+    let one = SecretKey::from_byte_array(Scalar::ONE.to_be_bytes()).expect("in range");
+    let generator = PublicKey::from_secret_key(SECP256K1, &one);
+    let upper = multiple(&generator, &power_of_two(WHOLE_BITS * DIGITS / 2));
+    Fixed {
+        generator: [generator_table(&generator), generator_table(&upper)],
+        blinding: words(blinding),
+        unblinding: words(&multiple(blinding, &power_of_two(DOUBLINGS)).negate(SECP256K1)),
+    }
+}
+
+/// The odd multiples of a point, 512 of them: 16 small ones, and the same with each multiple of 32 added.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn generator_table(point: &PublicKey) -> Box<[__m512i; MULTIPLES]> {
+    let small = odd_multiples(&[broadcast(&words(point))])[0];
+    // Eight multiples of 32 in each vector; the first is zero, and 32·32 stands for it until it is overwritten.
+    let step = multiple(point, &power_of_two(HALF_BITS));
+    let mut steps = vec![step];
+    while steps.len() < MULTIPLES / ENTRIES {
+        steps.push(steps[steps.len() - 1].combine(&step).expect("far from zero"));
+    }
+    steps.rotate_right(1);
+    let steps: Vec<Row> = steps.iter().map(words).collect();
+    let mut table = vec![_mm512_set1_epi64(0); MULTIPLES];
+    for (eight, steps) in steps.chunks_exact(8).enumerate() {
+        let step = gathered(steps);
+        let mut runs = Vec::with_capacity(ENTRIES);
+        for multiple in &small {
+            runs.push(multiple.run_to(&step));
+        }
+        for (entry, (multiple, inverse)) in small.iter().zip(inverses(&runs)).enumerate() {
+            let sum = multiple.plus(&step, &inverse);
+            for (lane, row) in to_rows(&sum.x, &sum.y).into_iter().enumerate() {
+                table[(8 * eight + lane) * ENTRIES + entry] = row;
+            }
+        }
+    }
+    for (entry, multiple) in small.iter().enumerate() {
+        table[entry] = to_rows(&multiple.x, &multiple.y)[0];
+    }
+    table.try_into().expect("as long as that")
+}
