@@ -26,7 +26,7 @@ const CHUNK: usize = 256;
 const TAIL_MIN: usize = 2;
 
 /// So many are worth it alone.
-const ALONE_MIN: usize = 4;
+const ALONE_MIN: usize = 3;
 
 /// A signature with r and s in range.
 struct Candidate {
@@ -68,10 +68,13 @@ fn recover_chunk(
     for candidate in rest {
         keys[candidate.place] = library::recover(&items[candidate.place]);
     }
+    if together.is_empty() {
+        return;
+    }
     let tasks = tasks(items, together);
-    let Some(last) = tasks.last() else { return };
+    let last = tasks[tasks.len() - 1];
     // The last vector is filled up with the last signature.
-    let vector = |tasks: &[Task]| std::array::from_fn(|lane| *tasks.get(lane).unwrap_or(last));
+    let vector = |tasks: &[Task]| std::array::from_fn(|lane| tasks.get(lane).copied().unwrap_or(last));
     let vectors: Vec<[Task; LANES]> = tasks.chunks(LANES).map(vector).collect();
     let points = kernel.run(&vectors);
     for (candidate, point) in together.iter().zip(points.as_flattened()) {

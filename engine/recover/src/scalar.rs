@@ -80,17 +80,25 @@ impl Scalar {
 
     /// `self`·`other`/2^256 modulo n. One of the two may be n itself.
     pub(crate) fn product(self, other: Self) -> Self {
-        let mut sum = [0_u64; 6];
+        let mut sum = [0_u64; 4];
+        let mut over = 0_u64;
         for word in self.0 {
-            add_product(&mut sum, word, other.0);
+            let mut carry = 0;
+            for (place, factor) in sum.iter_mut().zip(other.0) {
+                (*place, carry) = factor.carrying_mul_add(word, *place, carry);
+            }
+            let (high, carried) = over.overflowing_add(carry);
+            // With this multiple of n the lowest word becomes zero, and everything moves down by one.
             let multiple = sum[0].wrapping_mul(MINUS_INVERSE);
-            add_product(&mut sum, multiple, ORDER.0);
-            debug_assert_eq!(sum[0], 0, "the multiple of n was chosen so");
-            sum.copy_within(1.., 0);
-            sum[5] = 0;
+            let (_, mut carry) = ORDER.0[0].carrying_mul_add(multiple, sum[0], 0);
+            for place in 1..4 {
+                (sum[place - 1], carry) = ORDER.0[place].carrying_mul_add(multiple, sum[place], carry);
+            }
+            let carried_again;
+            (sum[3], carried_again) = high.overflowing_add(carry);
+            over = u64::from(carried) + u64::from(carried_again);
         }
-        let [a, b, c, d, over, _] = sum;
-        let sum = Self([a, b, c, d]);
+        let sum = Self(sum);
         if over == 0 { sum.reduced() } else { Self(difference(sum.0, ORDER.0).0) }
     }
 
@@ -137,17 +145,6 @@ pub(crate) fn invert_all(numbers: &mut [Scalar]) {
         *number = inverse.product(before);
         inverse = next;
     }
-}
-
-/// Adds `word`·`number` to a sum that has room for it.
-fn add_product(sum: &mut [u64; 6], word: u64, number: [u64; 4]) {
-    let mut carry = 0_u64;
-    for (place, factor) in sum.iter_mut().zip(number) {
-        (*place, carry) = factor.carrying_mul_add(word, *place, carry);
-    }
-    let over;
-    (sum[4], over) = sum[4].overflowing_add(carry);
-    sum[5] += u64::from(over);
 }
 
 /// `a` − `b` modulo 2^256, and whether `b` is the greater.

@@ -152,14 +152,6 @@ impl<const M: u64> Exact<M> {
         Loose::new(sum(&self.0, &other.0))
     }
 
-    /// −`self`.
-    #[target_feature(enable = "avx512f,avx512ifma")]
-    #[inline]
-    pub(super) fn negated<const S: u64>(&self) -> Loose<S> {
-        const { assert!(M < S) };
-        Loose::new(complement(M + 1, &self.0))
-    }
-
     /// `self` − `other`.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
