@@ -147,3 +147,79 @@ fn plus(a: Half, b: Half) -> Half {
 fn minus(a: Half, b: Half) -> Half {
     plus(plus(a, b.map(|word| !word)), [1, 0, 0])
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::{BigInt, Sign};
+
+    use super::*;
+    use crate::scalar::ORDER;
+
+    /// A number of words, in two's complement if it is signed.
+    fn big(words: &[u64], signed: bool) -> BigInt {
+        let mut bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+        bytes.extend((!signed).then_some(0));
+        BigInt::from_signed_bytes_le(&bytes)
+    }
+
+    /// λ.
+    fn lambda() -> BigInt {
+        BigInt::parse_bytes(b"5363ad4cc05c30e0a5261c028812645a122e22ea20816678df02967c1b23bd72", 16).unwrap()
+    }
+
+    /// Scalars at which rounding may go either way, and others.
+    fn scalars() -> Vec<Scalar> {
+        let order = big(&ORDER.0, false);
+        let mut numbers: Vec<BigInt> = (0..300).map(|number| BigInt::from(number) * number * number).collect();
+        numbers.extend((0..256).map(|bit| BigInt::from(1) << bit));
+        numbers.extend((1..200).map(|factor| lambda() * factor));
+        // Halfway between points of the lattice, and beside it.
+        for i in 0..20 {
+            for j in 0..20 {
+                let (a, b) = (big(&A1, true) * i + big(&A2, true) * j, big(&A1, true) * j - big(&MINUS_B1, true) * i);
+                numbers.extend((-2..=2).map(|more| &a / 2 + &b / 2 * lambda() + more));
+            }
+        }
+        let number = |number: BigInt| {
+            let number = ((number % &order) + &order) % &order;
+            let digits = number.to_u64_digits().1;
+            Scalar(std::array::from_fn(|at| digits.get(at).copied().unwrap_or_default()))
+        };
+        numbers.iter().flat_map(|n| [number(n.clone()), number(-n)]).collect()
+    }
+
+    /// The number that digits stand for.
+    fn value<const BITS: usize>(digits: &Digits) -> BigInt {
+        (0..DIGITS).rev().fold(BigInt::ZERO, |value, digit| {
+            let (entry, negative) = digits.entry::<BITS>(digit);
+            assert!(usize::from(entry) < 1 << (BITS - 1));
+            let odd = BigInt::from(2 * entry + 1);
+            (value << BITS) + if negative { -odd } else { odd }
+        })
+    }
+
+    #[test]
+    fn halves_are_short_and_odd() {
+        let order = big(&ORDER.0, false);
+        let limit: BigInt = BigInt::from(1) << 130;
+        for scalar in scalars() {
+            let [k, l] = halves(scalar).map(|half| big(&half, true));
+            assert!(k.magnitude() < limit.magnitude() && l.magnitude() < limit.magnitude());
+            assert!(k.bit(0) && l.bit(0));
+            let rest = (k + l * lambda() - big(&scalar.0, false)) % &order;
+            assert_eq!(rest.sign(), Sign::NoSign);
+        }
+    }
+
+    #[test]
+    fn digits_give_the_number_back() {
+        let order = big(&ORDER.0, false);
+        for scalar in scalars() {
+            let halves = halves(scalar).map(|half| big(&half, true));
+            assert_eq!(Digits::of_halves(scalar).map(|digits| value::<HALF_BITS>(&digits)), halves);
+            let rest = (value::<WHOLE_BITS>(&Digits::of_whole(scalar)) - big(&scalar.0, false)) % &order;
+            assert_eq!(rest.sign(), Sign::NoSign);
+        }
+        assert_eq!(value::<WHOLE_BITS>(&Digits::of_whole(ORDER)), order);
+    }
+}

@@ -161,3 +161,48 @@ const fn difference(a: [u64; 4], b: [u64; 4]) -> ([u64; 4], bool) {
     }
     (words, borrow)
 }
+
+#[cfg(test)]
+mod tests {
+    use num_bigint::BigUint;
+
+    use super::*;
+
+    /// A number of words.
+    fn big(words: &[u64]) -> BigUint {
+        words.iter().rev().fold(BigUint::ZERO, |number, word| (number << 64) + word)
+    }
+
+    /// Numbers made of extreme words.
+    fn extremes() -> Vec<Scalar> {
+        let words = [0, 1, 1 << 63, u64::MAX - 1, u64::MAX, ORDER.0[0] - 1, ORDER.0[0], ORDER.0[1], ORDER.0[2]];
+        let word = |number: usize, place: u32| words[number / 9_usize.pow(place) % 9];
+        (0..9_usize.pow(4)).map(|number| Scalar([0, 1, 2, 3].map(|place| word(number, place)))).collect()
+    }
+
+    #[test]
+    fn products_are_those_of_the_model() {
+        let order = big(&ORDER.0);
+        let lower = BigUint::from(2_u8).modpow(&(&order - 257_u16), &order);
+        let numbers = extremes();
+        for (place, a) in numbers.iter().enumerate() {
+            let b = numbers[place * 7_919 % numbers.len()].reduced();
+            let expected = big(&a.0) * big(&b.0) % &order * &lower % &order;
+            assert_eq!(big(&a.product(b).0), expected);
+            assert_eq!(big(&b.product(*a).0), expected);
+            assert_eq!(big(&a.reduced().0), big(&a.0) % &order);
+            assert_eq!(a.in_range().is_some(), a.0 != [0; 4] && big(&a.0) < order);
+            assert_eq!(big(&b.negated().0), &order - big(&b.0));
+        }
+    }
+
+    #[test]
+    fn inverses_are_inverses() {
+        let mut numbers: Vec<Scalar> = extremes().into_iter().filter_map(Scalar::in_range).collect();
+        let before = numbers.clone();
+        invert_all(&mut numbers);
+        for (number, inverse) in before.into_iter().zip(numbers) {
+            assert_eq!(number.product(inverse), Scalar([1, 0, 0, 0]));
+        }
+    }
+}

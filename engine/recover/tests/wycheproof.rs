@@ -99,8 +99,7 @@ fn cases(name: TestName) -> (Vec<Case>, usize) {
                 name: format!("{name:?} {}: {}", test.tc_id, test.comment),
                 items: [item, Item { y_odd: true, ..item }],
                 key,
-                // Points whose x is the order or above need a third and a fourth parity, which Ethereum lacks.
-                valid: valid.filter(|_| !test.comment.contains("large x-coordinate")),
+                valid,
             });
         }
     }
@@ -126,8 +125,12 @@ fn wycheproof_agrees() {
     let mut judged = 0;
     for (case, keys) in cases_all.iter().zip(expected.as_chunks::<2>().0) {
         if let Some(valid) = case.valid {
-            judged += 1;
-            assert_eq!(keys.contains(&Ok(case.key)), valid, "{}", case.name);
+            // A small r may stand for a point whose x is the order or above. To recover that takes a third and a
+            // fourth parity, which Ethereum lacks.
+            let reduced = case.items[0].r[..15] == [0; 15];
+            judged += usize::from(!(valid && reduced));
+            let found = keys.contains(&Ok(case.key));
+            assert!(found == valid || valid && reduced, "{}", case.name);
         }
     }
     println!("{count_all} tests, {} with numbers of 32 bytes, {judged} judged", cases_all.len());

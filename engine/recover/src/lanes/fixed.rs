@@ -60,19 +60,19 @@ fn random_point() -> PublicKey {
 }
 
 /// 2^`bits`.
-fn power_of_two(bits: usize) -> Scalar {
+pub(super) fn power_of_two(bits: usize) -> Scalar {
     let mut bytes = [0; 32];
     bytes[31 - bits / 8] = 1 << (bits % 8);
     Scalar::from_be_bytes(bytes).expect("below the order")
 }
 
 /// `factor`·`point`.
-fn multiple(point: &PublicKey, factor: &Scalar) -> PublicKey {
+pub(super) fn multiple(point: &PublicKey, factor: &Scalar) -> PublicKey {
     point.mul_tweak(SECP256K1, factor).expect("neither is zero")
 }
 
 /// A point's words.
-pub(super) fn words(point: &PublicKey) -> Row {
+pub(super) fn row_of(point: &PublicKey) -> Row {
     let bytes = point.serialize_uncompressed();
     let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| bytes[1 + at + byte]));
     [word(24), word(16), word(8), word(0), word(56), word(48), word(40), word(32)]
@@ -80,7 +80,7 @@ pub(super) fn words(point: &PublicKey) -> Row {
 
 /// A point for each lane.
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn gathered(points: &[Row]) -> Affine {
+pub(super) fn gathered(points: &[Row]) -> Affine {
     let column = |word: usize| -> Column { std::array::from_fn(|lane| points[lane][word]) };
     let [x0, x1, x2, x3, y0, y1, y2, y3] = std::array::from_fn(column);
     let number = |w0, w1, w2, w3| from_words([load(&w0), load(&w1), load(&w2), load(&w3)]);
@@ -89,21 +89,21 @@ fn gathered(points: &[Row]) -> Affine {
 
 /// Makes all points, with this one for blinding.
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn make(blinding: &PublicKey) -> Fixed {
+pub(super) fn make(blinding: &PublicKey) -> Fixed {
     let one = SecretKey::from_byte_array(Scalar::ONE.to_be_bytes()).expect("in range");
     let generator = PublicKey::from_secret_key(SECP256K1, &one);
     let upper = multiple(&generator, &power_of_two(WHOLE_BITS * DIGITS / 2));
     Fixed {
         generator: [generator_table(&generator), generator_table(&upper)],
-        blinding: words(blinding),
-        unblinding: words(&multiple(blinding, &power_of_two(DOUBLINGS)).negate(SECP256K1)),
+        blinding: row_of(blinding),
+        unblinding: row_of(&multiple(blinding, &power_of_two(DOUBLINGS)).negate(SECP256K1)),
     }
 }
 
 /// The odd multiples of a point, 512 of them: 16 small ones, and the same with each multiple of 32 added.
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn generator_table(point: &PublicKey) -> Box<[__m512i; MULTIPLES]> {
-    let small = odd_multiples(&[broadcast(&words(point))])[0];
+    let small = odd_multiples(&[broadcast(&row_of(point))])[0];
     // Eight multiples of 32 in each vector; the first is zero, and 32·32 stands for it until it is overwritten.
     let step = multiple(point, &power_of_two(HALF_BITS));
     let mut steps = vec![step];
@@ -111,7 +111,7 @@ fn generator_table(point: &PublicKey) -> Box<[__m512i; MULTIPLES]> {
         steps.push(steps[steps.len() - 1].combine(&step).expect("far from zero"));
     }
     steps.rotate_right(1);
-    let steps: Vec<Row> = steps.iter().map(words).collect();
+    let steps: Vec<Row> = steps.iter().map(row_of).collect();
     let mut table = vec![_mm512_set1_epi64(0); MULTIPLES];
     for (eight, steps) in steps.chunks_exact(8).enumerate() {
         let step = gathered(steps);

@@ -27,6 +27,7 @@ use std::arch::x86_64::__m512i;
 
 use curve::{Affine, Jacobian, lifted};
 use field::Exact;
+use fixed::Fixed;
 pub(crate) use ladder::Factors;
 use words::{Column, from_words, load, to_columns};
 
@@ -74,7 +75,12 @@ impl Kernel {
 /// [`Kernel::run`] on a processor that can.
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn run(tasks: &[[Task; LANES]]) -> Vec<[Option<Point>; LANES]> {
-    let fixed = fixed::fixed();
+    run_with(fixed::fixed(), tasks)
+}
+
+/// [`run`] with these points.
+#[target_feature(enable = "avx512f,avx512ifma")]
+fn run_with(fixed: &Fixed, tasks: &[[Task; LANES]]) -> Vec<[Option<Point>; LANES]> {
     let (points, found) = points(tasks);
     let multiples = table::odd_multiples(&points);
     let [mut own, mut endomorphic] = [[[field::splat(0); table::ENTRIES]; LANES]; 2];

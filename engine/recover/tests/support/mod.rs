@@ -3,12 +3,12 @@
 use num_bigint::BigUint;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
-use secp256k1::{PublicKey, SECP256K1, Scalar, SecretKey};
+use secp256k1::{PublicKey, SECP256K1, SecretKey};
 use weft_recover::{Backend, Item};
 
 /// The order of the group.
 pub(crate) fn order() -> BigUint {
-    (BigUint::from(1_u8) << 256) - number(&"14551231950b75fc4402da1732fc9bebf")
+    (BigUint::from(1_u8) << 256) - number("14551231950b75fc4402da1732fc9bebf")
 }
 
 /// The field's prime.
@@ -119,11 +119,6 @@ pub(crate) fn multiple_of_generator(k: &BigUint) -> Option<PublicKey> {
     Some(PublicKey::from_secret_key(SECP256K1, &key))
 }
 
-/// `k`·`point`.
-pub(crate) fn multiple(point: &PublicKey, k: &BigUint) -> Option<PublicKey> {
-    point.mul_tweak(SECP256K1, &Scalar::from_be_bytes(bytes(k)).ok()?).ok()
-}
-
 /// A signature with something special about it, and otherwise random.
 pub(crate) fn special(random: &mut Random, scalars: &[BigUint], words: &[[u8; 32]]) -> Item {
     let order = order();
@@ -167,15 +162,15 @@ pub(crate) fn assert_same(items: &[Item], sizes: impl Iterator<Item = usize>, co
     let expected = Backend::Libsecp256k1.recover(items);
     let mut start = 0;
     for size in sizes {
-        if start >= items.len() {
-            return;
-        }
         let end = (start + size).min(items.len());
         let keys = Backend::Ifma.recover(&items[start..end]);
         for (place, (key, expected)) in keys.iter().zip(&expected[start..end]).enumerate() {
             assert_eq!(key, expected, "{context}: place {place} of {size}: {:?}", items[start + place]);
         }
         start = end;
+        if start == items.len() {
+            break;
+        }
     }
-    panic!("too few batches");
+    assert_eq!(start, items.len(), "too few batches");
 }
