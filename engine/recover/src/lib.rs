@@ -82,6 +82,11 @@ impl Backend {
         }
     }
 
+    /// Signatures that it recovers together: of a multiple of them, all are done at full speed.
+    pub fn lanes(self) -> usize {
+        if self == Self::Ifma && self.is_available() { 8 } else { 1 }
+    }
+
     /// The key of each signature, in their order, on the calling thread.
     ///
     /// A backend that this processor lacks works like [`Self::Libsecp256k1`].

@@ -19,6 +19,7 @@ use super::verdict::{Computed, Stages, Verdict};
 use super::wire::{Dialect, ExecutionWitness, StatelessInput, StatelessOutput};
 use super::witness_json::{BlockWitness, TrustedParent};
 use super::{payload, rules};
+use crate::Recovery;
 use crate::block::{Block, ReadyBlock};
 use crate::chain::{Chain, Rules};
 use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
@@ -45,6 +46,8 @@ pub enum Engine {
 pub struct Options {
     /// Which engine runs the transactions.
     pub engine: Engine,
+    /// How signers are recovered.
+    pub recovery: Recovery,
     /// The chain that inputs in the precompile's own form must be of. With it, the fork that the input stands
     /// for must be active at the block's timestamp; the reference leaves that to the client.
     pub chain: Option<Chain>,
@@ -67,13 +70,25 @@ impl Options {
             .thread_name(|index| format!("weft-{index}"))
             .build()
             .map_err(|error| Fault::Threads(error.to_string()))?;
-        Ok(Self { engine: Engine::default(), chain: None, pool: Arc::new(pool) })
+        Ok(Self {
+            engine: Engine::default(),
+            recovery: Recovery::best(),
+            chain: None,
+            pool: Arc::new(pool),
+        })
     }
 
     /// The same threads with another engine.
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
+        self
+    }
+
+    /// The same threads with another way to recover signers.
+    #[must_use]
+    pub fn with_recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = recovery;
         self
     }
 
@@ -100,7 +115,7 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
     options
         .install(|| match input {
             ExecuteInput::Stateless(input) => {
-                let mut trial = Trial::new(options.engine);
+                let mut trial = Trial::new(options);
                 let error = trial.judge_stateless(input, options.chain.as_ref()).err();
                 // A bug of ours says nothing about the block, so there is nothing to answer.
                 let output = (!matches!(error, Some(ExecuteError::Fault(_)))).then_some(StatelessOutput {
@@ -114,7 +129,7 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
                 trial.verdict(error, output, input.chain_id, payload.block_number, block_hash)
             }
             ExecuteInput::Witness(input) => {
-                let mut trial = Trial::new(options.engine);
+                let mut trial = Trial::new(options);
                 let error = trial.judge_witness(input).err();
                 let block_hash = input.block.header.hash_slow();
                 trial.verdict(error, None, input.chain.id, input.block.header.number, block_hash)
@@ -127,6 +142,8 @@ pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
 struct Trial {
     /// Which engine runs the transactions.
     engine: Engine,
+    /// How signers are recovered.
+    recovery: Recovery,
     /// Hash of the header, once there is one.
     block_hash: Option<B256>,
     /// What was computed so far.
@@ -149,9 +166,10 @@ struct Start {
 
 impl Trial {
     /// Nothing done yet.
-    fn new(engine: Engine) -> Self {
+    fn new(options: &Options) -> Self {
         Self {
-            engine,
+            engine: options.engine,
+            recovery: options.recovery,
             block_hash: None,
             computed: Computed::default(),
             outcome: None,
@@ -195,7 +213,9 @@ impl Trial {
         public_keys: Option<&[PublicKey]>,
     ) -> Result<(), ExecuteError> {
         timed(&mut self.stages.witness, || check_before_execution(rules, block, start))?;
-        let ready = timed(&mut self.stages.senders, || ReadyBlock::new(rules, block, public_keys))?;
+        let ready = timed(&mut self.stages.senders, || {
+            ReadyBlock::with_recovery(rules, block, public_keys, self.recovery)
+        })?;
         let (outcome, counters) =
             timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.engine));
         self.counters = counters;
