@@ -129,6 +129,9 @@ impl Scalar {
 
 /// Replaces each number, none of them zero, by its inverse, raised: one inversion for all (Montgomery's trick).
 pub(crate) fn invert_all(numbers: &mut [Scalar]) {
+    if numbers.is_empty() {
+        return;
+    }
     let mut product = ONE;
     let before: Vec<Scalar> = numbers
         .iter_mut()

@@ -11,7 +11,7 @@ use std::arch::x86_64::__mmask8;
 
 use super::field::{Exact, Loose, splat};
 use super::power::roots;
-use super::words::{Row, from_words};
+use super::words::{Row, from_words, load};
 
 /// A point with Z = 1.
 #[derive(Clone, Copy, Debug)]
@@ -32,18 +32,6 @@ pub(super) struct Jacobian {
     /// Z.
     pub(super) z: Exact<1>,
 }
-
-/// The generator (SEC 2, section 2.4.1): x, then y, lowest word first.
-pub(super) const GENERATOR: Row = [
-    0x59f2_815b_16f8_1798,
-    0x029b_fcdb_2dce_28d9,
-    0x55a0_6295_ce87_0b07,
-    0x79be_667e_f9dc_bbac,
-    0x9c47_d08f_fb10_d4b8,
-    0xfd17_b448_a685_5419,
-    0x5da4_fbfc_0e11_08a8,
-    0x483a_da77_26a3_c465,
-];
 
 /// β, a cube root of one: λ·(x, y) = (β·x, y).
 const BETA: [u64; 5] =
@@ -104,13 +92,6 @@ impl Affine {
     #[target_feature(enable = "avx512f,avx512ifma")]
     pub(super) fn to_jacobian(self) -> Jacobian {
         Jacobian { x: self.x.widened(), y: self.y, z: Exact::splat([1, 0, 0, 0, 0]) }
-    }
-
-    /// The point in these lanes, and the generator in the others.
-    #[target_feature(enable = "avx512f,avx512ifma")]
-    pub(super) fn or_generator(&self, lanes: __mmask8) -> Self {
-        let Self { x, y } = broadcast(&GENERATOR);
-        Self { x: x.replaced(lanes, &self.x), y: y.replaced(lanes, &self.y) }
     }
 
     /// x of λ·`self`; y is the same.
@@ -175,9 +156,29 @@ pub(super) fn broadcast(row: &Row) -> Affine {
     Affine { x: from_words([x0, x1, x2, x3]), y: from_words([y0, y1, y2, y3]) }
 }
 
-/// The points with these x and with y of the parity asked for, and the lanes in which there is such a point.
+/// A point for each lane.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn lifted<const K: usize>(x: &[Exact<1>; K], odd: &[__mmask8; K]) -> [(Affine, __mmask8); K] {
+pub(super) fn gathered(points: &[Row; 8]) -> Affine {
+    let column = |word: usize| load(&points.map(|point| point[word]));
+    Affine { x: from_words([0, 1, 2, 3].map(column)), y: from_words([4, 5, 6, 7].map(column)) }
+}
+
+/// Points that were looked for by their x.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lifted {
+    /// What was found, and anything in the other lanes.
+    pub(super) point: Affine,
+    /// The lanes in which there is a point.
+    pub(super) found: __mmask8,
+    /// The lanes in which there is none.
+    pub(super) absent: __mmask8,
+}
+
+/// The points with these x and with y of the parity asked for.
+///
+/// Where x³ + 7 has no root, the power taken for one is a root of −(x³ + 7). That is proof, since −1 has no root.
+#[target_feature(enable = "avx512f,avx512ifma")]
+pub(super) fn lifted<const K: usize>(x: &[Exact<1>; K], odd: &[__mmask8; K]) -> [Lifted; K] {
     let mut squares = *x;
     for square in &mut squares {
         let cube = square.squared().times(square);
@@ -185,13 +186,18 @@ pub(super) fn lifted<const K: usize>(x: &[Exact<1>; K], odd: &[__mmask8; K]) -> 
         *square = with_seven.carried().narrowed();
     }
     let roots = roots(&squares);
-    let mut points = [(Affine { x: x[0], y: x[0] }, 0); K];
-    for (place, (point, found)) in points.iter_mut().enumerate() {
-        let root = roots[place];
-        let miss: Loose<3> = root.squared().minus(&squares[place]);
-        *found = miss.carried().zeros();
+    let nothing = Lifted { point: Affine { x: x[0], y: x[0] }, found: 0, absent: 0 };
+    let mut points = [nothing; K];
+    for (place, point) in points.iter_mut().enumerate() {
+        let (root, square) = (roots[place], squares[place]);
+        let squared = root.squared();
+        let (difference, sum): (Loose<3>, Loose<2>) = (squared.minus(&square), squared.plus(&square));
         let y: Loose<2> = root.with_sign(root.odd() ^ odd[place]);
-        *point = Affine { x: x[place], y: y.carried().narrowed() };
+        *point = Lifted {
+            point: Affine { x: x[place], y: y.carried().narrowed() },
+            found: difference.carried().zeros(),
+            absent: sum.carried().zeros(),
+        };
     }
     points
 }

@@ -12,9 +12,9 @@ use std::sync::OnceLock;
 
 use secp256k1::{PublicKey, SECP256K1, Scalar, SecretKey};
 
-use super::curve::{Affine, broadcast};
+use super::curve::{broadcast, gathered};
 use super::table::{ENTRIES, inverses, odd_multiples};
-use super::words::{Column, Row, from_words, load, to_rows};
+use super::words::{Row, to_rows};
 use crate::glv::{DIGITS, HALF_BITS, WHOLE_BITS};
 
 /// Multiples in each table of the generator.
@@ -78,15 +78,6 @@ pub(super) fn row_of(point: &PublicKey) -> Row {
     [word(24), word(16), word(8), word(0), word(56), word(48), word(40), word(32)]
 }
 
-/// A point for each lane.
-#[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn gathered(points: &[Row]) -> Affine {
-    let column = |word: usize| -> Column { std::array::from_fn(|lane| points[lane][word]) };
-    let [x0, x1, x2, x3, y0, y1, y2, y3] = std::array::from_fn(column);
-    let number = |w0, w1, w2, w3| from_words([load(&w0), load(&w1), load(&w2), load(&w3)]);
-    Affine { x: number(x0, x1, x2, x3), y: number(y0, y1, y2, y3) }
-}
-
 /// Makes all points, with this one for blinding.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn make(blinding: &PublicKey) -> Fixed {
@@ -114,7 +105,7 @@ fn generator_table(point: &PublicKey) -> Box<[__m512i; MULTIPLES]> {
     let steps: Vec<Row> = steps.iter().map(row_of).collect();
     let mut table = vec![_mm512_set1_epi64(0); MULTIPLES];
     for (eight, steps) in steps.chunks_exact(8).enumerate() {
-        let step = gathered(steps);
+        let step = gathered(steps.try_into().expect("eight of them"));
         let mut runs = Vec::with_capacity(ENTRIES);
         for multiple in &small {
             runs.push(multiple.run_to(&step));

@@ -23,6 +23,9 @@ pub(super) type LaneTables = [[__m512i; ENTRIES]; 8];
 /// The inverses of numbers that are not zero: one inversion for all (Montgomery's trick).
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn inverses<const M: u64>(numbers: &[Exact<M>]) -> Vec<Exact<1>> {
+    if numbers.is_empty() {
+        return Vec::new();
+    }
     let mut product = Exact::<1>::splat([1, 0, 0, 0, 0]);
     let mut inverses = Vec::with_capacity(numbers.len());
     for number in numbers {

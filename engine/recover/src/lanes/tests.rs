@@ -4,12 +4,12 @@
 use num_bigint::BigUint;
 use secp256k1::{PublicKey, SECP256K1, Scalar as Tweak, SecretKey};
 
-use super::curve::{Affine, broadcast, lifted};
+use super::curve::{Affine, Lifted, broadcast, gathered, lifted};
 use super::field::{Exact, FOLD, Limbs, Loose, PRIME};
-use super::fixed::{self, MULTIPLES, gathered, row_of};
+use super::fixed::{self, MULTIPLES, row_of};
 use super::table::{ENTRIES, inverses, odd_multiples};
-use super::words::{from_rows, from_words, load, store, to_columns, to_rows};
-use super::{Factors, Kernel, LANES, Task, power};
+use super::words::{Row, from_rows, from_words, load, store, to_columns, to_rows};
+use super::{Factors, Kernel, LANES, Task, climb, power};
 use crate::glv::Digits;
 use crate::scalar::Scalar;
 
@@ -191,9 +191,8 @@ fn multiple_of_generator(factor: u64) -> PublicKey {
 
 /// The words of the points in each lane.
 #[target_feature(enable = "avx512f,avx512ifma")]
-fn rows(point: &Affine) -> [[u64; 8]; LANES] {
-    let (x, y) = (to_columns(&point.x), to_columns(&point.y));
-    std::array::from_fn(|lane| std::array::from_fn(|word| if word < 4 { x[word][lane] } else { y[word - 4][lane] }))
+fn rows(point: &Affine) -> [Row; LANES] {
+    super::to_rows(&point.x, &point.y)
 }
 
 #[test]
@@ -245,7 +244,8 @@ fn points_are_lifted_where_there_are_any() {
         let xs: [u64; LANES] = [1, 2, 3, 4, 5, 6, 7, 8];
         let x = from_words([load(&xs), load(&[0; 8]), load(&[0; 8]), load(&[0; 8])]);
         for odd in [0x00, 0xff, 0x5a] {
-            let [(point, found)] = lifted(&[x], &[odd]);
+            let [Lifted { point, found, absent }] = lifted(&[x], &[odd]);
+            assert_eq!(found, !absent);
             for (lane, row) in rows(&point).iter().enumerate() {
                 let mut compressed = [0; 33];
                 compressed[0] = 2 + (odd >> lane & 1);
@@ -263,9 +263,8 @@ fn points_are_lifted_where_there_are_any() {
 
 /// The task for u1·G + u2·R with R = `k`·G.
 fn task(k: u64, u1: Scalar, u2: Scalar) -> Task {
-    let [x0, x1, x2, x3, y0, ..] = row_of(&multiple_of_generator(k));
     let factors = Factors { generator: Digits::of_whole(u1), halves: Digits::of_halves(u2) };
-    Task { x: [x0, x1, x2, x3], odd: y0 & 1 == 1, factors }
+    Task { point: row_of(&multiple_of_generator(k)), factors }
 }
 
 #[test]
@@ -275,32 +274,18 @@ fn blinding_changes_nothing_but_which_lanes_are_flagged() {
         // Of small factors the first additions to the blinding point are small multiples as well, so some blinding
         // points are just what must not be added.
         let small = |number: u64| Scalar([number, 0, 0, 0]);
-        let tasks: Vec<[Task; LANES]> = (0..64)
-            .map(|vector| {
-                let number = |lane: usize| vector * 8 + lane as u64;
-                std::array::from_fn(|lane| {
-                    task(1 + number(lane) % 3, small(number(lane) * 5), small(1 + number(lane) * 7))
-                })
-            })
-            .collect();
-        let blindings = (1..40).chain([99, 12_345]);
-        let runs: Vec<_> = blindings
-            .map(|blinding| super::run_with(&fixed::make(&multiple_of_generator(blinding)), &tasks))
-            .collect();
+        let tasks: Vec<Task> =
+            (0..512).map(|number| task(1 + number % 3, small(number * 5), small(1 + number * 7))).collect();
         let mut flagged = 0;
-        for (vector, tasks) in tasks.iter().enumerate() {
-            for lane in 0..LANES {
-                let number = vector as u64 * 8 + lane as u64;
+        for blinding in (1..40).chain([99, 12_345]) {
+            let sums = climb(&fixed::make(&multiple_of_generator(blinding)), &tasks);
+            for (number, sum) in (0..).zip(sums) {
                 let expected = number * 5 + (1 + number % 3) * (1 + number * 7);
-                let expected = row_of(&multiple_of_generator(expected));
-                for run in &runs {
-                    match &run[vector][lane] {
-                        Some(point) => assert_eq!([point.x, point.y].as_flattened(), expected),
-                        None => flagged += 1,
-                    }
+                match sum {
+                    Some(sum) => assert_eq!(sum, row_of(&multiple_of_generator(expected))),
+                    None => flagged += 1,
                 }
             }
-            assert_eq!(tasks.len(), LANES);
         }
         assert!(flagged > 100, "{flagged} lanes were flagged");
     }

@@ -15,7 +15,7 @@ use super::field::{Exact, splat};
 pub(super) type Column = [u64; 8];
 
 /// A point's words: x, then y, lowest first.
-pub(super) type Row = [u64; 8];
+pub(crate) type Row = [u64; 8];
 
 /// A register with these words.
 #[target_feature(enable = "avx512f,avx512ifma")]
