@@ -203,8 +203,8 @@ fn environment(
 
 /// An EIP-7702 authorization with its authority, if its signature has one.
 fn authorization(signed: SignedAuthorization, authority: Option<Signer>) -> RecoveredAuthorization {
-    let authority = authority
-        .map_or(RecoveredAuthority::Invalid, |signer| RecoveredAuthority::Valid(signer.address));
+    let authority =
+        authority.map_or(RecoveredAuthority::Invalid, |signer| RecoveredAuthority::Valid(signer.address));
     RecoveredAuthorization::new_unchecked(signed.strip_signature(), authority)
 }
 
@@ -292,7 +292,8 @@ mod tests {
     fn block() -> (Vec<SignedTransaction>, Vec<Vec<RecoveredAuthority>>) {
         let signature = *example().signature();
         // Whose signatures these are matters to nobody: any point is somebody's key.
-        let somebody = |number: u64| Signature::new(signature.r(), signature.s() - U256::from(number), number % 3 == 1);
+        let somebody =
+            |number: u64| Signature::new(signature.r(), signature.s() - U256::from(number), number % 3 == 1);
         let nobody = Signature::new(U256::from(5), signature.s(), false);
         let (mut transactions, mut authorities) = (Vec::new(), Vec::new());
         for number in 0..300 {
@@ -327,16 +328,21 @@ mod tests {
         let (transactions, authorities) = block();
         for threads in [1, 2, 3, 8] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            for (backend, length) in Backend::ALL.into_iter().flat_map(|b| [(b, 300), (b, 7), (b, 1), (b, 0)]) {
+            for (backend, length) in Backend::ALL.into_iter().flat_map(|b| [(b, 300), (b, 7), (b, 1), (b, 0)])
+            {
                 let transactions = &transactions[..length];
                 let recover = || recover_all(transactions, None, Malleability::Rejected, backend);
                 let environments = pool.install(recover).unwrap();
                 assert_eq!(environments.len(), length);
-                for ((env, transaction), authorities) in environments.iter().zip(transactions).zip(&authorities) {
+                for ((env, transaction), authorities) in
+                    environments.iter().zip(transactions).zip(&authorities)
+                {
                     use alloy_consensus::transaction::SignerRecoverable;
                     assert_eq!(env.caller, transaction.recover_signer().unwrap());
                     let found = env.authorization_list.iter().map(|signed| match signed {
-                        Either::Right(recovered) => recovered.authority().map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid),
+                        Either::Right(recovered) => recovered
+                            .authority()
+                            .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid),
                         Either::Left(_) => panic!("authorities were recovered"),
                     });
                     assert_eq!(found.collect::<Vec<_>>(), *authorities);
@@ -358,7 +364,8 @@ mod tests {
         }
         // A wrong key before it comes first.
         transactions[0] = example();
-        let error = recover_all(&transactions, Some(&[[4; 65]; 300]), Malleability::Rejected, Backend::best());
+        let error =
+            recover_all(&transactions, Some(&[[4; 65]; 300]), Malleability::Rejected, Backend::best());
         assert_eq!(error.unwrap_err(), BlockError::PublicKey { index: 0 });
     }
 

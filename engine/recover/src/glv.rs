@@ -47,7 +47,11 @@ impl Digits {
     pub(crate) fn of_halves(scalar: Scalar) -> [Self; 2] {
         halves(scalar).map(|[low, middle, high]| {
             // (k − 1)/2 + 2^129: the bits tell the signs of the powers of two.
-            let signs = [low >> 1 | middle << 63, middle >> 1 | high << 63, (high >> 1 | high & 1 << 63).wrapping_add(2)];
+            let signs = [
+                low >> 1 | middle << 63,
+                middle >> 1 | high << 63,
+                (high >> 1 | high & 1 << 63).wrapping_add(2),
+            ];
             debug_assert!(signs[2] < 4, "the halves are below 2^130");
             Self::from_signs::<3, HALF_BITS>(signs)
         })
@@ -62,12 +66,19 @@ impl Digits {
             // The same modulo n, odd, and not above zero.
             let minus = scalar.negated().0;
             let mut carry = true;
-            (minus.map(|word| { let (word, over) = (!word).overflowing_add(u64::from(carry)); carry = over; word }), u64::MAX)
+            (
+                minus.map(|word| {
+                    let (word, over) = (!word).overflowing_add(u64::from(carry));
+                    carry = over;
+                    word
+                }),
+                u64::MAX,
+            )
         };
         let [a, b, c, d] = words;
         // (u − 1)/2 + 2^259.
         let signs =
-            [a >> 1 | b << 63, b >> 1 | c << 63, c >> 1 | d << 63, d >> 1 | high << 63, high.wrapping_add(8) ];
+            [a >> 1 | b << 63, b >> 1 | c << 63, c >> 1 | d << 63, d >> 1 | high << 63, high.wrapping_add(8)];
         Self::from_signs::<5, WHOLE_BITS>(signs)
     }
 
@@ -128,7 +139,8 @@ fn times([a0, a1]: [u64; 2], [b0, b1, b2]: Half) -> Half {
     let (low, carry) = a0.carrying_mul(b0, 0);
     let (middle, carry_a) = a0.carrying_mul_add(b1, carry, 0);
     let (middle, carry_b) = a1.carrying_mul_add(b0, middle, 0);
-    let high = a0.wrapping_mul(b2).wrapping_add(a1.wrapping_mul(b1)).wrapping_add(carry_a).wrapping_add(carry_b);
+    let high =
+        a0.wrapping_mul(b2).wrapping_add(a1.wrapping_mul(b1)).wrapping_add(carry_a).wrapping_add(carry_b);
     [low, middle, high]
 }
 
@@ -170,13 +182,15 @@ mod tests {
     /// Scalars at which rounding may go either way, and others.
     fn scalars() -> Vec<Scalar> {
         let order = big(&ORDER.0, false);
-        let mut numbers: Vec<BigInt> = (0..300).map(|number| BigInt::from(number) * number * number).collect();
+        let mut numbers: Vec<BigInt> =
+            (0..300).map(|number| BigInt::from(number) * number * number).collect();
         numbers.extend((0..256).map(|bit| BigInt::from(1) << bit));
         numbers.extend((1..200).map(|factor| lambda() * factor));
         // Halfway between points of the lattice, and beside it.
         for i in 0..20 {
             for j in 0..20 {
-                let (a, b) = (big(&A1, true) * i + big(&A2, true) * j, big(&A1, true) * j - big(&MINUS_B1, true) * i);
+                let (a, b) =
+                    (big(&A1, true) * i + big(&A2, true) * j, big(&A1, true) * j - big(&MINUS_B1, true) * i);
                 numbers.extend((-2..=2).map(|more| &a / 2 + &b / 2 * lambda() + more));
             }
         }

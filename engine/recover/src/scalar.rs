@@ -178,7 +178,8 @@ mod tests {
 
     /// Numbers made of extreme words.
     fn extremes() -> Vec<Scalar> {
-        let words = [0, 1, 1 << 63, u64::MAX - 1, u64::MAX, ORDER.0[0] - 1, ORDER.0[0], ORDER.0[1], ORDER.0[2]];
+        let words =
+            [0, 1, 1 << 63, u64::MAX - 1, u64::MAX, ORDER.0[0] - 1, ORDER.0[0], ORDER.0[1], ORDER.0[2]];
         let word = |number: usize, place: u32| words[number / 9_usize.pow(place) % 9];
         (0..9_usize.pow(4)).map(|number| Scalar([0, 1, 2, 3].map(|place| word(number, place)))).collect()
     }

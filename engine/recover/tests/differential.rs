@@ -60,7 +60,7 @@ fn dangerous() -> Vec<Item> {
     let order = order();
     let (scalars, words) = (scalars(), words());
     let mut random = Random::new(7);
-    let plain = chosen(&BigUint::from(5_u8), &BigUint::from(6_u8), &BigUint::from(7_u8)).unwrap();
+    let plain = chosen(&BigUint::from(5_u8), &BigUint::from(6_u8), &BigUint::from(7_u8)).expect("in range");
     let mut items = Vec::new();
     for word in words {
         items.push(Item { r: word, ..plain });
@@ -92,9 +92,16 @@ fn dangerous_signatures_agree_at_every_lane() {
         assert_same(&shifted, std::iter::repeat(256), "shifted");
     }
     // One dangerous signature among good ones, at every lane; then one good among bad.
-    let good = chosen(&BigUint::from(5_u8), &BigUint::from(6_u8), &BigUint::from(7_u8)).unwrap();
+    let good = chosen(&BigUint::from(5_u8), &BigUint::from(6_u8), &BigUint::from(7_u8)).expect("in range");
     let bad = Item { r: [0; 32], ..good };
-    let no_point = Item { r: { let mut r = [0; 32]; r[31] = 5; r }, ..good };
+    let no_point = Item {
+        r: {
+            let mut r = [0; 32];
+            r[31] = 5;
+            r
+        },
+        ..good
+    };
     assert!(Backend::Libsecp256k1.recover_one(&no_point).is_err());
     for item in items.iter().step_by(17).chain([&bad, &no_point]) {
         for (lane, rest) in (0..8).flat_map(|lane| [(lane, good), (lane, no_point)]) {

@@ -35,7 +35,7 @@ struct Case {
 
 /// The first 32 bytes of a message's hash.
 fn digest(hash: HashFunction, message: &[u8]) -> [u8; 32] {
-    let first = |bytes: &[u8]| bytes[..32].try_into().unwrap();
+    let first = |bytes: &[u8]| bytes[..32].try_into().expect("32 bytes");
     match hash {
         HashFunction::Sha2_256 => first(&sha2::Sha256::digest(message)),
         HashFunction::Sha2_512 => first(&sha2::Sha512::digest(message)),
@@ -43,7 +43,13 @@ fn digest(hash: HashFunction, message: &[u8]) -> [u8; 32] {
         HashFunction::Sha3_512 => first(&<sha3::Sha3_512 as sha3::Digest>::digest(message)),
         HashFunction::Shake128 => extended(sha3::Shake128::default().chain(message)),
         HashFunction::Shake256 => extended(sha3::Shake256::default().chain(message)),
-        other => panic!("no set of secp256k1 has {other:?}"),
+        HashFunction::Sha1
+        | HashFunction::Sha2_224
+        | HashFunction::Sha2_384
+        | HashFunction::Sha2_512_224
+        | HashFunction::Sha2_512_256
+        | HashFunction::Sha3_224
+        | HashFunction::Sha3_384 => panic!("no set of secp256k1 has {hash:?}"),
     }
 }
 
@@ -79,14 +85,15 @@ fn der(signature: &[u8]) -> Option<[[u8; 32]; 2]> {
 
 /// The cases of a set, and how many tests it has.
 fn cases(name: TestName) -> (Vec<Case>, usize) {
-    let set = TestSet::load(name).unwrap();
+    let set = TestSet::load(name).expect("the crate's own data");
     let (mut cases, mut count) = (Vec::new(), 0);
     for group in &set.test_groups {
         let Some(coordinates) = group.key.key.strip_prefix(&[4]) else { panic!("an uncompressed key") };
-        let key = PublicKey(coordinates.try_into().unwrap());
+        let key = PublicKey(coordinates.try_into().expect("64 bytes"));
         for test in &group.tests {
             count += 1;
-            let numbers = if format!("{name:?}").ends_with("P1363") { plain(&test.sig) } else { der(&test.sig) };
+            let numbers =
+                if format!("{name:?}").ends_with("P1363") { plain(&test.sig) } else { der(&test.sig) };
             let Some([r, s]) = numbers else { continue };
             let item = Item { digest: digest(group.hash, &test.msg), r, s, y_odd: false };
             let valid = match test.result {

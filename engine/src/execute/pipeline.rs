@@ -70,12 +70,7 @@ impl Options {
             .thread_name(|index| format!("weft-{index}"))
             .build()
             .map_err(|error| Fault::Threads(error.to_string()))?;
-        Ok(Self {
-            engine: Engine::default(),
-            recovery: Recovery::best(),
-            chain: None,
-            pool: Arc::new(pool),
-        })
+        Ok(Self { engine: Engine::default(), recovery: Recovery::best(), chain: None, pool: Arc::new(pool) })
     }
 
     /// The same threads with another engine.

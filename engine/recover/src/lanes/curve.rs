@@ -43,6 +43,7 @@ impl Jacobian {
     /// With L = 3/2·X², S = Y² and N = X·S: X' = L² − 2N, −Y' = L·(X' − N) + S², Z' = Y·Z.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
+    #[expect(clippy::many_single_char_names, reason = "the letters of the formula")]
     pub(super) fn doubled_negated(&self) -> Self {
         let square = self.x.squared();
         let s = self.y.squared();
@@ -63,6 +64,7 @@ impl Jacobian {
     /// With U = x·Z², S = ±y·Z³, H = U − X, R = S − Y, V = X·H²: X' = R² − H³ − 2V, −Y' = R·(X' − V) + Y·H³, Z' = Z·H.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
+    #[expect(clippy::many_single_char_names, reason = "the letters of the formula")]
     pub(super) fn plus_negated(&self, x: &Exact<1>, y: &Exact<1>, negative: __mmask8) -> Self {
         let zz = self.z.squared();
         let zzz = zz.times(&self.z);
@@ -179,19 +181,19 @@ pub(super) struct Lifted {
 /// Where x³ + 7 has no root, the power taken for one is a root of −(x³ + 7). That is proof, since −1 has no root.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn lifted<const K: usize>(x: &[Exact<1>; K], odd: &[__mmask8; K]) -> [Lifted; K] {
-    let mut squares = *x;
-    for square in &mut squares {
-        let cube = square.squared().times(square);
+    let mut cubes_and_7 = *x;
+    for number in &mut cubes_and_7 {
+        let cube = number.squared().times(number);
         let with_seven: Loose<2> = cube.plus(&Exact::<1>::splat([7, 0, 0, 0, 0]));
-        *square = with_seven.carried().narrowed();
+        *number = with_seven.carried().narrowed();
     }
-    let roots = roots(&squares);
+    let roots = roots(&cubes_and_7);
     let nothing = Lifted { point: Affine { x: x[0], y: x[0] }, found: 0, absent: 0 };
     let mut points = [nothing; K];
     for (place, point) in points.iter_mut().enumerate() {
-        let (root, square) = (roots[place], squares[place]);
-        let squared = root.squared();
-        let (difference, sum): (Loose<3>, Loose<2>) = (squared.minus(&square), squared.plus(&square));
+        let (root, wanted) = (roots[place], cubes_and_7[place]);
+        let square = root.squared();
+        let (difference, sum): (Loose<3>, Loose<2>) = (square.minus(&wanted), square.plus(&wanted));
         let y: Loose<2> = root.with_sign(root.odd() ^ odd[place]);
         *point = Lifted {
             point: Affine { x: x[place], y: y.carried().narrowed() },

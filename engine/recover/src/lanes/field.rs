@@ -122,18 +122,17 @@ impl<const M: u64> Exact<M> {
     /// Numbers whose limbs are known to be in their bounds.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
-    pub(super) fn new(limbs: Limbs) -> Self {
+    pub(super) fn new(limbs: &Limbs) -> Self {
         const { assert!(M < 16, "the highest limb is below 2^52 too") };
-        debug_assert!(within(&limbs, MASK, M * HIGH_MAX), "F2");
-        Self(limbs)
+        debug_assert!(within(limbs, MASK, M * HIGH_MAX), "F2");
+        Self(*limbs)
     }
 
     /// The same number in all lanes.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
     pub(super) fn splat(limbs: [u64; 5]) -> Self {
-        let [a, b, c, d, e] = limbs;
-        Self::new([splat(a), splat(b), splat(c), splat(d), splat(e)])
+        Self::new(&limbs.map(|limb| splat(limb)))
     }
 
     /// The same with a wider bound.
@@ -149,7 +148,7 @@ impl<const M: u64> Exact<M> {
     #[inline]
     pub(super) fn plus<const N: u64, const S: u64>(&self, other: &Exact<N>) -> Loose<S> {
         const { assert!(M + N <= S) };
-        Loose::new(sum(&self.0, &other.0))
+        Loose::new(&sum(&self.0, &other.0))
     }
 
     /// `self` − `other`.
@@ -157,7 +156,7 @@ impl<const M: u64> Exact<M> {
     #[inline]
     pub(super) fn minus<const N: u64, const S: u64>(&self, other: &Exact<N>) -> Loose<S> {
         const { assert!(M + N < S) };
-        Loose::new(sum(&self.0, &complement(N + 1, &other.0)))
+        Loose::new(&sum(&self.0, &complement(N + 1, &other.0)))
     }
 
     /// `self` − `other`, where the latter is a sum.
@@ -165,7 +164,7 @@ impl<const M: u64> Exact<M> {
     #[inline]
     pub(super) fn minus_sum<const N: u64, const S: u64>(&self, other: &Loose<N>) -> Loose<S> {
         const { assert!(M + N < S) };
-        Loose::new(sum(&self.0, &complement(N + 1, &other.0)))
+        Loose::new(&sum(&self.0, &complement(N + 1, &other.0)))
     }
 
     /// The number, or its negative in the lanes of `negative`.
@@ -174,7 +173,7 @@ impl<const M: u64> Exact<M> {
     pub(super) fn with_sign<const S: u64>(&self, negative: __mmask8) -> Loose<S> {
         const { assert!(M < S) };
         let ([p0, p1, p2, p3, p4], [a0, a1, a2, a3, a4]) = (PRIME, self.0);
-        Loose::new([
+        Loose::new(&[
             _mm512_mask_sub_epi64(a0, negative, splat((M + 1) * p0), a0),
             _mm512_mask_sub_epi64(a1, negative, splat((M + 1) * p1), a1),
             _mm512_mask_sub_epi64(a2, negative, splat((M + 1) * p2), a2),
@@ -202,7 +201,7 @@ impl<const M: u64> Exact<M> {
     #[inline]
     pub(super) fn times<const N: u64>(&self, other: &Exact<N>) -> Exact<1> {
         const { assert!(M * N < 240) };
-        Exact::new(reduced(&with_product(&no_columns(), &self.0, &other.0)))
+        Exact::new(&reduced(&with_product(&no_columns(), &self.0, &other.0)))
     }
 
     /// `self`².
@@ -210,7 +209,7 @@ impl<const M: u64> Exact<M> {
     #[inline]
     pub(super) fn squared(&self) -> Exact<1> {
         const { assert!(M * M < 240) };
-        Exact::new(reduced(&square(&self.0)))
+        Exact::new(&reduced(&square(&self.0)))
     }
 
     /// `self`·`other` + `root`², reduced once.
@@ -222,7 +221,7 @@ impl<const M: u64> Exact<M> {
         root: &Exact<O>,
     ) -> Exact<1> {
         const { assert!(M * N + O * O < 240) };
-        Exact::new(reduced(&with_product(&square(&root.0), &self.0, &other.0)))
+        Exact::new(&reduced(&with_product(&square(&root.0), &self.0, &other.0)))
     }
 
     /// `self`·`other` + `left`·`right`, reduced once.
@@ -236,7 +235,7 @@ impl<const M: u64> Exact<M> {
     ) -> Exact<1> {
         const { assert!(M * N + O * P < 240) };
         let columns = with_product(&no_columns(), &self.0, &other.0);
-        Exact::new(reduced(&with_product(&columns, &left.0, &right.0)))
+        Exact::new(&reduced(&with_product(&columns, &left.0, &right.0)))
     }
 
     /// The same number, below 2^256.
@@ -246,7 +245,7 @@ impl<const M: u64> Exact<M> {
         // With bound 1, what is folded is one at most, and then the rest is small. With another, the first fold
         // leaves less than 2^256 + 2^37, and the same holds for the second.
         let once = folded(&self.0);
-        Exact::new(if M == 1 { once } else { folded(&once) })
+        Exact::new(&if M == 1 { once } else { folded(&once) })
     }
 
     /// The same number, below p.
@@ -258,7 +257,7 @@ impl<const M: u64> Exact<M> {
         let more = carry(&[_mm512_add_epi64(a0, splat(FOLD)), a1, a2, a3, a4]);
         let [b0, b1, b2, b3, b4] = more;
         let reaches = _mm512_test_epi64_mask(b4, splat(HIGH_MASK + 1));
-        narrow.replaced(reaches, &Exact::new([b0, b1, b2, b3, _mm512_and_si512(b4, splat(HIGH_MASK))]))
+        narrow.replaced(reaches, &Exact::new(&[b0, b1, b2, b3, _mm512_and_si512(b4, splat(HIGH_MASK))]))
     }
 
     /// The lanes in which the number is zero modulo p.
@@ -289,7 +288,7 @@ impl<const M: u64> Exact<M> {
         let a2 = _mm512_mask_add_epi64(a2, odd, a2, splat(p2));
         let a3 = _mm512_mask_add_epi64(a3, odd, a3, splat(p3));
         let a4 = _mm512_mask_add_epi64(a4, odd, a4, splat(p4));
-        Loose::new([half(a0, a1), half(a1, a2), half(a2, a3), half(a3, a4), _mm512_srli_epi64::<1>(a4)])
+        Loose::new(&[half(a0, a1), half(a1, a2), half(a2, a3), half(a3, a4), _mm512_srli_epi64::<1>(a4)])
     }
 }
 
@@ -297,17 +296,17 @@ impl<const M: u64> Loose<M> {
     /// Numbers whose limbs are known to be in their bounds.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
-    fn new(limbs: Limbs) -> Self {
+    fn new(limbs: &Limbs) -> Self {
         const { assert!(M < 16, "carried, the highest limb is below 2^52") };
-        debug_assert!(within(&limbs, M << 52, M * HIGH_MAX), "F2");
-        Self(limbs)
+        debug_assert!(within(limbs, M << 52, M * HIGH_MAX), "F2");
+        Self(*limbs)
     }
 
     /// The same numbers, fit to be multiplied.
     #[target_feature(enable = "avx512f,avx512ifma")]
     #[inline]
     pub(super) fn carried(&self) -> Exact<M> {
-        Exact::new(carry(&self.0))
+        Exact::new(&carry(&self.0))
     }
 
     /// `self` + `other`.
@@ -315,7 +314,7 @@ impl<const M: u64> Loose<M> {
     #[inline]
     pub(super) fn plus<const N: u64, const S: u64>(&self, other: &Exact<N>) -> Loose<S> {
         const { assert!(M + N <= S) };
-        Loose::new(sum(&self.0, &other.0))
+        Loose::new(&sum(&self.0, &other.0))
     }
 
     /// `self` − `other`.
@@ -323,7 +322,7 @@ impl<const M: u64> Loose<M> {
     #[inline]
     pub(super) fn minus<const N: u64, const S: u64>(&self, other: &Exact<N>) -> Loose<S> {
         const { assert!(M + N < S) };
-        Loose::new(sum(&self.0, &complement(N + 1, &other.0)))
+        Loose::new(&sum(&self.0, &complement(N + 1, &other.0)))
     }
 }
 

@@ -1,19 +1,20 @@
 //! Points that every recovery needs: multiples of the generator, and the blinding point.
 //!
-//! They are made at the first use, in less than a millisecond: a hundred points come from libsecp256k1, the lanes add the rest.
+//! They are made at the first use, in a fifth of a millisecond: libsecp256k1 gives a point for each table and for the
+//! blinding, and the lanes multiply the former.
 //!
 //! The ladder starts at the blinding point B, so that no intermediate sum can be foreseen. It is chosen per process.
 //! It cannot reach a result: at the end it is taken away again, exactly; and should a sum on the way be one that the
 //! formulas cannot make, the lane is flagged and its signature goes to libsecp256k1, which gives the same answer.
 
-use std::arch::x86_64::{__m512i, _mm512_set1_epi64};
+use std::arch::x86_64::__m512i;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 
 use secp256k1::{PublicKey, SECP256K1, Scalar, SecretKey};
 
-use super::curve::{broadcast, gathered};
-use super::table::{ENTRIES, inverses, odd_multiples};
+use super::curve::gathered;
+use super::table::odd_multiples;
 use super::words::{Row, to_rows};
 use crate::glv::{DIGITS, HALF_BITS, WHOLE_BITS};
 
@@ -38,11 +39,7 @@ pub(super) struct Fixed {
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn fixed() -> &'static Fixed {
     static FIXED: OnceLock<Fixed> = OnceLock::new();
-    if let Some(fixed) = FIXED.get() {
-        return fixed;
-    }
-    let made = make(&random_point());
-    FIXED.get_or_init(|| made)
+    FIXED.get_or_init(|| make(&random_point()))
 }
 
 /// A point that nobody outside of the process knows.
@@ -84,41 +81,19 @@ pub(super) fn make(blinding: &PublicKey) -> Fixed {
     let one = SecretKey::from_byte_array(Scalar::ONE.to_be_bytes()).expect("in range");
     let generator = PublicKey::from_secret_key(SECP256K1, &one);
     let upper = multiple(&generator, &power_of_two(WHOLE_BITS * DIGITS / 2));
+    // Two lanes would be enough.
+    let [low, high] = [generator, upper].map(|point| row_of(&point));
+    let points = gathered(&[low, high, low, high, low, high, low, high]);
+    let (mut of_low, mut of_high) = (Vec::with_capacity(MULTIPLES), Vec::with_capacity(MULTIPLES));
+    for multiple in odd_multiples(&[points], MULTIPLES) {
+        let [low, high, ..] = to_rows(&multiple.x, &multiple.y);
+        of_low.push(low);
+        of_high.push(high);
+    }
+    let table = |rows: Vec<__m512i>| rows.try_into().expect("as many as were asked for");
     Fixed {
-        generator: [generator_table(&generator), generator_table(&upper)],
+        generator: [table(of_low), table(of_high)],
         blinding: row_of(blinding),
         unblinding: row_of(&multiple(blinding, &power_of_two(DOUBLINGS)).negate(SECP256K1)),
     }
-}
-
-/// The odd multiples of a point, 512 of them: 16 small ones, and the same with each multiple of 32 added.
-#[target_feature(enable = "avx512f,avx512ifma")]
-fn generator_table(point: &PublicKey) -> Box<[__m512i; MULTIPLES]> {
-    let small = odd_multiples(&[broadcast(&row_of(point))])[0];
-    // Eight multiples of 32 in each vector; the first is zero, and 32·32 stands for it until it is overwritten.
-    let step = multiple(point, &power_of_two(HALF_BITS));
-    let mut steps = vec![step];
-    while steps.len() < MULTIPLES / ENTRIES {
-        steps.push(steps[steps.len() - 1].combine(&step).expect("far from zero"));
-    }
-    steps.rotate_right(1);
-    let steps: Vec<Row> = steps.iter().map(row_of).collect();
-    let mut table = vec![_mm512_set1_epi64(0); MULTIPLES];
-    for (eight, steps) in steps.chunks_exact(8).enumerate() {
-        let step = gathered(steps.try_into().expect("eight of them"));
-        let mut runs = Vec::with_capacity(ENTRIES);
-        for multiple in &small {
-            runs.push(multiple.run_to(&step));
-        }
-        for (entry, (multiple, inverse)) in small.iter().zip(inverses(&runs)).enumerate() {
-            let sum = multiple.plus(&step, &inverse);
-            for (lane, row) in to_rows(&sum.x, &sum.y).into_iter().enumerate() {
-                table[(8 * eight + lane) * ENTRIES + entry] = row;
-            }
-        }
-    }
-    for (entry, multiple) in small.iter().enumerate() {
-        table[entry] = to_rows(&multiple.x, &multiple.y)[0];
-    }
-    table.try_into().expect("as long as that")
 }

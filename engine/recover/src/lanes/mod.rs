@@ -73,14 +73,14 @@ impl Kernel {
     }
 
     /// The points with these x.
-    #[expect(unsafe_code, reason = "the call behind the check of the processor")]
+    #[expect(unsafe_code, clippy::unused_self, reason = "the call behind the check of which `self` is proof")]
     pub(crate) fn lift(self, sought: &[Sought]) -> Vec<Found> {
         // SAFETY: `self` comes from `detect`, so the processor has AVX-512 F and IFMA.
         unsafe { lift(sought) }
     }
 
     /// The sum that each task asks for; `None` if the ladder cannot make it.
-    #[expect(unsafe_code, reason = "the call behind the check of the processor")]
+    #[expect(unsafe_code, clippy::unused_self, reason = "the call behind the check of which `self` is proof")]
     pub(crate) fn climb(self, tasks: &[Task]) -> Vec<Option<Row>> {
         // SAFETY: `self` comes from `detect`, so the processor has AVX-512 F and IFMA.
         unsafe { climb(fixed::fixed(), tasks) }
@@ -146,10 +146,10 @@ fn climb(fixed: &Fixed, tasks: &[Task]) -> Vec<Option<Row>> {
     for vector in &vectors {
         points.push(gathered(&vector.map(|task| task.point)));
     }
-    let multiples = table::odd_multiples(&points);
+    let multiples = table::odd_multiples(&points, table::ENTRIES);
     let [mut own, mut endomorphic] = [[[field::splat(0); table::ENTRIES]; LANES]; 2];
     let mut sums = Vec::with_capacity(vectors.len());
-    for (vector, multiples) in vectors.iter().zip(&multiples) {
+    for (vector, multiples) in vectors.iter().zip(multiples.chunks_exact(table::ENTRIES)) {
         table::to_lane_tables(multiples, &mut own, &mut endomorphic);
         sums.push(ladder::climb(fixed, &own, &endomorphic, &vector.map(|task| task.factors)));
     }
@@ -181,5 +181,7 @@ fn to_affine(sums: &[Jacobian]) -> Vec<Option<Row>> {
 #[target_feature(enable = "avx512f,avx512ifma")]
 fn to_rows(x: &Exact<1>, y: &Exact<1>) -> [Row; LANES] {
     let (x, y) = (to_columns(x), to_columns(y));
-    std::array::from_fn(|lane| std::array::from_fn(|word| if word < 4 { x[word][lane] } else { y[word - 4][lane] }))
+    std::array::from_fn(|lane| {
+        std::array::from_fn(|word| if word < 4 { x[word][lane] } else { y[word - 4][lane] })
+    })
 }

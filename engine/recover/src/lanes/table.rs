@@ -1,4 +1,4 @@
-//! Odd multiples of points: of each signature's own point R, and of the generator.
+//! Odd multiples of points: of each signature's own point R, and of the generator (`fixed.rs`).
 //!
 //! A table grows in layers: with the odd multiples below 2^i and the multiple 2^i itself at hand, adding them gives
 //! the odd ones below 2^(i+1). Additions of points with Z = 1 need an inverse each; all those of a layer, over all
@@ -13,9 +13,6 @@ use super::words::to_rows;
 
 /// Multiples of a point that a table of five-bit digits holds: R, 3R, …, 31R.
 pub(super) const ENTRIES: usize = 16;
-
-/// R, 3R, …, 31R in each lane.
-pub(super) type OddMultiples = [Affine; ENTRIES];
 
 /// One table for each lane, a row for each multiple.
 pub(super) type LaneTables = [[__m512i; ENTRIES]; 8];
@@ -40,19 +37,22 @@ pub(super) fn inverses<const M: u64>(numbers: &[Exact<M>]) -> Vec<Exact<1>> {
     inverses
 }
 
-/// The odd multiples of each point.
+/// So many odd multiples of each point: P, 3P, 5P, … of the first, then those of the next. `entries` is a power of two.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn odd_multiples(points: &[Affine]) -> Vec<OddMultiples> {
-    let mut tables: Vec<OddMultiples> = points.iter().map(|point| [*point; ENTRIES]).collect();
+pub(super) fn odd_multiples(points: &[Affine], entries: usize) -> Vec<Affine> {
+    let mut tables = Vec::with_capacity(points.len() * entries);
+    for point in points {
+        tables.resize(tables.len() + entries, *point);
+    }
     let mut powers = points.to_vec();
-    let mut runs = Vec::with_capacity(points.len() * (ENTRIES / 2 + 1));
-    // How many odd multiples there are; the first layer doubles only.
-    let mut known = 0;
-    while known < ENTRIES {
-        let last = 2 * known == ENTRIES;
+    let mut runs = Vec::with_capacity(points.len() * (entries / 2 + 1));
+    // How many odd multiples are ready; the first layer doubles only.
+    let mut ready = 0;
+    while ready < entries {
+        let last = 2 * ready == entries;
         runs.clear();
-        for (table, power) in tables.iter().zip(&powers) {
-            for point in &table[..known] {
+        for (table, power) in tables.chunks_exact(entries).zip(&powers) {
+            for point in &table[..ready] {
                 runs.push(point.run_to(power));
             }
             if !last {
@@ -61,22 +61,23 @@ pub(super) fn odd_multiples(points: &[Affine]) -> Vec<OddMultiples> {
         }
         let mut inverses = inverses(&runs).into_iter();
         let mut next = || inverses.next().expect("one for each run");
-        for (table, power) in tables.iter_mut().zip(&mut powers) {
-            for place in 0..known {
-                table[known + place] = table[place].plus(power, &next());
+        for (table, power) in tables.chunks_exact_mut(entries).zip(&mut powers) {
+            let (before, after) = table.split_at_mut(ready);
+            for (point, sum) in before.iter().zip(after) {
+                *sum = point.plus(power, &next());
             }
             if !last {
                 *power = power.doubled(&next());
             }
         }
-        known = (2 * known).max(1);
+        ready = (2 * ready).max(1);
     }
     tables
 }
 
 /// Rows for the multiples of R, and for those of λR.
 #[target_feature(enable = "avx512f,avx512ifma")]
-pub(super) fn to_lane_tables(multiples: &OddMultiples, own: &mut LaneTables, endomorphic: &mut LaneTables) {
+pub(super) fn to_lane_tables(multiples: &[Affine], own: &mut LaneTables, endomorphic: &mut LaneTables) {
     for (entry, point) in multiples.iter().enumerate() {
         for (table, row) in own.iter_mut().zip(to_rows(&point.x, &point.y)) {
             table[entry] = row;

@@ -47,7 +47,7 @@ fn extreme<const M: u64>(number: usize) -> Exact<M> {
         let choices = if place == 4 { &high } else { &low };
         load(&std::array::from_fn(|lane| choices[pick(lane)]))
     };
-    Exact::new([column(0), column(1), column(2), column(3), column(4)])
+    Exact::new(&[column(0), column(1), column(2), column(3), column(4)])
 }
 
 /// Asserts that lanes are what the model says, modulo p, and in their bounds.
@@ -115,7 +115,10 @@ fn field_sums_at_extremes() {
             assert_loose!(3, narrow.three_halves(), |lane| &mn[lane] * 3_u8 * &half);
             let other = a.replaced(signs, &extreme::<6>(number + 1));
             let mo = model(&extreme::<6>(number + 1).0);
-            assert_model(&other, |lane| if signs >> lane & 1 == 1 { mo[lane].clone() } else { ma[lane].clone() });
+            assert_model(
+                &other,
+                |lane| if signs >> lane & 1 == 1 { mo[lane].clone() } else { ma[lane].clone() },
+            );
         }
     }
     run(test);
@@ -202,8 +205,9 @@ fn tables_hold_the_multiples() {
         let points: Vec<[PublicKey; LANES]> = (0..3)
             .map(|vector| std::array::from_fn(|lane| multiple_of_generator(1 + 100 * vector + lane as u64)))
             .collect();
-        let bases: Vec<Affine> = points.iter().map(|points| gathered(&points.each_ref().map(row_of))).collect();
-        for (points, table) in points.iter().zip(odd_multiples(&bases)) {
+        let bases: Vec<Affine> =
+            points.iter().map(|points| gathered(&points.each_ref().map(row_of))).collect();
+        for (points, table) in points.iter().zip(odd_multiples(&bases, ENTRIES).chunks_exact(ENTRIES)) {
             for (entry, multiples) in table.iter().enumerate() {
                 let mut factor = [0; 32];
                 factor[31] = u8::try_from(2 * entry + 1).unwrap();
@@ -214,7 +218,9 @@ fn tables_hold_the_multiples() {
         }
         let generator = multiple_of_generator(1);
         let made = fixed::make(&generator);
-        for (table, base) in made.generator.iter().zip([generator, fixed::multiple(&generator, &fixed::power_of_two(130))]) {
+        for (table, base) in
+            made.generator.iter().zip([generator, fixed::multiple(&generator, &fixed::power_of_two(130))])
+        {
             let two = base.combine(&base).unwrap();
             let mut point = base;
             for (entry, row) in table.iter().enumerate() {
@@ -232,8 +238,8 @@ fn tables_hold_the_multiples() {
 
 /// λ.
 const LAMBDA: [u8; 32] = [
-    0x53, 0x63, 0xad, 0x4c, 0xc0, 0x5c, 0x30, 0xe0, 0xa5, 0x26, 0x1c, 0x02, 0x88, 0x12, 0x64, 0x5a, 0x12, 0x2e,
-    0x22, 0xea, 0x20, 0x81, 0x66, 0x78, 0xdf, 0x02, 0x96, 0x7c, 0x1b, 0x23, 0xbd, 0x72,
+    0x53, 0x63, 0xad, 0x4c, 0xc0, 0x5c, 0x30, 0xe0, 0xa5, 0x26, 0x1c, 0x02, 0x88, 0x12, 0x64, 0x5a, 0x12,
+    0x2e, 0x22, 0xea, 0x20, 0x81, 0x66, 0x78, 0xdf, 0x02, 0x96, 0x7c, 0x1b, 0x23, 0xbd, 0x72,
 ];
 
 #[test]

@@ -44,7 +44,7 @@ pub(super) fn from_words([w0, w1, w2, w3]: [__m512i; 4]) -> Exact<1> {
     let mask = splat((1 << 52) - 1);
     // (a | b) & mask.
     let join = |a, b| _mm512_ternarylogic_epi64::<0xa8>(a, b, mask);
-    Exact::new([
+    Exact::new(&[
         _mm512_and_si512(w0, mask),
         join(_mm512_srli_epi64::<52>(w0), _mm512_slli_epi64::<12>(w1)),
         join(_mm512_srli_epi64::<40>(w1), _mm512_slli_epi64::<24>(w2)),

@@ -23,7 +23,7 @@ pub(crate) fn lambda() -> BigUint {
 
 /// A number in hexadecimal.
 fn number(hex: &str) -> BigUint {
-    BigUint::parse_bytes(hex.as_bytes(), 16).unwrap()
+    BigUint::parse_bytes(hex.as_bytes(), 16).expect("hexadecimal")
 }
 
 /// A number below 2^256, highest byte first.
@@ -47,7 +47,7 @@ impl Random {
 
     /// A number below `end`.
     pub(crate) fn below(&mut self, end: usize) -> usize {
-        usize::try_from(self.0.next_u64() % end as u64).unwrap()
+        usize::try_from(self.0.next_u64() % end as u64).expect("below a usize")
     }
 
     /// Any 32 bytes.
@@ -128,7 +128,8 @@ pub(crate) fn special(random: &mut Random, scalars: &[BigUint], words: &[[u8; 32
         1 => item.s = *random.pick(words),
         2 => item.digest = *random.pick(words),
         3 => {
-            item = Item { digest: *random.pick(words), r: *random.pick(words), s: *random.pick(words), ..item };
+            item =
+                Item { digest: *random.pick(words), r: *random.pick(words), s: *random.pick(words), ..item };
         }
         4 => {
             let any = |random: &mut Random| {
