@@ -75,6 +75,7 @@ const PAIRS: usize = 8_usize.pow(5);
 #[test]
 fn field_products_at_extremes() {
     #[target_feature(enable = "avx512f,avx512ifma")]
+    #[expect(clippy::many_single_char_names, reason = "they are only numbers")]
     fn test() {
         for number in 0..PAIRS {
             let (a, b) = (extreme::<15>(number), extreme::<15>(number * 29 + 7));
