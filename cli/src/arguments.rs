@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use weft_engine::{Chain, Recovery};
 use weft_engine::execute::wire::{Dialect, DialectChoice};
 use weft_engine::execute::{Engine, Options};
+use weft_engine::{Chain, Recovery};
 
 /// Re-executes Ethereum blocks statelessly, on all cores.
 #[derive(Debug, Parser)]

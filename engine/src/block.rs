@@ -23,8 +23,8 @@ pub type Block = alloy_consensus::Block<SignedTransaction, Header>;
 
 /// A block ready to run.
 ///
-/// [`ReadyBlock::with_recovery`] is the only constructor, so code that takes this type need not ask whether the signatures
-/// were checked or which fork it is.
+/// [`ReadyBlock::with_recovery`] is the only constructor, so code that takes this type need not ask whether the
+/// signatures were checked or which fork it is.
 #[derive(Debug)]
 pub struct ReadyBlock<'a> {
     /// The rules it obeys.

@@ -1,11 +1,12 @@
 //! Points of secp256k1, y² = x³ + 7, eight at once.
 //!
-//! In the ladder a point is (X/Z², Y/Z³) (Jacobian coordinates; Hankerson, Menezes and Vanstone, section 3.2). The formulas
-//! leave the negative of what they are named after: that saves a negation in each, and whoever calls them
+//! In the ladder a point is (X/Z², Y/Z³) (Jacobian coordinates; Hankerson, Menezes and Vanstone, section 3.2). The
+//! formulas leave the negative of what they are named after: that saves a negation in each, and whoever calls them
 //! counts.
 //!
-//! - **C1.** Once Z is zero, it stays zero; and Z becomes zero where a formula does not hold, because the points that are
-//!   added are the same, or one is the other's negative. (No point has y = 0, since the order of the group is odd.)
+//! - **C1.** Once Z is zero, it stays zero; and Z becomes zero where a formula does not hold, because the points that
+//!   are added are the same, or one is the other's negative. (No point has y = 0, since the order of the group is
+//!   odd.) `blinding_changes_nothing_*` in the tests adds such points on purpose.
 
 use std::arch::x86_64::__mmask8;
 

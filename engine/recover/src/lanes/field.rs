@@ -1,8 +1,8 @@
 //! Numbers modulo p = 2^256 − 2^32 − 977, eight at once: one in each lane.
 //!
 //! Five limbs of 52 bits, because the instructions multiply 52 bits by 52 bits and add the low or the high half of
-//! the product to 64 bits. They ignore whatever stands above the 52nd bit of a factor, without a word; so a number has one of two
-//! types:
+//! the product to 64 bits. They ignore whatever stands above the 52nd bit of a factor, without a word; so a number has
+//! one of two types:
 //!
 //! | type | limbs | it comes from |
 //! |---|---|---|
@@ -17,22 +17,21 @@
 
 use std::arch::x86_64::{
     __m512i, __mmask8, _mm512_add_epi64, _mm512_and_si512, _mm512_cmpeq_epi64_mask, _mm512_cmple_epu64_mask,
-    _mm512_madd52hi_epu64, _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_mask_blend_epi64,
-    _mm512_mask_sub_epi64, _mm512_or_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64,
-    _mm512_srli_epi64, _mm512_sub_epi64, _mm512_test_epi64_mask,
+    _mm512_madd52lo_epu64, _mm512_mask_add_epi64, _mm512_mask_blend_epi64, _mm512_mask_sub_epi64,
+    _mm512_or_si512, _mm512_set1_epi64, _mm512_setzero_si512, _mm512_slli_epi64, _mm512_srli_epi64,
+    _mm512_sub_epi64, _mm512_test_epi64_mask,
 };
+
+use super::product::{no_columns, reduced, square, with_product};
 
 /// Limbs of a number in each lane, lowest first.
 pub(super) type Limbs = [__m512i; 5];
 
-/// Columns of a product before it is reduced.
-type Columns = [__m512i; 10];
-
 /// The low 52 bits.
-const MASK: u64 = (1 << 52) - 1;
+pub(super) const MASK: u64 = (1 << 52) - 1;
 
 /// The low 48 bits: what the highest limb holds of a number of 256 bits.
-const HIGH_MASK: u64 = (1 << 48) - 1;
+pub(super) const HIGH_MASK: u64 = (1 << 48) - 1;
 
 /// 2^256 modulo p.
 pub(super) const FOLD: u64 = 0x1_0000_03d1;
@@ -41,6 +40,8 @@ pub(super) const FOLD: u64 = 0x1_0000_03d1;
 pub(super) const PRIME: [u64; 5] = [MASK + 1 - FOLD, MASK, MASK, MASK, HIGH_MASK];
 
 /// The most that the highest limb of a number with bound 1 holds.
+///
+/// Products leave it 2^5 above 2^48 at most, and each carry after a sum adds one; formulas carry three times in a row.
 const HIGH_MAX: u64 = HIGH_MASK + 1 + (1 << 6);
 
 /// Eight numbers with limbs below 2^52.
@@ -89,7 +90,7 @@ fn complement(factor: u64, a: &Limbs) -> Limbs {
 /// What is above 52 bits goes to the next limb.
 #[target_feature(enable = "avx512f,avx512ifma")]
 #[inline]
-fn carry(limbs: &Limbs) -> Limbs {
+pub(super) fn carry(limbs: &Limbs) -> Limbs {
     let [a0, a1, a2, a3, a4] = *limbs;
     let mask = splat(MASK);
     let a1 = _mm512_add_epi64(a1, _mm512_srli_epi64::<52>(a0));
@@ -341,83 +342,4 @@ fn folded(limbs: &Limbs) -> Limbs {
     let [a0, a1, a2, a3, a4] = *limbs;
     let a0 = _mm512_madd52lo_epu64(a0, _mm512_srli_epi64::<48>(a4), splat(FOLD));
     carry(&[a0, a1, a2, a3, _mm512_and_si512(a4, splat(HIGH_MASK))])
-}
-
-/// Columns that hold nothing.
-#[target_feature(enable = "avx512f,avx512ifma")]
-#[inline]
-fn no_columns() -> Columns {
-    [_mm512_setzero_si512(); 10]
-}
-
-/// Adds `a`·`b` to the columns, row by row: no instruction waits for the one before it.
-#[target_feature(enable = "avx512f,avx512ifma")]
-#[inline]
-fn with_product(columns: &Columns, a: &Limbs, b: &Limbs) -> Columns {
-    let mut c = *columns;
-    for i in 0..5 {
-        for j in 0..5 {
-            c[i + j] = _mm512_madd52lo_epu64(c[i + j], a[i], b[j]);
-        }
-        for j in 0..5 {
-            c[i + j + 1] = _mm512_madd52hi_epu64(c[i + j + 1], a[i], b[j]);
-        }
-    }
-    c
-}
-
-/// The columns of `a`². Products of different limbs come twice: they are summed first, and doubled.
-#[target_feature(enable = "avx512f,avx512ifma")]
-#[inline]
-fn square(a: &Limbs) -> Columns {
-    let mut c = no_columns();
-    for i in 0..4 {
-        for j in i + 1..5 {
-            c[i + j] = _mm512_madd52lo_epu64(c[i + j], a[i], a[j]);
-        }
-        for j in i + 1..5 {
-            c[i + j + 1] = _mm512_madd52hi_epu64(c[i + j + 1], a[i], a[j]);
-        }
-    }
-    for column in &mut c[1..9] {
-        *column = _mm512_add_epi64(*column, *column);
-    }
-    for i in 0..5 {
-        c[2 * i] = _mm512_madd52lo_epu64(c[2 * i], a[i], a[i]);
-        c[2 * i + 1] = _mm512_madd52hi_epu64(c[2 * i + 1], a[i], a[i]);
-    }
-    c
-}
-
-/// Columns below 2^58 whose number is below 2^520, reduced to limbs with bound 1.
-///
-/// The upper five are carried, which needs no masks since products ignore what is above 52 bits; they weigh 2^260 and
-/// more, so they are folded with 2^260 modulo p. What then stands above 2^256 is below 2^42, and is folded too.
-/// One more carry leaves it to the highest limb to be at most 2^6 too large.
-#[target_feature(enable = "avx512f,avx512ifma")]
-#[inline]
-fn reduced(columns: &Columns) -> Limbs {
-    let [r0, r1, r2, r3, r4, c5, c6, c7, c8, c9] = *columns;
-    let c6 = _mm512_add_epi64(c6, _mm512_srli_epi64::<52>(c5));
-    let c7 = _mm512_add_epi64(c7, _mm512_srli_epi64::<52>(c6));
-    let c8 = _mm512_add_epi64(c8, _mm512_srli_epi64::<52>(c7));
-    let c9 = _mm512_add_epi64(c9, _mm512_srli_epi64::<52>(c8));
-    debug_assert!(_mm512_cmple_epu64_mask(c9, splat(MASK)) == u8::MAX, "the product is below 2^520");
-    let fold = splat(FOLD << 4);
-    let r0 = _mm512_madd52lo_epu64(r0, c5, fold);
-    let r1 = _mm512_madd52lo_epu64(r1, c6, fold);
-    let r2 = _mm512_madd52lo_epu64(r2, c7, fold);
-    let r3 = _mm512_madd52lo_epu64(r3, c8, fold);
-    let r4 = _mm512_madd52lo_epu64(r4, c9, fold);
-    let r5 = _mm512_madd52hi_epu64(_mm512_setzero_si512(), c9, fold);
-    let r1 = _mm512_madd52hi_epu64(r1, c5, fold);
-    let r2 = _mm512_madd52hi_epu64(r2, c6, fold);
-    let r3 = _mm512_madd52hi_epu64(r3, c7, fold);
-    let r4 = _mm512_madd52hi_epu64(r4, c8, fold);
-    let top = _mm512_add_epi64(_mm512_slli_epi64::<4>(r5), _mm512_srli_epi64::<48>(r4));
-    debug_assert!(_mm512_cmple_epu64_mask(top, splat(1 << 42)) == u8::MAX, "what is left to fold is small");
-    let r4 = _mm512_and_si512(r4, splat(HIGH_MASK));
-    let r0 = _mm512_madd52lo_epu64(r0, top, splat(FOLD));
-    let r1 = _mm512_madd52hi_epu64(r1, top, splat(FOLD));
-    carry(&[r0, r1, r2, r3, r4])
 }

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! - **L1.** No instruction runs that the processor lacks: a [`Kernel`] can be had only from its `detect`.
-//! - **L2.** A flagged lane disturbs no other: a Z of zero is replaced by one before all are inverted together. Nothing
-//!   else that is inverted can be zero, since small multiples of a point differ.
+//! - **L2.** A flagged lane disturbs no other: a Z of zero is replaced by one before all are inverted together.
+//!   Nothing else that is inverted can be zero, since small multiples of a point differ.
 //!
 //! `unsafe` is confined to loads and stores of whole registers in `words.rs`, and the one call from code for any
 //! processor into code for this one below.
@@ -18,6 +18,7 @@ mod field;
 mod fixed;
 mod ladder;
 mod power;
+mod product;
 mod table;
 #[cfg(test)]
 mod tests;

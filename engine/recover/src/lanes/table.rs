@@ -37,7 +37,8 @@ pub(super) fn inverses<const M: u64>(numbers: &[Exact<M>]) -> Vec<Exact<1>> {
     inverses
 }
 
-/// So many odd multiples of each point: P, 3P, 5P, … of the first, then those of the next. `entries` is a power of two.
+/// So many odd multiples of each point: P, 3P, 5P, … of the first, then those of the next. Their number is a power
+/// of two.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn odd_multiples(points: &[Affine], entries: usize) -> Vec<Affine> {
     let mut tables = Vec::with_capacity(points.len() * entries);

@@ -99,7 +99,7 @@ pub(crate) fn words() -> Vec<[u8; 32]> {
     words
 }
 
-/// The signature with R = `k`·G for which the key is `u1`·G + `u2`·R; `None` if a number becomes zero or k·G has too large an x.
+/// The signature with R = `k`·G for which the key is `u1`·G + `u2`·R; `None` if k is zero or k·G has too large an x.
 pub(crate) fn chosen(k: &BigUint, u1: &BigUint, u2: &BigUint) -> Option<Item> {
     let order = order();
     let point = multiple_of_generator(k)?;
