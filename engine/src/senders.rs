@@ -364,8 +364,8 @@ mod tests {
         }
         // A wrong key before it comes first.
         transactions[0] = example();
-        let error =
-            recover_all(&transactions, Some(&[[4; 65]; 300]), Malleability::Rejected, Backend::best());
+        let keys = vec![[4; 65]; transactions.len()];
+        let error = recover_all(&transactions, Some(&keys), Malleability::Rejected, Backend::best());
         assert_eq!(error.unwrap_err(), BlockError::PublicKey { index: 0 });
     }
 

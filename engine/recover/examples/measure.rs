@@ -6,6 +6,7 @@
 #![expect(clippy::print_stdout, reason = "it is a command")]
 
 use std::hint::black_box;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use secp256k1::{Message, SECP256K1, SecretKey};
@@ -50,26 +51,31 @@ fn print(name: &str, items: &[Item]) {
     println!("{name:>24}  libsecp256k1 {library:6.2}  ifma {ifma:6.2}  {:5.2} times", library / ifma);
 }
 
-/// Signatures per second on so many threads.
+/// Signatures per second on so many threads, in the best of many short windows.
 fn rate(threads: usize, items: &[Item]) -> f64 {
-    let mut best = 0_f64;
-    for _ in 0..5 {
-        let start = Instant::now();
-        let done: usize = std::thread::scope(|scope| {
-            let work = || {
-                let mut done = 0;
-                while start.elapsed() < WINDOW {
-                    black_box(Backend::best().recover(black_box(items)));
-                    done += items.len();
-                }
-                done
-            };
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-            workers.into_iter().map(|worker| worker.join().expect("it ends")).sum()
+    let mut best = Duration::MAX;
+    // Each thread takes so many batches in a window.
+    let batches = 20;
+    for _ in 0..100 {
+        let gate = Barrier::new(threads + 1);
+        let elapsed = std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    gate.wait();
+                    for _ in 0..batches {
+                        black_box(Backend::best().recover(black_box(items)));
+                    }
+                    gate.wait();
+                });
+            }
+            gate.wait();
+            let start = Instant::now();
+            gate.wait();
+            start.elapsed()
         });
-        best = best.max(f64::from(u32::try_from(done).expect("not many")) / start.elapsed().as_secs_f64());
+        best = best.min(elapsed);
     }
-    best
+    f64::from(u32::try_from(threads * batches * items.len()).expect("not many")) / best.as_secs_f64()
 }
 
 fn main() {

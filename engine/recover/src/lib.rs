@@ -23,11 +23,14 @@
 //! - **R1.** Every backend gives the same keys and refuses the same signatures; `tests/` compares them.
 //! - **R2.** A signature's key depends neither on its neighbours nor on its place.
 
+#[cfg(target_arch = "x86_64")]
 mod batch;
+#[cfg(target_arch = "x86_64")]
 mod glv;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod library;
+#[cfg(target_arch = "x86_64")]
 mod scalar;
 
 /// A signature over a digest, as it was received: nothing about it is checked.
