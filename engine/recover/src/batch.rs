@@ -150,7 +150,7 @@ mod tests {
         let item = |number: u8| {
             let mut r = [number; 32];
             r[0] = 0;
-            Item { digest: [number; 32], r, s: [7; 32], y_odd: number % 3 == 0 }
+            Item { digest: [number; 32], r, s: [7; 32], y_odd: number.is_multiple_of(3) }
         };
         (1..=250).map(item).collect()
     }
