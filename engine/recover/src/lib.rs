@@ -3,12 +3,12 @@
 //! ```
 //! use weft_recover::{Backend, Item, NoKey};
 //!
-//! // r is x of the generator, which has a point; zero has none.
-//! let mut r = [0; 32];
-//! r[31] = 1;
-//! let good = Item { digest: [1; 32], r, s: [2; 32], y_odd: false };
-//! let bad = Item { r: [0; 32], ..good };
+//! // There is a point whose x is one, and none whose x is five.
+//! let [one, five] = [1, 5].map(|x| std::array::from_fn(|byte| if byte == 31 { x } else { 0 }));
+//! let good = Item { digest: [1; 32], r: one, s: [2; 32], y_odd: false };
+//! let bad = Item { r: five, ..good };
 //! let keys = Backend::best().recover(&[good, bad]);
+//! assert!(keys[0].is_ok());
 //! assert_eq!(keys[0], Backend::Libsecp256k1.recover_one(&good));
 //! assert_eq!(keys[1], Err(NoKey));
 //! ```
@@ -20,8 +20,12 @@
 //! | `lanes/` | field, curve and ladder, one signature in each lane |
 //! | `library.rs` | libsecp256k1: for short tails, for what lanes cannot do, and where there are none |
 //!
-//! - **R1.** Every backend gives the same keys and refuses the same signatures; `tests/` compares them.
-//! - **R2.** A signature's key depends neither on its neighbours nor on its place.
+//! - **R1.** Every backend gives the same keys and refuses the same signatures: `tests/`.
+//! - **R2.** A signature's key depends neither on its neighbours nor on its place: `dangerous_signatures_*`,
+//!   `batches_of_every_size_*`.
+//! - **R3.** Nor on the random point that the ladder starts at: `blinding_changes_nothing_*`.
+//!
+//! Nothing here is secret, and nothing takes the same time for all inputs: it is no code to sign with.
 
 #[cfg(target_arch = "x86_64")]
 mod batch;
