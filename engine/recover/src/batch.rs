@@ -23,6 +23,8 @@
 //! - A flagged signature costs both, 1.15 times. Nobody knows how to make one: the ladder starts at a point that is
 //!   chosen per process.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::glv::Digits;
 use crate::lanes::{Factors, Found, Kernel, LANES, Row, Sought, Task};
 use crate::scalar::{Scalar, invert_all};
@@ -37,6 +39,9 @@ const TAIL_MIN: usize = 2;
 /// So many are worth it alone.
 const ALONE_MIN: usize = 3;
 
+/// So many signatures pay for the tables of the generator, which take half a millisecond once.
+const TABLES_MIN: usize = 24;
+
 /// A signature with r and s in range.
 struct Candidate {
     /// Its place among the results.
@@ -49,7 +54,18 @@ struct Candidate {
 
 /// The key of each signature, in order.
 pub(crate) fn recover(kernel: Kernel, items: &[Item]) -> Vec<Result<PublicKey, NoKey>> {
+    if !tables_pay(items.len()) {
+        return items.iter().map(library::recover).collect();
+    }
     recover_by(|sought| kernel.lift(sought), |tasks| kernel.climb(tasks), items)
+}
+
+/// Whether, with so many more, enough signatures were asked for to make the tables; from then on, always.
+fn tables_pay(more: usize) -> bool {
+    static ASKED: AtomicUsize = AtomicUsize::new(0);
+    // ORDERING: the number stands for itself. Who sees an old one takes libsecp256k1, and gets the same keys.
+    let before = ASKED.load(Ordering::Relaxed);
+    before >= TABLES_MIN || ASKED.fetch_add(more.min(TABLES_MIN), Ordering::Relaxed) + more >= TABLES_MIN
 }
 
 /// [`recover`] by what stands for the kernel's two halves.

@@ -1,7 +1,7 @@
 //! Points that every recovery needs: multiples of the generator, and the blinding point.
 //!
-//! They are made at the first use, in a fifth of a millisecond: libsecp256k1 gives a point for each table and for the
-//! blinding, and the lanes multiply the former.
+//! They are made at the first use, in half a millisecond, most of which goes into touching memory for the first time.
+//! libsecp256k1 gives a point for each table and for the blinding, and the lanes multiply the former.
 //!
 //! The ladder starts at the blinding point B, so that no intermediate sum can be foreseen. It is chosen per process.
 //! It cannot reach a result: at the end it is taken away again, exactly; and should a sum on the way be one that the
