@@ -18,6 +18,16 @@ sim cases="100000":
 fuzz seconds="3600" seed="0":
     cargo run --release -p weft-cli -- fuzz --seed {{seed}} --time {{seconds}}s
 
+# Signatures in lanes against libsecp256k1: random ones, and a fifth as many with something special about them; then
+# with every assertion. The rounds go on from `seed`.
+recover cases="10000000" seed="0":
+    RECOVER_CASES={{cases}} RECOVER_SEED={{seed}} cargo test --release -p weft-recover --test differential
+    cargo test -p weft-recover
+
+# What recovery takes, by batch size.
+bench-recover:
+    cargo run --release -p weft-recover --example measure
+
 # Side by side with the ethrex stateless path.
 bench files="../shared/data/witness/*.json":
     cargo build --release -p weft-cli

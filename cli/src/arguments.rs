@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use weft_engine::Chain;
 use weft_engine::execute::wire::{Dialect, DialectChoice};
 use weft_engine::execute::{Engine, Options};
+use weft_engine::{Chain, Recovery};
 
 /// Re-executes Ethereum blocks statelessly, on all cores.
 #[derive(Debug, Parser)]
@@ -131,6 +131,9 @@ pub(crate) struct RunArguments {
     /// Which engine runs the transactions. The outcome is the same.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) engine: EngineArgument,
+    /// How signers are recovered. They are the same.
+    #[arg(long, value_enum, default_value_t)]
+    recover: RecoverArgument,
     /// Print one JSON object per input and line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -169,6 +172,35 @@ impl From<EngineArgument> for Engine {
     }
 }
 
+/// How signers are recovered.
+#[derive(Debug, Clone, Copy, Default, ValueEnum)]
+enum RecoverArgument {
+    /// The fastest that this processor has.
+    #[default]
+    Auto,
+    /// Eight signatures at once, with AVX-512 IFMA.
+    Ifma,
+    /// One by one, by libsecp256k1.
+    Libsecp256k1,
+}
+
+impl RecoverArgument {
+    /// What it stands for here.
+    ///
+    /// # Errors
+    ///
+    /// If this processor lacks it.
+    fn recovery(self) -> anyhow::Result<Recovery> {
+        let recovery = match self {
+            Self::Auto => Recovery::best(),
+            Self::Ifma => Recovery::Ifma,
+            Self::Libsecp256k1 => Recovery::Libsecp256k1,
+        };
+        anyhow::ensure!(recovery.is_available(), "--recover ifma: this processor has no AVX-512 IFMA");
+        Ok(recovery)
+    }
+}
+
 /// Wire form of SSZ inputs, named after the releases of the reference's tests.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 pub(crate) enum DialectArgument {
@@ -202,11 +234,13 @@ impl RunArguments {
     ///
     /// # Errors
     ///
-    /// If the chain cannot be read or the system gives no threads.
+    /// If the chain cannot be read, the processor lacks what is asked for, or the system gives no threads.
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let threads = self.threads.unwrap_or(cores).get();
-        let options = Options::with_threads(threads)?.with_engine(self.engine.into());
+        let options = Options::with_threads(threads)?
+            .with_engine(self.engine.into())
+            .with_recovery(self.recover.recovery()?);
         Ok(match self.chain()? {
             Some(chain) => options.with_chain(chain),
             None => options,

@@ -61,6 +61,20 @@ fn the_example_is_the_same_on_every_engine() {
     for threads in ["1", "2", "3", "8"] {
         assert_eq!(judged(&["--threads", threads]), expected);
     }
+    for recover in ["auto", "libsecp256k1"] {
+        assert_eq!(judged(&["--recover", recover]), expected);
+    }
+}
+
+#[test]
+fn lanes_recover_the_same_or_are_refused() {
+    let (status, stdout, stderr) = run(&["execute", "--json", "--recover", "ifma"]);
+    if weft_engine::Recovery::Ifma.is_available() {
+        assert_eq!((status, stdout.lines().count()), (Some(0), 1), "{stderr}");
+    } else {
+        assert_eq!(status, Some(2));
+        assert!(stderr.contains("--recover ifma: this processor has no AVX-512 IFMA"), "{stderr}");
+    }
 }
 
 #[test]

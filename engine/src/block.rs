@@ -9,6 +9,7 @@ use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::hardfork::SpecId;
 
+use crate::Recovery;
 use crate::blobs;
 use crate::chain::Rules;
 use crate::error::{BlockError, HeaderError};
@@ -22,8 +23,8 @@ pub type Block = alloy_consensus::Block<SignedTransaction, Header>;
 
 /// A block ready to run.
 ///
-/// [`ReadyBlock::new`] is the only constructor, so code that takes this type need not ask whether the signatures
-/// were checked or which fork it is.
+/// [`ReadyBlock::with_recovery`] is the only constructor, so code that takes this type need not ask whether the
+/// signatures were checked or which fork it is.
 #[derive(Debug)]
 pub struct ReadyBlock<'a> {
     /// The rules it obeys.
@@ -52,6 +53,19 @@ pub(crate) struct ReadyTransaction {
 }
 
 impl<'a> ReadyBlock<'a> {
+    /// [`Self::with_recovery`] by the fastest way that this processor has.
+    ///
+    /// # Errors
+    ///
+    /// The same.
+    pub fn new(
+        rules: &'a Rules,
+        block: &'a Block,
+        public_keys: Option<&[PublicKey]>,
+    ) -> Result<Self, BlockError> {
+        Self::with_recovery(rules, block, public_keys, Recovery::best())
+    }
+
     /// Checks all signatures on the threads of the current pool and sets up the environment.
     ///
     /// With `public_keys`, each must be the key that signed its transaction.
@@ -59,10 +73,11 @@ impl<'a> ReadyBlock<'a> {
     /// # Errors
     ///
     /// [`BlockError`] if a signature or key is wrong, or if the header's values cannot be those of a block.
-    pub fn new(
+    pub fn with_recovery(
         rules: &'a Rules,
         block: &'a Block,
         public_keys: Option<&[PublicKey]>,
+        recovery: Recovery,
     ) -> Result<Self, BlockError> {
         const NO_WITHDRAWALS: &Withdrawals = &Withdrawals::new(Vec::new());
         let malleability =
@@ -72,7 +87,8 @@ impl<'a> ReadyBlock<'a> {
         {
             return Err(BlockError::Signature { index });
         }
-        let environments = senders::recover_all(&block.body.transactions, public_keys, malleability)?;
+        let environments =
+            senders::recover_all(&block.body.transactions, public_keys, malleability, recovery)?;
         let transactions = environments
             .into_iter()
             .zip(&block.body.transactions)

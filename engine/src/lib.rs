@@ -53,3 +53,4 @@ pub use block::{Block, ReadyBlock, SignedTransaction};
 pub use chain::{Chain, Rules};
 pub use outcome::Outcome;
 pub use senders::PublicKey;
+pub use weft_recover::Backend as Recovery;

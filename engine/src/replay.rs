@@ -114,7 +114,7 @@ impl PlainBlock {
         let rules = self.chain.rules_at(header.number, header.timestamp);
         check_alone(&rules, header).map_err(BlockError::Header)?;
         let start = Instant::now();
-        let ready = ReadyBlock::new(&rules, &self.block, None)?;
+        let ready = ReadyBlock::with_recovery(&rules, &self.block, None, options.recovery)?;
         verdict.stages.senders = start.elapsed();
         let start = Instant::now();
         let (outcome, counters) = execute_block(&ready, &self.pre_state, options);

@@ -1,16 +1,27 @@
 //! Who signed: senders of transactions and authorities of EIP-7702 delegations.
 //!
-//! Signatures depend on nothing but themselves, so they are checked on all cores before the block runs. All
-//! recovery goes through [`recover`].
+//! Signatures depend on nothing but themselves, so all of a block are checked before it runs, on all cores:
+//!
+//! ```text
+//!  transactions, authorizations ─► one list ─► pieces ─► digests ─► keys ─► addresses
+//!                                              a thread   many at once, each
+//! ```
+//!
+//! Keys come from `weft-recover`. The precompile ECRECOVER meets its signatures one at a time, while the block runs;
+//! there revm calls the same libsecp256k1 that `weft-recover` has for single signatures. To put ourselves in between
+//! would take revm's provider of cryptography, which is one for the whole process, and so not ours to choose.
 
-use alloy_consensus::Transaction;
+use alloy_consensus::{SignableTransaction, Transaction};
+use alloy_eips::eip7702::constants::MAGIC;
 use alloy_eips::eip7702::{RecoveredAuthority, RecoveredAuthorization, SignedAuthorization};
 use alloy_evm::FromRecoveredTx;
-use alloy_primitives::{Address, B256, Signature, U256, keccak256};
+use alloy_primitives::{Address, Signature, U256};
+use alloy_rlp::Encodable;
 use rayon::prelude::*;
 use revm::context::TxEnv;
 use revm::context::either::Either;
-use revm::precompile::{Crypto, DefaultCrypto};
+use weft_recover::{Backend, Item};
+use weft_trie::keccak256_batch;
 
 use crate::block::SignedTransaction;
 use crate::error::BlockError;
@@ -22,6 +33,9 @@ const HALF_ORDER: U256 = U256::from_limbs([
     0xffff_ffff_ffff_ffff,
     0x7fff_ffff_ffff_ffff,
 ]);
+
+/// Signatures that a thread takes at once; more gain nothing.
+const PIECE_MAX: usize = 256;
 
 /// An uncompressed public key: `04 ‖ x ‖ y`.
 pub type PublicKey = [u8; 65];
@@ -35,25 +49,52 @@ pub(crate) enum Malleability {
     Rejected,
 }
 
-/// Recovers the signer of `digest`, or `None` if there is no such signer.
-pub(crate) fn recover(signature: &Signature, digest: B256, malleability: Malleability) -> Option<Address> {
-    if malleability == Malleability::Rejected && signature.s() > HALF_ORDER {
-        return None;
+/// What somebody signed.
+#[derive(Clone, Copy)]
+enum Signed<'a> {
+    /// A transaction.
+    Transaction(&'a SignedTransaction),
+    /// A delegation that a transaction carries.
+    Authorization(&'a SignedAuthorization),
+}
+
+/// Who signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Signer {
+    /// Its key.
+    key: weft_recover::PublicKey,
+    /// Its address.
+    address: Address,
+}
+
+impl Signed<'_> {
+    /// The signature, if the fork accepts one with such numbers.
+    fn signature(&self, malleability: Malleability) -> Option<Signature> {
+        let (signature, malleability) = match self {
+            Self::Transaction(transaction) => (*transaction.signature(), malleability),
+            Self::Authorization(signed) => (signed.signature().ok()?, Malleability::Rejected),
+        };
+        (malleability == Malleability::Accepted || signature.s() <= HALF_ORDER).then_some(signature)
     }
-    let mut rs = [0; 64];
-    rs[..32].copy_from_slice(&signature.r().to_be_bytes::<32>());
-    rs[32..].copy_from_slice(&signature.s().to_be_bytes::<32>());
-    let word = DefaultCrypto.secp256k1_ecrecover(&rs, u8::from(signature.v()), &digest.0).ok()?;
-    Some(Address::from_slice(&word[12..]))
+
+    /// The bytes whose hash was signed.
+    fn message(&self) -> Vec<u8> {
+        match self {
+            Self::Transaction(SignedTransaction::Legacy(signed)) => signed.tx().encoded_for_signing(),
+            Self::Transaction(SignedTransaction::Eip2930(signed)) => signed.tx().encoded_for_signing(),
+            Self::Transaction(SignedTransaction::Eip1559(signed)) => signed.tx().encoded_for_signing(),
+            Self::Transaction(SignedTransaction::Eip4844(signed)) => signed.tx().encoded_for_signing(),
+            Self::Transaction(SignedTransaction::Eip7702(signed)) => signed.tx().encoded_for_signing(),
+            Self::Authorization(signed) => {
+                let mut message = vec![MAGIC];
+                signed.inner().encode(&mut message);
+                message
+            }
+        }
+    }
 }
 
-/// The address of an uncompressed public key, or `None` if it does not begin with `04`.
-fn address_of(key: &PublicKey) -> Option<Address> {
-    let coordinates = key.strip_prefix(&[4])?;
-    Some(Address::from_slice(&keccak256(coordinates)[12..]))
-}
-
-/// Recovers all senders and authorities on the threads of the current pool, in block order.
+/// Recovers all senders and authorities on the threads of the current pool.
 ///
 /// With `public_keys`, each must be the key that signed; a key cannot replace recovery, since it must also match
 /// the signature's parity.
@@ -65,46 +106,106 @@ pub(crate) fn recover_all(
     transactions: &[SignedTransaction],
     public_keys: Option<&[PublicKey]>,
     malleability: Malleability,
+    backend: Backend,
 ) -> Result<Vec<TxEnv>, BlockError> {
     if let Some(keys) = public_keys
         && keys.len() != transactions.len()
     {
         return Err(BlockError::PublicKeyCount { keys: keys.len(), transactions: transactions.len() });
     }
-    let one = |(index, transaction): (usize, &SignedTransaction)| {
-        let sender = recover(transaction.signature(), transaction.signature_hash(), malleability)
-            .ok_or(BlockError::Signature { index })?;
-        if public_keys.is_some_and(|keys| address_of(&keys[index]) != Some(sender)) {
-            return Err(BlockError::PublicKey { index });
-        }
-        Ok(environment(transaction, sender))
-    };
-    let results: Vec<Result<TxEnv, BlockError>> = transactions.par_iter().enumerate().map(one).collect();
-    results.into_iter().collect()
+    let signed: Vec<Signed<'_>> = transactions
+        .iter()
+        .flat_map(|transaction| {
+            let authorizations = transaction.authorization_list().unwrap_or_default();
+            std::iter::once(Signed::Transaction(transaction))
+                .chain(authorizations.iter().map(Signed::Authorization))
+        })
+        .collect();
+    let piece = piece(signed.len(), rayon::current_num_threads(), backend);
+    let mut signers = signed
+        .par_chunks(piece)
+        .flat_map_iter(|signed| recover(signed, malleability, backend))
+        .collect::<Vec<_>>()
+        .into_iter();
+    let mut next = || signers.next().expect("one for each signature");
+    transactions
+        .iter()
+        .enumerate()
+        .map(|(index, transaction)| {
+            let sender = next().ok_or(BlockError::Signature { index })?;
+            if public_keys.is_some_and(|keys| keys[index].strip_prefix(&[4]) != Some(&sender.key.0)) {
+                return Err(BlockError::PublicKey { index });
+            }
+            Ok(environment(transaction, sender.address, &mut next))
+        })
+        .collect()
 }
 
-/// What revm needs to know of a transaction.
-fn environment(transaction: &SignedTransaction, sender: Address) -> TxEnv {
+/// Signatures that a thread is to take at once.
+fn piece(signatures: usize, threads: usize, backend: Backend) -> usize {
+    let pieces = signatures.div_ceil(PIECE_MAX).next_multiple_of(threads).max(1);
+    match signatures.div_ceil(pieces) {
+        // Two, one after the other, take no longer than a vector.
+        piece @ 0..=2 => piece.max(1),
+        piece => piece.next_multiple_of(backend.lanes()),
+    }
+}
+
+/// The signer of each, `None` where there is none.
+fn recover(signed: &[Signed<'_>], malleability: Malleability, backend: Backend) -> Vec<Option<Signer>> {
+    let mut signers = vec![None; signed.len()];
+    let accepted: Vec<(usize, Signature)> = signed
+        .iter()
+        .enumerate()
+        .filter_map(|(place, signed)| Some((place, signed.signature(malleability)?)))
+        .collect();
+    let messages: Vec<Vec<u8>> = accepted.iter().map(|(place, _)| signed[*place].message()).collect();
+    let digests = keccak256_batch(&messages);
+    let items: Vec<Item> = accepted
+        .iter()
+        .zip(&digests)
+        .map(|((_, signature), digest)| Item {
+            digest: digest.0,
+            r: signature.r().to_be_bytes(),
+            s: signature.s().to_be_bytes(),
+            y_odd: signature.v(),
+        })
+        .collect();
+    let recovered = accepted.iter().zip(backend.recover(&items));
+    let keys: Vec<_> = recovered.filter_map(|((place, _), key)| Some((*place, key.ok()?))).collect();
+    let hashes = keccak256_batch(&keys.iter().map(|(_, key)| key.0).collect::<Vec<_>>());
+    for ((place, key), hash) in keys.into_iter().zip(hashes) {
+        signers[place] = Some(Signer { key, address: Address::from_word(hash) });
+    }
+    signers
+}
+
+/// What revm needs to know of a transaction; `next` gives the signers of its authorizations.
+fn environment(
+    transaction: &SignedTransaction,
+    sender: Address,
+    next: impl FnMut() -> Option<Signer>,
+) -> TxEnv {
     if let SignedTransaction::Eip7702(signed) = transaction {
         // alloy-evm would recover the authorities as well, one by one and with another library.
         let mut bare = signed.tx().clone();
         let authorizations = std::mem::take(&mut bare.authorization_list);
         let mut env = TxEnv::from_recovered_tx(&bare, sender);
-        env.authorization_list =
-            authorizations.into_iter().map(|signed| Either::Right(authorization(signed))).collect();
+        env.authorization_list = authorizations
+            .into_iter()
+            .zip(std::iter::repeat_with(next))
+            .map(|(signed, authority)| Either::Right(authorization(signed, authority)))
+            .collect();
         return env;
     }
     TxEnv::from_recovered_tx(transaction, sender)
 }
 
 /// An EIP-7702 authorization with its authority, if its signature has one.
-fn authorization(signed: SignedAuthorization) -> RecoveredAuthorization {
-    let authority = signed
-        .signature()
-        .ok()
-        .and_then(|signature| recover(&signature, signed.signature_hash(), Malleability::Rejected))
-        .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid);
-    RecoveredAuthorization::new_unchecked(signed.inner().clone(), authority)
+fn authorization(signed: SignedAuthorization, authority: Option<Signer>) -> RecoveredAuthorization {
+    let authority =
+        authority.map_or(RecoveredAuthority::Invalid, |signer| RecoveredAuthority::Valid(signer.address));
+    RecoveredAuthorization::new_unchecked(signed.strip_signature(), authority)
 }
 
 /// Blob gas of a transaction; zero if it carries no blobs.
@@ -114,10 +215,14 @@ pub(crate) fn blob_gas(transaction: &SignedTransaction) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use alloy_consensus::{SignableTransaction, TxLegacy};
-    use alloy_primitives::{b256, uint};
+    use alloy_consensus::{SignableTransaction, TxEip7702, TxLegacy};
+    use alloy_eips::eip7702::Authorization;
+    use alloy_primitives::{address, hex, uint};
 
     use super::*;
+
+    /// The signer of [`example`].
+    const SIGNER: Address = address!("0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F");
 
     /// A signature made by libsecp256k1 for key 0x46…46 (the example of EIP-155).
     fn example() -> SignedTransaction {
@@ -138,36 +243,143 @@ mod tests {
         SignedTransaction::Legacy(transaction.into_signed(signature))
     }
 
+    /// [`example`] with another signature.
+    fn with_signature(signature: Signature) -> SignedTransaction {
+        let SignedTransaction::Legacy(signed) = example() else { panic!("it is a legacy transaction") };
+        SignedTransaction::Legacy(signed.strip_signature().into_signed(signature))
+    }
+
+    /// The sender, or the error.
+    fn sender(transaction: SignedTransaction, malleability: Malleability) -> Result<Address, BlockError> {
+        Ok(recover_all(&[transaction], None, malleability, Backend::best())?[0].caller)
+    }
+
     #[test]
     fn eip155_example_is_recovered() {
-        let transaction = example();
-        assert_eq!(
-            transaction.signature_hash(),
-            b256!("0xdaf5a779ae972f972197303d7b574746c7ef83eadac0f2791ad23db92e4c8e53")
-        );
-        let sender = recover(transaction.signature(), transaction.signature_hash(), Malleability::Rejected);
-        assert_eq!(sender, Some(alloy_primitives::address!("0x9d8A62f656a8d1615C1294fd71e9CFb3E4855A4F")));
+        assert_eq!(sender(example(), Malleability::Rejected), Ok(SIGNER));
     }
 
     #[test]
     fn high_s_is_accepted_on_frontier_only() {
         let signature = example().signature().to_owned();
         let order = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
-        let high = Signature::new(signature.r(), order - signature.s(), !signature.v());
-        let digest = example().signature_hash();
-        assert_eq!(recover(&high, digest, Malleability::Rejected), None);
-        assert_eq!(
-            recover(&high, digest, Malleability::Accepted),
-            recover(&signature, digest, Malleability::Rejected)
-        );
+        let high = with_signature(Signature::new(signature.r(), order - signature.s(), !signature.v()));
+        assert_eq!(sender(high.clone(), Malleability::Rejected), Err(BlockError::Signature { index: 0 }));
+        assert_eq!(sender(high, Malleability::Accepted), Ok(SIGNER));
     }
 
     #[test]
     fn wrong_keys_are_rejected() {
         let transactions = [example()];
-        let count = recover_all(&transactions, Some(&[]), Malleability::Rejected).unwrap_err();
-        assert_eq!(count, BlockError::PublicKeyCount { keys: 0, transactions: 1 });
-        let key = recover_all(&transactions, Some(&[[4; 65]]), Malleability::Rejected).unwrap_err();
-        assert_eq!(key, BlockError::PublicKey { index: 0 });
+        let judge = |keys: &[PublicKey]| {
+            recover_all(&transactions, Some(keys), Malleability::Rejected, Backend::best()).map(|_| ())
+        };
+        assert_eq!(judge(&[]), Err(BlockError::PublicKeyCount { keys: 0, transactions: 1 }));
+        assert_eq!(judge(&[[4; 65]]), Err(BlockError::PublicKey { index: 0 }));
+        let right = hex!(
+            "044bc2a31265153f07e70e0bab08724e6b85e217f8cd628ceb62974247bb493382"
+            "ce28cab79ad7119ee1ad3ebcdb98a16805211530ecc6cfefa1b88e6dff99232a"
+        );
+        assert_eq!(judge(&[right]), Ok(()));
+        for (place, byte) in [(0, 6), (1, 0), (64, 0x2b)] {
+            let mut wrong = right;
+            wrong[place] = byte;
+            assert_eq!(judge(&[wrong]), Err(BlockError::PublicKey { index: 0 }));
+        }
+    }
+
+    /// A block of transactions, some of them with delegations, with whom everybody is.
+    fn block() -> (Vec<SignedTransaction>, Vec<Vec<RecoveredAuthority>>) {
+        let signature = *example().signature();
+        // Whose signatures these are matters to nobody: any point is somebody's key.
+        let somebody =
+            |number: u64| Signature::new(signature.r(), signature.s() - U256::from(number), number % 3 == 1);
+        let nobody = Signature::new(U256::from(5), signature.s(), false);
+        let (mut transactions, mut authorities) = (Vec::new(), Vec::new());
+        for number in 0..300 {
+            let list = (0..number % 4).map(|place| {
+                let inner = Authorization { chain_id: U256::ONE, address: SIGNER, nonce: number };
+                let bad = (number + place) % 5 == 0;
+                let signed = inner.into_signed(if bad { nobody } else { somebody(number + place) });
+                // With another parity than 0 or 1 there is no signature at all.
+                if (number + place) % 7 == 0 {
+                    SignedAuthorization::new_unchecked(signed.inner().clone(), 2, signed.r(), signed.s())
+                } else {
+                    signed
+                }
+            });
+            let list: Vec<SignedAuthorization> = list.collect();
+            authorities.push(
+                list.iter()
+                    .map(|signed| {
+                        let authority = signed.recover_authority();
+                        authority.map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid)
+                    })
+                    .collect(),
+            );
+            let transaction = TxEip7702 { nonce: number, authorization_list: list, ..TxEip7702::default() };
+            transactions.push(SignedTransaction::Eip7702(transaction.into_signed(somebody(number))));
+        }
+        (transactions, authorities)
+    }
+
+    #[test]
+    fn backends_and_threads_give_the_same() {
+        let (transactions, authorities) = block();
+        for threads in [1, 2, 3, 8] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            for (backend, length) in Backend::ALL.into_iter().flat_map(|b| [(b, 300), (b, 7), (b, 1), (b, 0)])
+            {
+                let transactions = &transactions[..length];
+                let recover = || recover_all(transactions, None, Malleability::Rejected, backend);
+                let environments = pool.install(recover).unwrap();
+                assert_eq!(environments.len(), length);
+                for ((env, transaction), authorities) in
+                    environments.iter().zip(transactions).zip(&authorities)
+                {
+                    use alloy_consensus::transaction::SignerRecoverable;
+                    assert_eq!(env.caller, transaction.recover_signer().unwrap());
+                    let found = env.authorization_list.iter().map(|signed| match signed {
+                        Either::Right(recovered) => recovered
+                            .authority()
+                            .map_or(RecoveredAuthority::Invalid, RecoveredAuthority::Valid),
+                        Either::Left(_) => panic!("authorities were recovered"),
+                    });
+                    assert_eq!(found.collect::<Vec<_>>(), *authorities);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_bad_transaction_is_named() {
+        let (mut transactions, _) = block();
+        let nobody = with_signature(Signature::new(U256::from(5), U256::ONE, false));
+        for index in [299, 270, 31, 0] {
+            transactions[index] = nobody.clone();
+            for backend in Backend::ALL {
+                let error = recover_all(&transactions, None, Malleability::Rejected, backend).unwrap_err();
+                assert_eq!(error, BlockError::Signature { index });
+            }
+        }
+        // A wrong key before it comes first.
+        transactions[0] = example();
+        let keys = vec![[4; 65]; transactions.len()];
+        let error = recover_all(&transactions, Some(&keys), Malleability::Rejected, Backend::best());
+        assert_eq!(error.unwrap_err(), BlockError::PublicKey { index: 0 });
+    }
+
+    #[test]
+    fn pieces_fit_threads_and_lanes() {
+        let lanes = Backend::best().lanes();
+        for threads in [1, 2, 3, 8, 64] {
+            for signatures in 0..2_000 {
+                let piece = piece(signatures, threads, Backend::best());
+                assert!(piece > 0 && piece <= PIECE_MAX, "{signatures} on {threads}");
+                assert!(piece <= 2 || piece.is_multiple_of(lanes), "{signatures} on {threads}");
+            }
+        }
+        assert_eq!(piece(200, 2, Backend::best()), 100_usize.next_multiple_of(lanes));
+        assert_eq!(piece(2, 2, Backend::best()), 1);
     }
 }

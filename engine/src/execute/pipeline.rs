@@ -19,6 +19,7 @@ use super::verdict::{Computed, Stages, Verdict};
 use super::wire::{Dialect, ExecutionWitness, StatelessInput, StatelessOutput};
 use super::witness_json::{BlockWitness, TrustedParent};
 use super::{payload, rules};
+use crate::Recovery;
 use crate::block::{Block, ReadyBlock};
 use crate::chain::{Chain, Rules};
 use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
@@ -46,6 +47,8 @@ pub enum Engine {
 pub struct Options {
     /// Which engine runs the transactions.
     pub engine: Engine,
+    /// How signers are recovered.
+    pub recovery: Recovery,
     /// The chain that inputs in the precompile's own form must be of. With it, the fork that the input stands
     /// for must be active at the block's timestamp; the reference leaves that to the client.
     pub chain: Option<Chain>,
@@ -70,13 +73,26 @@ impl Options {
             .thread_name(|index| format!("weft-{index}"))
             .build()
             .map_err(|error| Fault::Threads(error.to_string()))?;
-        Ok(Self { engine: Engine::default(), chain: None, trace: None, pool: Arc::new(pool) })
+        Ok(Self {
+            engine: Engine::default(),
+            recovery: Recovery::best(),
+            chain: None,
+            trace: None,
+            pool: Arc::new(pool),
+        })
     }
 
     /// The same threads with another engine.
     #[must_use]
     pub fn with_engine(mut self, engine: Engine) -> Self {
         self.engine = engine;
+        self
+    }
+
+    /// The same threads with another way to recover signers.
+    #[must_use]
+    pub fn with_recovery(mut self, recovery: Recovery) -> Self {
+        self.recovery = recovery;
         self
     }
 
@@ -209,7 +225,9 @@ impl<'a> Trial<'a> {
     ) -> Result<(), ExecuteError> {
         timed(&mut self.stages.witness, || check_before_execution(rules, block, start))?;
         self.trace("witness");
-        let ready = timed(&mut self.stages.senders, || ReadyBlock::new(rules, block, public_keys))?;
+        let ready = timed(&mut self.stages.senders, || {
+            ReadyBlock::with_recovery(rules, block, public_keys, self.options.recovery)
+        })?;
         self.trace("senders");
         let (outcome, counters) =
             timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.options));

@@ -1,0 +1,108 @@
+//! How long recovery takes: microseconds per signature, by batch size, the best of many windows.
+//!
+//! ```sh
+//! cargo run --release -p weft-recover --example measure
+//! ```
+#![expect(clippy::print_stdout, reason = "it is a command")]
+
+use std::hint::black_box;
+use std::sync::Barrier;
+use std::time::{Duration, Instant};
+
+use secp256k1::{Message, SECP256K1, SecretKey};
+use weft_recover::{Backend, Item};
+
+/// How long each figure is measured.
+const WINDOW: Duration = Duration::from_millis(400);
+
+/// Signatures made with keys and digests that are made from numbers.
+fn signatures(count: u64) -> Vec<Item> {
+    let signature = |number: u64| {
+        let mut secret = [7; 32];
+        secret[..8].copy_from_slice(&(number + 1).to_be_bytes());
+        let key = SecretKey::from_byte_array(secret).expect("in range");
+        let mut digest = [3; 32];
+        digest[..8].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        let signature = SECP256K1.sign_ecdsa_recoverable(Message::from_digest(digest), &key);
+        let (id, compact) = signature.serialize_compact();
+        let [r, s] = [0, 32].map(|start| std::array::from_fn(|byte| compact[start + byte]));
+        Item { digest, r, s, y_odd: i32::from(id) & 1 == 1 }
+    };
+    (0..count).map(signature).collect()
+}
+
+/// Microseconds per signature for each backend, measured in turn.
+fn micros(items: &[Item]) -> [f64; 2] {
+    let mut best = [Duration::MAX; 2];
+    let begin = Instant::now();
+    while begin.elapsed() < WINDOW {
+        for (backend, best) in Backend::ALL.into_iter().zip(&mut best) {
+            let start = Instant::now();
+            black_box(backend.recover(black_box(items)));
+            *best = start.elapsed().min(*best);
+        }
+    }
+    best.map(|best| best.as_secs_f64() * 1e6 / f64::from(u32::try_from(items.len()).expect("not many")))
+}
+
+/// Prints both figures of a batch.
+fn print(name: &str, items: &[Item]) {
+    let [ifma, library] = micros(items);
+    println!("{name:>24}  libsecp256k1 {library:6.2}  ifma {ifma:6.2}  {:5.2} times", library / ifma);
+}
+
+/// Signatures per second on so many threads, in the best of many short windows.
+fn rate(threads: usize, items: &[Item]) -> f64 {
+    // Each thread takes so many batches in a window, and says when it began and when it was done.
+    const BATCHES: usize = 4;
+    let work = |gate: &Barrier| {
+        gate.wait();
+        let start = Instant::now();
+        for _ in 0..BATCHES {
+            black_box(Backend::best().recover(black_box(items)));
+        }
+        (start, Instant::now())
+    };
+    let window = || {
+        let gate = Barrier::new(threads);
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(|| work(&gate))).collect();
+            let times = workers.into_iter().map(|worker| worker.join().expect("it ends"));
+            let (start, end) = times.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).expect("one at least");
+            end - start
+        })
+    };
+    let best = (0..400).map(|_| window()).min().expect("one at least");
+    f64::from(u32::try_from(threads * BATCHES * items.len()).expect("not many")) / best.as_secs_f64()
+}
+
+fn main() {
+    let items = signatures(1_024);
+    for (name, backend) in [("libsecp256k1", Backend::Libsecp256k1), ("lanes", Backend::best())] {
+        for which in ["first", "second"] {
+            let start = Instant::now();
+            black_box(backend.recover(&items[..64]));
+            println!("{which} batch of 64, {name}: {:?}", start.elapsed());
+        }
+    }
+    for size in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16, 17, 24, 32, 64, 128, 256, 257, 1_024] {
+        print(&format!("{size} signatures"), &items[..size]);
+    }
+    // No point has 5 as its x.
+    let mut five = [0; 32];
+    five[31] = 5;
+    let without_point = |item: &Item| Item { r: five, ..*item };
+    for size in [3, 4, 8, 16, 64, 256] {
+        let none: Vec<Item> = items[..size].iter().map(without_point).collect();
+        print(&format!("{size} without a point"), &none);
+        for good in [1, 2] {
+            let mut few = none.clone();
+            few[..good].copy_from_slice(&items[..good]);
+            print(&format!("{size}, {good} with a point"), &few);
+        }
+    }
+    let out_of_range: Vec<Item> = items[..256].iter().map(|item| Item { s: [0xff; 32], ..*item }).collect();
+    print("256 out of range", &out_of_range);
+    let (one, two) = (rate(1, &items[..256]), rate(2, &items[..256]));
+    println!("per second: {one:.0} on one core, {two:.0} on two, {:.2} times", two / one);
+}
