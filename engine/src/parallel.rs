@@ -12,6 +12,7 @@
 //! - **E2.** The beneficiary's account is only written in block order. A run that has seen it out of order has seen
 //!   nothing of it that depends on the order.
 
+use core::cmp::Reverse;
 use core::ops::Range;
 
 use alloy_primitives::map::AddressMap;
@@ -200,6 +201,7 @@ impl BlockExecutor<'_, '_> {
         for (tx, sender) in self.repeated_senders(length) {
             scheduler.predict(tx, vec![Location::Account(sender)]);
         }
+        scheduler.start_early(&self.longest(length, workers));
         let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
             Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
             None => scheduler.work(worker),
@@ -221,6 +223,18 @@ impl BlockExecutor<'_, '_> {
         let mut last: AddressMap<TxIndex> = AddressMap::default();
         let senders = (0..length).map(|tx| (TxIndex(tx), self.transaction(TxIndex(tx)).env.caller));
         senders.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
+    }
+
+    /// Transactions that may take so long that it matters when they begin: one for each worker but the one at the
+    /// frontier, by the gas that they may use.
+    fn longest(&self, length: u32, workers: usize) -> Vec<TxIndex> {
+        let gas = |tx: &TxIndex| self.transaction(*tx).env.gas_limit;
+        let all: u128 = (0..length).map(|tx| u128::from(gas(&TxIndex(tx)))).sum();
+        let long = |tx: &TxIndex| u128::from(gas(tx)) * 4 * workers as u128 >= all;
+        let mut longest: Vec<TxIndex> = (0..length).map(TxIndex).filter(long).collect();
+        longest.sort_by_key(|tx| Reverse(gas(tx)));
+        longest.truncate(workers - 1);
+        longest
     }
 
     /// Where a transaction of the stretch stands in the block.

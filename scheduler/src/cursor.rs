@@ -9,6 +9,7 @@
 //! - **C1.** Until it is rewound, a cursor hands out each index at most once, in ascending order.
 //! - **C2.** After `rewind(tx)`, `tx` and all above it are handed out again.
 //! - **C3.** The queue hands out every transaction as often as it was put in, the lowest first.
+//! - **C4.** The first run of each transaction is begun once, in its turn or before.
 
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -16,7 +17,7 @@ use std::collections::BinaryHeap;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    sync::{AtomicU32, Mutex, Ordering},
+    sync::{AtomicBool, AtomicU32, Mutex, Ordering},
     version::TxIndex,
 };
 
@@ -52,6 +53,30 @@ impl Cursor {
         if self.0.load(Ordering::Acquire) > tx.0 {
             self.0.fetch_min(tx.0, Ordering::AcqRel);
         }
+    }
+}
+
+/// Transactions that had better begin before their turn, because they take long: a long one that begins last is waited
+/// for by everybody.
+#[derive(Debug, Default)]
+pub(crate) struct Early(Box<[(TxIndex, AtomicBool)]>);
+
+impl Early {
+    /// These transactions, none twice.
+    pub(crate) fn new(txs: &[TxIndex]) -> Self {
+        Self(txs.iter().map(|tx| (*tx, AtomicBool::new(false))).collect())
+    }
+
+    /// Takes one that nobody has taken and that is not below `from`.
+    pub(crate) fn take(&self, from: TxIndex) -> Option<TxIndex> {
+        let waiting = self.0.iter().filter(|(tx, _)| *tx >= from);
+        waiting.map(|(tx, _)| *tx).find(|tx| self.begin(*tx))
+    }
+
+    /// Whether the first run of `tx` is the caller's: it is not if somebody has taken it.
+    pub(crate) fn begin(&self, tx: TxIndex) -> bool {
+        let entry = self.0.iter().find(|(early, _)| *early == tx);
+        entry.is_none_or(|(_, taken)| !taken.swap(true, Ordering::AcqRel))
     }
 }
 
@@ -135,6 +160,16 @@ mod tests {
         assert_eq!(cursor.peek(), TxIndex(4));
         cursor.rewind(TxIndex(5));
         assert_eq!(drain(&cursor, 0, 6), [4, 5]);
+    }
+
+    #[test]
+    fn c4_an_early_transaction_begins_once() {
+        let early = Early::new(&[TxIndex(7), TxIndex(3)]);
+        assert_eq!(early.take(TxIndex(4)), Some(TxIndex(7)));
+        assert_eq!(early.take(TxIndex(4)), None);
+        let turns: Vec<bool> = (0..9).map(|tx| early.begin(TxIndex(tx))).collect();
+        assert_eq!(turns, [true, true, true, true, true, true, true, false, true]);
+        assert_eq!(early.take(TxIndex(0)), None, "begun in its turn");
     }
 
     #[test]

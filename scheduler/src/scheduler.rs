@@ -2,7 +2,7 @@
 //!
 //! Everything is kept in four places: the transactions, the multi-version memory, the committed prefix, and the
 //! cursors that say where to look next. A worker takes the task with the lowest index: a validation, a transaction
-//! that runs again, or the next one that has never run.
+//! that runs again, or the next one that has never run. A few that take long may begin before their turn.
 //!
 //! # Reach
 //!
@@ -24,7 +24,7 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     commit::CommittedPrefix,
-    cursor::{Cursor, Restarts},
+    cursor::{Cursor, Early, Restarts},
     executor::Execution,
     fault::Fault,
     idle::Idle,
@@ -54,6 +54,8 @@ pub(crate) struct Scheduler<K, V, O> {
     prefix: CommittedPrefix,
     /// The next transaction that has never run.
     first_runs: Cursor,
+    /// Those that may begin before their turn.
+    early: Early,
     /// The transactions that are ready to run again.
     restarts: Restarts,
     /// The next transaction to validate ahead of the frontier.
@@ -95,6 +97,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             memory: MvMemory::new(),
             prefix: CommittedPrefix::new(txs, round),
             first_runs: Cursor::default(),
+            early: Early::default(),
             restarts: Restarts::new(),
             validations: Cursor::default(),
             idle: Idle::new(),
@@ -110,6 +113,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             self.memory.predict(tx, &keys);
             transaction.lock().status.predict(keys);
         }
+    }
+
+    /// Says who should begin before their turn.
+    pub(crate) fn start_early(&mut self, txs: &[TxIndex]) {
+        self.early = Early::new(txs);
     }
 
     /// The task with the lowest index, if there is any within the window.
@@ -129,12 +137,16 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                 }
                 continue;
             }
-            // Whoever runs again has run before, so it is below the cursor of first runs.
-            let next = if restart < first_run {
+            let next = if restart.min(first_run) > frontier
+                && let Some(tx) = self.early.take(first_run)
+            {
+                // Somebody is at the frontier, so there is time for what takes long.
+                Some(tx)
+            } else if restart < first_run {
                 self.restarts.pop()
             } else {
                 match self.first_runs.take(TxIndex(0), self.window_end(frontier)) {
-                    Some(tx) => Some(tx),
+                    Some(tx) => self.early.begin(tx).then_some(tx),
                     None => return Ok(None),
                 }
             };

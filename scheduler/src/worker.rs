@@ -111,6 +111,12 @@ impl<'e, E: Executor> Block<'e, E> {
         self.scheduler.predict(tx, keys);
     }
 
+    /// These transactions, of which none is named twice, likely take long: workers with nothing more urgent to do begin
+    /// with them.
+    pub fn start_early(&mut self, txs: &[TxIndex]) {
+        self.scheduler.start_early(txs);
+    }
+
     /// Works on the block until it is over. Any number of threads may call this at once.
     pub fn work(&self, worker: usize) {
         self.work_watched(worker, |_| ());
