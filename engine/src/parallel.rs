@@ -225,15 +225,14 @@ impl BlockExecutor<'_, '_> {
         senders.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
     }
 
-    /// Transactions that may take so long that it matters when they begin: one for each worker but the one at the
-    /// frontier, by the gas that they may use.
+    /// Transactions that may take so long that it matters when they begin, by the gas that they may use: more than a
+    /// fourth of a worker's share.
     fn longest(&self, length: u32, workers: usize) -> Vec<TxIndex> {
         let gas = |tx: &TxIndex| self.transaction(*tx).env.gas_limit;
         let all: u128 = (0..length).map(|tx| u128::from(gas(&TxIndex(tx)))).sum();
         let long = |tx: &TxIndex| u128::from(gas(tx)) * 4 * workers as u128 >= all;
         let mut longest: Vec<TxIndex> = (0..length).map(TxIndex).filter(long).collect();
         longest.sort_by_key(|tx| Reverse(gas(tx)));
-        longest.truncate(workers - 1);
         longest
     }
 
