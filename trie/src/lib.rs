@@ -52,16 +52,22 @@
 //! it hashes many messages at once, and is the only place with `unsafe`.
 
 mod account;
+mod arena;
+mod change;
 mod check;
+mod encode;
 mod encoded;
 mod error;
+mod index;
 mod keccak;
-mod node;
+mod key;
 mod opened;
 mod root;
+mod shape;
 mod sparse;
 mod state;
 mod store;
+mod update;
 mod witness;
 
 pub use account::{AccountProof, StorageProof};
