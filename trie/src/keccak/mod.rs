@@ -23,6 +23,7 @@
 //! one.
 
 use alloy_primitives::{B256, keccak256};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector loads, stores, and the call behind the check of the processor")]
@@ -43,6 +44,9 @@ pub use pieces::keccak256_batch_parallel;
 /// Bytes that the sponge takes in before each permutation.
 const RATE: usize = 136;
 
+/// How many of the fastest backends are left out.
+static PREFERRED: AtomicU8 = AtomicU8::new(0);
+
 /// How messages are hashed. The digests are the same.
 ///
 /// [`Backend::best`] is what to use; the others are there to be tested and measured.
@@ -61,9 +65,17 @@ impl Backend {
     /// All of them, the fastest first.
     pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
 
-    /// The fastest that this processor has.
+    /// What this crate hashes with: the fastest that this processor has, unless [`Self::prefer`] says otherwise.
     pub fn best() -> Self {
-        Self::ALL.into_iter().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+        let preferred = usize::from(PREFERRED.load(Ordering::Relaxed));
+        let candidates = Self::ALL.into_iter().skip(preferred);
+        candidates.into_iter().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// Makes this the fastest that is ever used in this process, so that slower processors can be measured.
+    pub fn prefer(self) {
+        let slower = Self::ALL.into_iter().take_while(|backend| *backend != self).count();
+        PREFERRED.store(u8::try_from(slower).expect("there are three"), Ordering::Relaxed);
     }
 
     /// Whether this processor has it.
