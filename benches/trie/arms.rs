@@ -6,16 +6,18 @@ use alloy_trie::{EMPTY_ROOT_HASH, KECCAK_EMPTY, TrieAccount};
 use anyhow::{Context, ensure};
 use eth_trie::{DB as _, EthTrie, MemoryDB, Trie as _};
 use rayon::prelude::*;
+use rustix::time::{ClockId, clock_gettime};
+use serde::Serialize;
 use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::Duration;
 use weft_trie::{AccountChange, AccountFields, StateChanges, Witness};
 
 use crate::case::Case;
 
 /// Milliseconds of the stages.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Stages {
     /// From nodes to a trie: hash, index, check.
     pub(crate) index: f64,
@@ -41,17 +43,42 @@ impl Stages {
     }
 }
 
-/// A stopwatch for stages.
-struct Stopwatch(Instant);
+/// A stopwatch for stages: it counts the time of the calling thread, or that on the wall.
+struct Stopwatch {
+    /// Which clock it reads.
+    clock: ClockId,
+    /// When it was read last.
+    last: Duration,
+}
 
 impl Stopwatch {
-    /// The time since the last time.
+    /// A stopwatch for work that the calling thread does alone. Others may use its core meanwhile.
+    fn of_thread() -> Self {
+        Self::new(ClockId::ThreadCPUTime)
+    }
+
+    /// A stopwatch for work on several threads.
+    fn on_the_wall() -> Self {
+        Self::new(ClockId::Monotonic)
+    }
+
+    /// A stopwatch with this clock.
+    fn new(clock: ClockId) -> Self {
+        Self { clock, last: time(clock) }
+    }
+
+    /// Milliseconds since the last time.
     fn lap(&mut self) -> f64 {
-        let now = Instant::now();
-        let took = now.duration_since(self.0);
-        self.0 = now;
+        let now = time(self.clock);
+        let took = now.saturating_sub(self.last);
+        self.last = now;
         took.as_secs_f64() * 1e3
     }
+}
+
+/// What a clock shows.
+fn time(clock: ClockId) -> Duration {
+    Duration::try_from(clock_gettime(clock)).unwrap_or_default()
 }
 
 /// A case as Weft takes it.
@@ -99,7 +126,8 @@ impl Input {
 /// Weft, on the current pool.
 pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
     let nodes = input.nodes.clone();
-    let mut stopwatch = Stopwatch(Instant::now());
+    let alone = rayon::current_num_threads() == 1;
+    let mut stopwatch = if alone { Stopwatch::of_thread() } else { Stopwatch::on_the_wall() };
     let witness = Witness::new(nodes).verify(case.pre_root.into())?;
     let index = stopwatch.lap();
     let read = |change: &crate::case::Change| {
@@ -113,7 +141,7 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
         }
         Ok::<(), weft_trie::WitnessError>(())
     };
-    if rayon::current_num_threads() == 1 {
+    if alone {
         case.changes.iter().try_for_each(read)?;
     } else {
         case.changes.par_iter().with_min_len(32).try_for_each(read)?;
@@ -129,7 +157,7 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
 /// `eth_trie`, on the calling thread.
 pub(crate) fn eth_trie(case: &Case) -> anyhow::Result<Stages> {
     let nodes = case.nodes.clone();
-    let mut stopwatch = Stopwatch(Instant::now());
+    let mut stopwatch = Stopwatch::of_thread();
     let database = Arc::new(MemoryDB::new(false));
     for node in nodes {
         database.insert(keccak256(&node).as_slice(), node)?;

@@ -49,6 +49,9 @@ struct Arguments {
     /// Leave out the other tries.
     #[arg(long)]
     alone: bool,
+    /// Print a line of JSON for each arm, and nothing else.
+    #[arg(long)]
+    json: bool,
 }
 
 /// A way of hashing.
@@ -80,14 +83,6 @@ fn main() -> anyhow::Result<()> {
     let case = case(&arguments)?;
     let input = Input::new(&case);
     let floor = floor::Floor::new(&case, &input)?;
-    let bytes: usize = case.nodes.iter().map(Vec::len).sum();
-    println!(
-        "{} accounts, {} leaves changed, {} nodes, {bytes} bytes",
-        case.accounts,
-        case.leaves(),
-        case.nodes.len()
-    );
-    println!("{floor}");
     let pools = arguments.threads.iter().map(|threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(*threads).build()?;
         Ok((format!("weft, {threads} threads"), pool))
@@ -108,6 +103,16 @@ fn main() -> anyhow::Result<()> {
             _ => best.iter_mut().zip(runs).for_each(|((_, best), (_, run))| *best = best.least(&run)),
         }
     }
+    if arguments.json {
+        for (arm, stages) in &best {
+            println!("{}", serde_json::json!({ "arm": arm, "stages": stages }));
+        }
+        return Ok(());
+    }
+    let bytes: usize = case.nodes.iter().map(Vec::len).sum();
+    let (accounts, leaves, nodes) = (case.accounts, case.leaves(), case.nodes.len());
+    println!("{accounts} accounts, {leaves} leaves changed, {nodes} nodes, {bytes} bytes");
+    println!("{floor}");
     println!("{}", table(&best, &case, floor.milliseconds()));
     Ok(())
 }

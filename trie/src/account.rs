@@ -93,6 +93,18 @@ pub(crate) fn decode_account(leaf: &[u8]) -> Result<TrieAccount, Error> {
     decode_exact(leaf)
 }
 
+/// The storage root in the leaf of an account that [`decode_account`] accepts.
+///
+/// # Errors
+///
+/// As [`decode_account`].
+pub(crate) fn decode_storage_root(leaf: &[u8]) -> Result<&B256, Error> {
+    decode_account(leaf)?;
+    // The last two fields are words, of 33 bytes each with their headers.
+    let root = &leaf[leaf.len() - 2 * 33 + 1..][..32];
+    Ok(root.try_into().expect("32 bytes"))
+}
+
 /// Decodes the leaf of a slot: one integer.
 ///
 /// # Errors
@@ -144,6 +156,7 @@ mod tests {
         let leaf = arena.keep_account(&account);
         let leaf = arena.value(leaf);
         assert_eq!(decode_account(leaf), Ok(account));
+        assert_eq!(decode_storage_root(leaf), Ok(&account.storage_root));
         assert_eq!(decode_account(&[leaf, &[0]].concat()), Err(Error::UnexpectedLength));
     }
 }

@@ -23,6 +23,9 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes};
 
+/// Nodes that change with a key in a large trie.
+const NODES_PER_KEY: usize = 6;
+
 /// The changed nodes of one or more tries over the same supplied nodes.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Arena<'w> {
@@ -47,6 +50,10 @@ pub(crate) enum Node {
     Branch {
         /// By nibble.
         children: [Child; 16],
+        /// Which there are.
+        present: u16,
+        /// Those that are not kept.
+        fresh: u16,
         /// The supplied branch that it was, for what is kept of it.
         origin: Option<Origin>,
     },
@@ -240,6 +247,13 @@ impl<'w> Arena<'w> {
         Self { store: Some(store), ..Self::default() }
     }
 
+    /// Makes room for the nodes of so many changed keys, as many as there usually are.
+    pub(crate) fn reserve(&mut self, keys: usize) {
+        self.nodes.reserve(NODES_PER_KEY * keys);
+        self.heights.reserve(NODES_PER_KEY * keys);
+        self.references.reserve(NODES_PER_KEY * keys);
+    }
+
     /// The supplied nodes, of which a child is known to be one.
     pub(crate) fn store(&self) -> &'w NodeStore {
         self.store.expect("what is supplied has a store")
@@ -352,7 +366,7 @@ impl<'w> Arena<'w> {
                 At::Changed(index) => {
                     pass(Passed::Changed(index));
                     match &self.nodes[index] {
-                        Node::Branch { children, origin } => {
+                        Node::Branch { children, origin, .. } => {
                             let child = self.child_at(children, *origin, nibble(key, depth));
                             depth += 1;
                             child
@@ -417,11 +431,11 @@ impl<'w> Arena<'w> {
             *self = other;
             return moved;
         }
-        self.nodes.extend(other.nodes.into_iter().map(|node| moved.node(node)));
-        self.heights.extend(other.heights);
-        self.references.extend(other.references);
-        self.loose.extend(other.loose);
-        self.values.extend(other.values);
+        self.nodes.extend(other.nodes.iter().map(|node| moved.node(*node)));
+        self.heights.extend_from_slice(&other.heights);
+        self.references.extend_from_slice(&other.references);
+        self.loose.extend_from_slice(&other.loose);
+        self.values.extend_from_slice(&other.values);
         moved
     }
 }

@@ -236,7 +236,9 @@ fn update_in_parts<'w, P: Sync>(
         let moved = arena.absorb(part.arena);
         storage.extend(part.storage.into_iter().map(|(account, root)| (account, moved.child(root))));
         for nibble in part.nibbles {
-            branch.children[nibble] = moved.child(part.root.children[nibble]);
+            if part.root.fresh >> nibble & 1 == 1 || part.root.children[nibble] == Child::NONE {
+                branch.set(nibble, moved.child(part.root.children[nibble]));
+            }
         }
         branch.has_changed |= part.root.has_changed;
     }
@@ -288,6 +290,7 @@ fn change_accounts<'w>(
     let mut lowest: Option<Ranked> = None;
     let mut accounts = Vec::with_capacity(keyed.len());
     let mut slots = Vec::new();
+    arena.reserve(keyed.iter().map(KeyedChange::work).sum());
     for keyed in keyed {
         match change_account(arena, witness, keyed, &mut slots) {
             Ok(account) => accounts.push(account),

@@ -42,28 +42,26 @@ impl Arena<'_> {
 
     /// Appends the RLP of a branch by copying what it was. Does nothing and says so if that doesn't work.
     fn patch_branch(&self, index: usize, out: &mut Vec<u8>) -> bool {
-        let Node::Branch { children, origin: Some(origin) } = &self.nodes[index] else { return false };
+        let Node::Branch { children, present, fresh, origin: Some(origin) } = &self.nodes[index] else {
+            return false;
+        };
         let store = self.store();
         let shape = store.shape(origin.place());
-        let (mut present, mut changed) = (0, 0);
-        for (nibble, child) in children.iter().enumerate() {
-            present |= u16::from(*child != Child::NONE) << nibble;
-            changed |= u16::from(*child != Child::NONE && *child != Child::KEPT) << nibble;
-        }
-        if shape.kind != Kind::Branch || present != shape.children {
+        if shape.kind != Kind::Branch || *present != shape.children {
             return false;
         }
         let start = out.len();
         out.extend_from_slice(store.bytes(origin.place()));
-        while changed != 0 {
-            let nibble = changed.trailing_zeros() as usize;
+        let mut fresh = *fresh;
+        while fresh != 0 {
+            let nibble = fresh.trailing_zeros() as usize;
             let Some(hash) = self.hash_of(children[nibble]) else {
                 out.truncate(start);
                 return false;
             };
             let place = start + shape.hash_start(nibble);
             out[place..place + 32].copy_from_slice(hash.as_slice());
-            changed &= changed - 1;
+            fresh &= fresh - 1;
         }
         true
     }

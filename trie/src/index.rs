@@ -1,12 +1,13 @@
 //! Places by hash.
 //!
 //! Most hashes that are looked up are not there: of the sixteen children of a branch a witness has
-//! one or two. A bit in a filter, sixteen bits to the entry, turns nearly all of them away before
+//! one or two. A bit in a filter, sixteen bits or more to the entry, turns nearly all of them away before
 //! they reach the table, which is open addressed and holds no hashes itself.
 //!
 //! Where a hash goes depends on a seed that the sender of the hashes does not know, so they cannot
 //! be ground to collide. What is found depends on the hashes alone.
 
+use crate::keccak::prefetch_entry;
 use alloy_primitives::B256;
 use std::hash::{BuildHasher, RandomState};
 
@@ -61,11 +62,22 @@ impl Index {
         self.length
     }
 
+    /// Whether a hash may be there; of those that are not, few may. If so, it had better be looked up soon.
+    pub(crate) fn may_have(&self, hash: &B256) -> bool {
+        let mixed = self.mixed(hash);
+        let (word, bits) = self.filter_bits(mixed);
+        if self.filter[word] & bits != bits {
+            return false;
+        }
+        prefetch_entry(&self.slots[self.first_slot(tag(mixed))]);
+        true
+    }
+
     /// The place of a hash. `is_it` tells whether the hash is that of a place.
     pub(crate) fn find(&self, hash: &B256, is_it: impl Fn(usize) -> bool) -> Option<usize> {
         let mixed = self.mixed(hash);
-        let (word, bit) = self.filter_bit(mixed);
-        if self.filter[word] & bit == 0 {
+        let (word, bits) = self.filter_bits(mixed);
+        if self.filter[word] & bits != bits {
             return None;
         }
         self.probe(tag(mixed), is_it).ok()
@@ -79,8 +91,8 @@ impl Index {
             self.grow();
             slot = self.free_slot(tag(mixed));
         }
-        let (word, bit) = self.filter_bit(mixed);
-        self.filter[word] |= bit;
+        let (word, bits) = self.filter_bits(mixed);
+        self.filter[word] |= bits;
         let place = u32::try_from(place + 1).expect("fewer than 2^32 nodes");
         self.slots[slot] = tag(mixed) << 32 | u64::from(place);
         self.length += 1;
@@ -105,8 +117,7 @@ impl Index {
     /// The place that has this tag and is it, or the free slot where it would go.
     fn probe(&self, tag: u64, is_it: impl Fn(usize) -> bool) -> Result<usize, usize> {
         let mask = self.slots.len() - 1;
-        // The tag, as a fraction of all tags, is that of the slots.
-        let mut slot = usize::try_from(tag * self.slots.len() as u64 >> 32).expect("less than the slots");
+        let mut slot = self.first_slot(tag);
         loop {
             let entry = self.slots[slot];
             if entry == 0 {
@@ -122,6 +133,11 @@ impl Index {
         }
     }
 
+    /// Where the search for a tag starts: at the same fraction of the slots as the tag is of all tags.
+    fn first_slot(&self, tag: u64) -> usize {
+        (tag * self.slots.len() as u64 >> 32) as usize
+    }
+
     /// Half of the hash, mixed so that nobody who does not know the seeds can tell the outcome.
     fn mixed(&self, hash: &B256) -> u64 {
         let word = |start: usize| u64::from_le_bytes(*hash[start..].first_chunk().expect("32 bytes"));
@@ -129,10 +145,10 @@ impl Index {
         low ^ high
     }
 
-    /// The word and the bit of the filter for a mixed hash.
-    fn filter_bit(&self, mixed: u64) -> (usize, u64) {
-        let word = (mixed >> 6) as usize & (self.filter.len() - 1);
-        (word, 1 << (mixed & 63))
+    /// The word of the filter for a mixed hash, and two bits in it.
+    fn filter_bits(&self, mixed: u64) -> (usize, u64) {
+        let word = (mixed >> 12) as usize & (self.filter.len() - 1);
+        (word, 1 << (mixed & 63) | 1 << (mixed >> 6 & 63))
     }
 }
 

@@ -1,16 +1,19 @@
 //! Roots: of the nodes that changed, and of the lists in a block.
 
 use crate::{
-    arena::{Arena, Child, Place, Reference},
+    arena::{Arena, Child, Node, Place, Reference},
     encoded::ChildRef,
-    keccak::{Backend, keccak256_batch_parallel},
+    keccak::{Backend, keccak256_batch_parallel, prefetch, prefetch_entry},
     update::NewLeaf,
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
 
 /// Nodes that are encoded and then hashed together. Their bytes stay in the core's cache in between.
-const WINDOW: usize = 1024;
+const WINDOW: usize = 256;
+
+/// Nodes between one step of asking for the next and the following step.
+const AHEAD: usize = 6;
 
 /// On how many threads nodes are hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +39,8 @@ impl Arena<'_> {
         for window in levels.flat_map(|level| level.chunks(WINDOW)) {
             encoded.clear();
             ends.clear();
-            for index in window {
+            for (place, index) in window.iter().enumerate() {
+                self.prefetch_ahead(window, place, hashed);
                 self.encode(hashed + *index as usize, &mut encoded);
                 ends.push(encoded.len());
             }
@@ -56,6 +60,21 @@ impl Arena<'_> {
             }
         }
         self.heights[hashed..].fill(0);
+    }
+
+    /// Asks for what is needed to encode the nodes that come after that at `place`: for the farthest the
+    /// node, then where its old bytes are, then these.
+    fn prefetch_ahead(&self, window: &[u32], place: usize, hashed: usize) {
+        let node = |steps: usize| Some(&self.nodes[hashed + *window.get(place + steps * AHEAD)? as usize]);
+        if let Some(node) = node(3) {
+            prefetch_entry(node);
+        }
+        if let Some(Node::Branch { origin: Some(origin), .. }) = node(2) {
+            self.store().prefetch_entry(origin.place());
+        }
+        if let Some(Node::Branch { origin: Some(origin), .. }) = node(1) {
+            prefetch(self.store().bytes(origin.place()));
+        }
     }
 
     /// The hash of a trie whose nodes are hashed.

@@ -1,4 +1,4 @@
-//! What is remembered of a supplied node: twelve bytes.
+//! What is remembered of a supplied node: sixteen bytes.
 //!
 //! A walk down asks a branch which children it has and where those are that were supplied; it
 //! doesn't read the branch. Nor is anything kept for a child that was not supplied: its hash is in
@@ -48,8 +48,8 @@ pub(crate) struct Shape {
     /// Those that were supplied. For an extension, whether its child was; for an account, whether
     /// the root of its storage was: zero or one.
     pub(crate) supplied: u16,
-    /// Where the places of the supplied children start among the links.
-    pub(crate) links: u16,
+    /// Where the places of the supplied children start among the links; of an only one, the link itself.
+    pub(crate) links: u32,
 }
 
 impl Shape {
@@ -57,87 +57,98 @@ impl Shape {
     pub(crate) const BAD: Self =
         Self { kind: Kind::Bad, nibbles: 0, packed: 0, body: 0, children: 0, supplied: 0, links: 0 };
 
-    /// Looks at a node. `find` tells where a node was supplied; the places go to `links`.
-    pub(crate) fn of(bytes: &[u8], links: &mut Vec<u32>, find: impl Fn(&B256) -> Option<u32>) -> Self {
-        let start = links.len();
-        let shape = Self::of_branch(bytes, links, &find).unwrap_or_else(|| {
-            links.truncate(start);
-            Self::of_any(bytes, links, &find)
-        });
-        let links = u16::try_from(start).expect("a chunk has fewer links");
-        Self { links, ..shape }
+    /// Looks at a node. Those of its children that `may_be_there` go to `wanted`, each with its bit in
+    /// `supplied`, to be looked up.
+    pub(crate) fn of<'a>(
+        bytes: &'a [u8],
+        wanted: &mut Vec<(&'a B256, u16)>,
+        may_be_there: impl Fn(&B256) -> bool,
+    ) -> Self {
+        let start = wanted.len();
+        Self::of_branch(bytes, wanted, &may_be_there).unwrap_or_else(|| {
+            wanted.truncate(start);
+            Self::of_any(bytes, wanted)
+        })
     }
 
     /// [`Self::of`] for branches whose children all have hashes: most of the bytes of a witness.
-    fn of_branch(bytes: &[u8], links: &mut Vec<u32>, find: impl Fn(&B256) -> Option<u32>) -> Option<Self> {
+    fn of_branch<'a>(
+        bytes: &'a [u8],
+        wanted: &mut Vec<(&'a B256, u16)>,
+        may_be_there: impl Fn(&B256) -> bool,
+    ) -> Option<Self> {
         let (body, payload) = match *bytes {
             [0xf8, length, ..] if length >= 56 => (2, usize::from(length)),
             [0xf9, high, low, ..] if high > 0 => (3, usize::from(high) << 8 | usize::from(low)),
             _ => return None,
         };
-        if bytes.len() != body + payload || bytes.len() > NODE_LENGTH_MAX {
+        if bytes.len() != usize::from(body) + payload || bytes.len() > NODE_LENGTH_MAX {
             return None;
         }
-        let mut rest = &bytes[body..];
-        let (mut children, mut supplied) = (0, 0);
-        for nibble in 0..16 {
-            match rest {
-                [EMPTY_STRING_CODE, after @ ..] => rest = after,
-                [HASH_CODE, after @ ..] => {
-                    let (hash, after) = after.split_first_chunk::<32>()?;
-                    children |= 1 << nibble;
-                    if let Some(place) = find(hash.into()) {
-                        supplied |= 1 << nibble;
-                        links.push(place);
-                    }
-                    rest = after;
-                }
-                _ => return None,
+        let mut rest = &bytes[usize::from(body)..];
+        let mut children = 0_u16;
+        let mut nibble = 0;
+        let is_whole = loop {
+            let absent = absent_children(rest);
+            nibble += absent;
+            if nibble >= 16 {
+                // After the last child there are the absent ones and the empty value.
+                break nibble == 17 && rest.len() == absent;
             }
-        }
-        let is_whole = *rest == [EMPTY_STRING_CODE] && u16::count_ones(children) >= 2;
-        let body = if body == 2 { 2 } else { 3 };
-        is_whole.then_some(Self { kind: Kind::Branch, body, children, supplied, ..Self::BAD })
+            rest = &rest[absent..];
+            // Children that follow each other at once.
+            while let [HASH_CODE, after @ ..] = rest
+                && nibble < 16
+            {
+                let (hash, after) = after.split_first_chunk::<32>()?;
+                let hash: &B256 = hash.into();
+                children |= 1 << nibble;
+                if may_be_there(hash) {
+                    wanted.push((hash, 1 << nibble));
+                }
+                rest = after;
+                nibble += 1;
+            }
+            if rest.first() != Some(&EMPTY_STRING_CODE) {
+                return None;
+            }
+        };
+        (is_whole && children.count_ones() >= 2).then_some(Self { kind: Kind::Branch, body, children, ..Self::BAD })
     }
 
     /// [`Self::of`] by decoding.
-    fn of_any(bytes: &[u8], links: &mut Vec<u32>, find: impl Fn(&B256) -> Option<u32>) -> Self {
-        let mut link = |hash: &B256| {
-            let place = find(hash);
-            links.extend(place);
-            u16::from(place.is_some())
-        };
+    fn of_any<'a>(bytes: &'a [u8], wanted: &mut Vec<(&'a B256, u16)>) -> Self {
         match NodeRef::decode(bytes) {
             Ok(NodeRef::Branch(branch)) => {
                 let mut shape = Self { kind: Kind::MixedBranch, ..Self::BAD };
                 for (nibble, child) in branch.children() {
                     shape.children |= 1 << nibble;
                     if let ChildRef::Hash(hash) = child {
-                        shape.supplied |= link(hash) << nibble;
+                        wanted.push((hash, 1 << nibble));
                     }
                 }
                 shape
             }
             Ok(NodeRef::Extension { path, child }) => {
-                let (length, supplied) = match child {
-                    ChildRef::Hash(hash) => (33, link(hash)),
-                    ChildRef::Inlined(node) => (node.len(), 0),
+                let length = match child {
+                    ChildRef::Hash(hash) => {
+                        wanted.push((hash, 1));
+                        33
+                    }
+                    ChildRef::Inlined(node) => node.len(),
                 };
-                Self { kind: Kind::Extension, supplied, ..Self::of_path(bytes, path, length) }
+                Self { kind: Kind::Extension, ..Self::of_path(bytes, path, length) }
             }
             Ok(NodeRef::Leaf { path, value }) => {
                 let shape = Self::of_path(bytes, path, value.len());
-                match account::decode_account(value) {
-                    Ok(account) => {
-                        let has_storage = account.storage_root != EMPTY_ROOT_HASH;
-                        let supplied = if has_storage { link(&account.storage_root) } else { 0 };
-                        Self { kind: Kind::AccountLeaf, supplied, ..shape }
+                if let Ok(storage_root) = account::decode_storage_root(value) {
+                    if *storage_root != EMPTY_ROOT_HASH {
+                        wanted.push((storage_root, 1));
                     }
-                    Err(_) if account::decode_slot(value).is_ok_and(|slot| !slot.is_zero()) => {
-                        Self { kind: Kind::SlotLeaf, ..shape }
-                    }
-                    Err(_) => Self { kind: Kind::OtherLeaf, ..shape },
+                    return Self { kind: Kind::AccountLeaf, ..shape };
                 }
+                let is_slot = account::decode_slot(value).is_ok_and(|slot| !slot.is_zero());
+                Self { kind: if is_slot { Kind::SlotLeaf } else { Kind::OtherLeaf }, ..shape }
             }
             Err(_) => Self::BAD,
         }
@@ -191,6 +202,11 @@ impl Shape {
         let is_supplied = self.supplied >> nibble & 1 == 1;
         is_supplied.then(|| (self.supplied & ((1 << nibble) - 1)).count_ones() as usize)
     }
+}
+
+/// How many absent children, and possibly the empty value of the branch, come first.
+fn absent_children(items: &[u8]) -> usize {
+    items.iter().take_while(|item| **item == EMPTY_STRING_CODE).count()
 }
 
 #[cfg(test)]

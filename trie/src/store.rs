@@ -15,7 +15,7 @@
 use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef},
     index::Index,
-    keccak::{keccak256_batch, keccak256_batch_parallel},
+    keccak::{Backend, keccak256_batch, prefetch, prefetch_entry},
     shape::{Kind, Shape},
 };
 use alloy_primitives::{B256, Bytes, keccak256};
@@ -26,6 +26,9 @@ const CHUNK: usize = 256;
 
 /// Chunks for which waking a thread pays.
 const PARALLEL_CHUNKS_MIN: usize = 4;
+
+/// How many nodes ahead of the one that is looked at the next are asked for.
+const AHEAD: usize = 4;
 
 /// Strays hashed at once.
 const STRAYS_AT_ONCE: usize = 4096;
@@ -65,14 +68,17 @@ pub(crate) enum Below<'a> {
 
 impl NodeStore {
     /// Hashes the nodes, finds their children, on several threads if the current pool has them.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^31 nodes or more.
     pub(crate) fn new(supplied: Vec<Bytes>) -> Self {
+        assert!(supplied.len() < STRAY as usize, "fewer than 2^31 nodes");
         let is_node = |bytes: &Bytes| (HASHED_LENGTH_MIN..=NODE_LENGTH_MAX).contains(&bytes.len());
-        let numbers = 0..u32::try_from(supplied.len()).expect("fewer than 2^32 nodes");
-        assert!(numbers.end < STRAY, "fewer than 2^31 nodes");
-        let nodes: Vec<u32> = numbers.filter(|number| is_node(&supplied[*number as usize])).collect();
-        let messages: Vec<&[u8]> = nodes.iter().map(|number| &supplied[*number as usize][..]).collect();
-        let hashes = keccak256_batch_parallel(&messages);
-        drop(messages);
+        let numbers = (0..STRAY).zip(&supplied).filter(|(_, bytes)| is_node(bytes));
+        let mut nodes = Vec::with_capacity(supplied.len());
+        nodes.extend(numbers.map(|(number, _)| number));
+        let hashes = hashes(&supplied, &nodes);
         let mut index = Index::with_capacity(nodes.len());
         for (place, hash) in hashes.iter().enumerate() {
             index.insert(hash, place, |other| hashes[other] == *hash);
@@ -94,18 +100,52 @@ impl NodeStore {
         let mut shapes = vec![Shape::BAD; self.nodes.len()];
         let mut links = vec![Vec::new(); chunks];
         let look_at_chunk = |(number, (shapes, links)): (usize, (&mut [Shape], &mut Vec<u32>))| {
-            let places = number * CHUNK..;
-            links.reserve(2 * shapes.len());
-            for (place, shape) in places.zip(shapes) {
-                *shape = Shape::of(self.bytes(place), links, |hash| self.lookup(hash));
-            }
+            self.look_at_chunk(number * CHUNK, shapes, links);
         };
-        if rayon::current_num_threads() > 1 && chunks >= PARALLEL_CHUNKS_MIN {
+        if worth_sharing(chunks) {
             shapes.par_chunks_mut(CHUNK).zip(&mut links).enumerate().for_each(look_at_chunk);
         } else {
             shapes.chunks_mut(CHUNK).zip(&mut links).enumerate().for_each(look_at_chunk);
         }
         (self.shapes, self.links) = (shapes, links);
+    }
+
+    /// Finds out what the nodes are whose places start at `start`.
+    ///
+    /// First all nodes are read, then all children that may be there are looked up. So the processor can be
+    /// at several of either at the same time, and waits for memory less.
+    fn look_at_chunk(&self, start: usize, shapes: &mut [Shape], links: &mut Vec<u32>) {
+        let may_be_there = |hash: &B256| self.index.may_have(hash) || self.strays.len() > 0;
+        let mut wanted = Vec::with_capacity(2 * CHUNK);
+        let mut ends = [0; CHUNK];
+        for ((place, shape), end) in (start..).zip(&mut *shapes).zip(&mut ends) {
+            if place + AHEAD < self.nodes.len() {
+                prefetch(self.bytes(place + AHEAD));
+            }
+            *shape = Shape::of(self.bytes(place), &mut wanted, may_be_there);
+            *end = wanted.len();
+        }
+        links.reserve(wanted.len());
+        let mut rest = &wanted[..];
+        let mut before = 0;
+        for (shape, end) in shapes.iter_mut().zip(ends) {
+            let (own, after) = rest.split_at(end - before);
+            (rest, before) = (after, end);
+            let first = links.len();
+            for (hash, bit) in own {
+                if let Some(link) = self.lookup(hash) {
+                    shape.supplied |= bit;
+                    links.push(link);
+                }
+            }
+            shape.links = match links[first..] {
+                [only] => {
+                    links.pop();
+                    only
+                }
+                _ => u32::try_from(first).expect("a chunk has fewer links"),
+            };
+        }
     }
 
     /// How many different entries there are, strays included.
@@ -120,7 +160,7 @@ impl NodeStore {
 
     /// The place of the node with this hash, if it was supplied and is no stray.
     pub(crate) fn find(&self, hash: &B256) -> Option<usize> {
-        self.index.find(hash, |place| self.hashes[place] == *hash)
+        self.index.find(hash, |place| is_same(&self.hashes[place], hash))
     }
 
     /// The bytes of the stray with this hash.
@@ -143,6 +183,11 @@ impl NodeStore {
                 .find(hash, |number| keccak256(&self.supplied[number]) == *hash)
                 .map(|number| link(number) | STRAY),
         }
+    }
+
+    /// Asks for what [`Self::bytes`] needs.
+    pub(crate) fn prefetch_entry(&self, place: usize) {
+        prefetch_entry(&self.supplied[self.nodes[place] as usize]);
     }
 
     /// The bytes of the node at a place, for sharing.
@@ -168,9 +213,14 @@ impl NodeStore {
     /// The supplied children of a node, or the storage root of an account, in the order of the
     /// nibbles. A stray gives its bytes.
     pub(crate) fn links(&self, place: usize) -> impl Iterator<Item = Result<usize, &Bytes>> {
-        let Shape { links, supplied, .. } = self.shapes[place];
-        let start = usize::from(links);
-        let links = &self.links[place / CHUNK][start..start + supplied.count_ones() as usize];
+        let shape = &self.shapes[place];
+        let links = match shape.supplied.count_ones() {
+            1 => std::slice::from_ref(&shape.links),
+            count => {
+                let start = shape.links as usize;
+                &self.links[place / CHUNK][start..start + count as usize]
+            }
+        };
         links.iter().map(|link| self.follow(*link))
     }
 
@@ -179,6 +229,7 @@ impl NodeStore {
         if link & STRAY == 0 { Ok(link as usize) } else { Err(&self.supplied[(link & !STRAY) as usize]) }
     }
 
+
     /// The child of a branch in a trie that has been checked.
     pub(crate) fn child(&self, place: usize, nibble: usize) -> Option<Below<'_>> {
         let shape = &self.shapes[place];
@@ -186,7 +237,10 @@ impl NodeStore {
             return None;
         }
         if let Some(link) = shape.link_of(nibble) {
-            let link = self.links[place / CHUNK][usize::from(shape.links) + link];
+            let link = match shape.supplied.count_ones() {
+                1 => shape.links,
+                _ => self.links[place / CHUNK][shape.links as usize + link],
+            };
             return Some(Below::Supplied(self.follow(link).expect(CHECKED)));
         }
         let bytes = self.bytes(place);
@@ -210,6 +264,15 @@ impl NodeStore {
     }
 }
 
+/// Whether two hashes are the same, without a call.
+fn is_same(one: &B256, two: &B256) -> bool {
+    let words = |hash: &B256| -> [u64; 4] {
+        std::array::from_fn(|word| u64::from_le_bytes(*hash[8 * word..].first_chunk().expect("32 bytes")))
+    };
+    let ([a, b, c, d], [e, f, g, h]) = (words(one), words(two));
+    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+}
+
 /// Why a node can be relied on.
 const CHECKED: &str = "what is reachable from the root was checked";
 
@@ -220,6 +283,27 @@ impl<'a> From<ChildRef<'a>> for Below<'a> {
             ChildRef::Inlined(bytes) => Self::Inlined(bytes),
         }
     }
+}
+
+/// The hashes of the nodes, chunk by chunk: so little memory is in use at a time.
+fn hashes(supplied: &[Bytes], nodes: &[u32]) -> Vec<B256> {
+    let mut hashes = vec![B256::ZERO; nodes.len()];
+    let hash_chunk = |(nodes, hashes): (&[u32], &mut [B256])| {
+        let messages: Vec<&[u8]> = nodes.iter().map(|number| &supplied[*number as usize][..]).collect();
+        Backend::best().hash(&messages, hashes);
+    };
+    if worth_sharing(nodes.len().div_ceil(CHUNK)) {
+        // Larger pieces fill the lanes better, smaller ones leave more to whoever is early.
+        nodes.par_chunks(2 * CHUNK).zip(hashes.par_chunks_mut(2 * CHUNK)).for_each(hash_chunk);
+    } else {
+        nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK)).for_each(hash_chunk);
+    }
+    hashes
+}
+
+/// Whether so many chunks of nodes are work for several threads.
+fn worth_sharing(chunks: usize) -> bool {
+    rayon::current_num_threads() > 1 && chunks >= PARALLEL_CHUNKS_MIN
 }
 
 /// Indexes the entries that are strays by their place in `supplied`, a few hashes at a time.

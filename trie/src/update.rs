@@ -65,6 +65,10 @@ enum Held {
 pub(crate) struct OpenBranch {
     /// Its children, by nibble.
     pub(crate) children: [Child; 16],
+    /// Which there are.
+    pub(crate) present: u16,
+    /// Those that are not kept.
+    pub(crate) fresh: u16,
     /// The supplied branch that it was.
     pub(crate) origin: Option<Origin>,
     /// One more than the greatest height of a child that changed.
@@ -105,15 +109,33 @@ pub(crate) struct Update<'a, 'w> {
 }
 
 impl OpenBranch {
-    /// A branch in which nothing has changed yet.
-    fn new(children: [Child; 16], origin: Option<Origin>) -> Self {
-        Self { children, origin, height: 0, has_changed: false }
+    /// No children yet.
+    fn empty() -> Self {
+        Self { children: [Child::NONE; 16], present: 0, fresh: 0, origin: None, height: 0, has_changed: false }
     }
 
-    /// A supplied branch in which nothing has changed yet; `children` says which it has.
-    pub(crate) fn supplied(place: usize, children: u16) -> Self {
-        let child = |nibble: usize| if children >> nibble & 1 == 1 { Child::KEPT } else { Child::NONE };
-        Self::new(std::array::from_fn(child), Some(Origin::new(place)))
+    /// A supplied branch in which nothing has changed yet; `present` says which children it has.
+    pub(crate) fn supplied(place: usize, present: u16) -> Self {
+        let child = |nibble: usize| if present >> nibble & 1 == 1 { Child::KEPT } else { Child::NONE };
+        let (children, origin) = (std::array::from_fn(child), Some(Origin::new(place)));
+        Self { children, present, fresh: 0, origin, height: 0, has_changed: false }
+    }
+
+    /// Puts a child where there may be one; it doesn't count as a change.
+    pub(crate) fn set(&mut self, nibble: usize, child: Child) {
+        self.children[nibble] = child;
+        self.present |= 1 << nibble;
+        self.fresh |= 1 << nibble;
+        if child == Child::NONE {
+            self.present &= !(1 << nibble);
+            self.fresh &= !(1 << nibble);
+        }
+    }
+
+    /// The branch as a changed node.
+    fn node(&self) -> Node {
+        let Self { children, present, fresh, origin, .. } = *self;
+        Node::Branch { children, present, fresh, origin }
     }
 }
 
@@ -150,14 +172,13 @@ impl Arena<'_> {
             return self.push(Node::Leaf { key, start: short(depth), end, value }, 0);
         }
         let split = common_prefix(&first.key, &last.key);
-        let mut children = [Child::NONE; 16];
-        let mut height = 0;
+        let mut branch = OpenBranch::empty();
         for group in leaves.chunk_by(|one, two| nibble(&one.key, split) == nibble(&two.key, split)) {
             let child = self.build(split + 1, group);
-            height = height.max(self.heights[child] + 1);
-            children[nibble(&group[0].key, split)] = Child::changed(child);
+            branch.height = branch.height.max(self.heights[child] + 1);
+            branch.set(nibble(&group[0].key, split), Child::changed(child));
         }
-        let branch = self.push(Node::Branch { children, origin: None }, height);
+        let branch = self.push(branch.node(), branch.height);
         self.lengthened(branch, &first.key, depth, split)
     }
 
@@ -216,7 +237,7 @@ impl Update<'_, '_> {
             }
         }
         match self.opened(at, &first.key, depth) {
-            Opened::Branch(branch) => self.branch(branch, depth, changes),
+            Opened::Branch(mut branch) => self.branch(&mut branch, depth, changes),
             Opened::Extension(key, end, child) => self.extension(&key, end, child, depth, changes),
             Opened::Leaf(key, value) => Ok(self.leaf(key, value, depth, changes)),
         }
@@ -226,7 +247,10 @@ impl Update<'_, '_> {
     fn opened(&mut self, at: Held, key: &B256, depth: usize) -> Opened {
         match at {
             Held::Changed(index) => match self.arena.nodes[index] {
-                Node::Branch { children, origin } => Opened::Branch(OpenBranch::new(children, origin)),
+                Node::Branch { children, present, fresh, origin } => {
+                    let (height, has_changed) = (0, false);
+                    Opened::Branch(OpenBranch { children, present, fresh, origin, height, has_changed })
+                }
                 Node::Extension { key, end, child, .. } => Opened::Extension(key, usize::from(end), child),
                 Node::Leaf { key, value, .. } => Opened::Leaf(key, value),
             },
@@ -249,11 +273,11 @@ impl Update<'_, '_> {
                 let ChildRef::Inlined(bytes) = reference.read() else { unreachable!("it is inlined") };
                 match inlined(bytes) {
                     NodeRef::Branch(branch) => {
-                        let mut children = [Child::NONE; 16];
+                        let mut opened = OpenBranch::empty();
                         for (nibble, child) in branch.children() {
-                            children[nibble] = self.arena.adopt(child.into());
+                            opened.set(nibble, self.arena.adopt(child.into()));
                         }
-                        Opened::Branch(OpenBranch::new(children, None))
+                        Opened::Branch(opened)
                     }
                     NodeRef::Extension { path, child } => {
                         let child = self.arena.adopt(child.into());
@@ -324,9 +348,9 @@ impl Update<'_, '_> {
                 let (start, end) = (short(split + 1), short(end));
                 Child::changed(self.arena.push(Node::Extension { key: *key, start, end, child }, 0))
             };
-            let mut children = [Child::NONE; 16];
-            children[nibble(key, split)] = below;
-            self.branch(OpenBranch { height: 1, ..OpenBranch::new(children, None) }, split, changes)?
+            let mut branch = OpenBranch { height: 1, ..OpenBranch::empty() };
+            branch.set(nibble(key, split), below);
+            self.branch(&mut branch, split, changes)?
         };
         Ok(match updated {
             Updated::Fresh(index) => Updated::Fresh(self.arena.lengthened(index, key, depth, split)),
@@ -338,12 +362,12 @@ impl Update<'_, '_> {
     /// two remain.
     fn branch(
         &mut self,
-        mut branch: OpenBranch,
+        branch: &mut OpenBranch,
         depth: usize,
         changes: &[Change],
     ) -> Result<Updated, WitnessError> {
-        self.children(&mut branch, depth, changes)?;
-        self.closed(&branch, depth, &changes[0].key)
+        self.children(branch, depth, changes)?;
+        self.closed(branch, depth, &changes[0].key)
     }
 
     /// Applies changes to the children of a branch.
@@ -365,14 +389,14 @@ impl Update<'_, '_> {
                 Some(Ok(child)) => self.node(child, depth + 1, group)?,
                 Some(Err(hash)) => return Err(self.missing(hash, &group[0].key, depth + 1)),
             };
-            branch.children[nibble] = match updated {
+            match updated {
                 Updated::Same => continue,
-                Updated::Empty => Child::NONE,
+                Updated::Empty => branch.set(nibble, Child::NONE),
                 Updated::Fresh(index) => {
                     branch.height = branch.height.max(self.arena.heights[index] + 1);
-                    Child::changed(index)
+                    branch.set(nibble, Child::changed(index));
                 }
-            };
+            }
             branch.has_changed = true;
         }
         Ok(())
@@ -380,22 +404,23 @@ impl Update<'_, '_> {
 
     /// What becomes of a branch all of whose children are final. It stands below `depth` nibbles of `key`.
     fn closed(&mut self, branch: &OpenBranch, depth: usize, key: &B256) -> Result<Updated, WitnessError> {
-        let OpenBranch { children, origin, height, has_changed } = *branch;
-        if !has_changed {
+        if !branch.has_changed {
             return Ok(Updated::Same);
         }
-        let mut present = (0..16).filter(|nibble| children[*nibble] != Child::NONE);
-        let Some(only) = present.next() else { return Ok(Updated::Empty) };
-        if present.next().is_some() {
-            return Ok(Updated::Fresh(self.arena.push(Node::Branch { children, origin }, height)));
+        if branch.present.count_ones() >= 2 {
+            return Ok(Updated::Fresh(self.arena.push(branch.node(), branch.height)));
         }
+        if branch.present == 0 {
+            return Ok(Updated::Empty);
+        }
+        let only = branch.present.trailing_zeros() as usize;
         let key = with_nibble(key, depth, only);
-        if let Place::Changed(index) = children[only].place()
+        if let Place::Changed(index) = branch.children[only].place()
             && index >= self.arena.references.len()
         {
             return Ok(Updated::Fresh(self.arena.lengthened(index, &key, depth, depth + 1)));
         }
-        let at = self.arena.child_at(&children, origin, only).expect("it is the only child");
+        let at = self.arena.child_at(&branch.children, branch.origin, only).expect("it is the only child");
         let at = at.map(Held::from).map_err(|hash| self.missing(hash, &key, depth + 1))?;
         let start = short(depth);
         let node = match self.opened(at, &key, depth + 1) {

@@ -20,7 +20,7 @@
 //!
 //! `unsafe` is confined to `avx2.rs` and `avx512.rs`: loads and stores of whole
 //! registers, and the one call from code for any processor into code for this
-//! one.
+//! one; and to the one instruction in `prefetch.rs`.
 
 use alloy_primitives::{B256, keccak256};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -36,10 +36,13 @@ mod lanes;
 #[cfg(target_arch = "x86_64")]
 mod permutation;
 mod pieces;
+#[expect(unsafe_code, reason = "the prefetch instruction takes a pointer")]
+mod prefetch;
 #[cfg(test)]
 mod tests;
 
 pub use pieces::keccak256_batch_parallel;
+pub(crate) use prefetch::{prefetch, prefetch_entry};
 
 /// Bytes that the sponge takes in before each permutation.
 const RATE: usize = 136;
