@@ -10,6 +10,7 @@
 mod arms;
 mod case;
 mod floor;
+mod junk;
 mod make;
 
 use anyhow::Context;
@@ -46,6 +47,9 @@ struct Arguments {
     /// What to hash with, instead of the best that the processor has.
     #[arg(long)]
     backend: Option<Kernel>,
+    /// Instead of all that, verify a witness of 16 MiB of entries of this many bytes, and see what memory it takes.
+    #[arg(long)]
+    junk: Option<usize>,
     /// Leave out the other tries.
     #[arg(long)]
     alone: bool,
@@ -79,6 +83,10 @@ fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     if let Some(kernel) = arguments.backend {
         Backend::from(kernel).prefer();
+    }
+    if let Some(length) = arguments.junk {
+        println!("{}", junk::junk(length.max(1))?);
+        return Ok(());
     }
     let case = case(&arguments)?;
     let input = Input::new(&case);

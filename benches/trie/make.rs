@@ -64,10 +64,10 @@ impl Choices {
 /// # Errors
 ///
 /// If our trie finds another root before the changes than alloy, or has no use for the witness.
-pub(crate) fn make(accounts: usize, changed: usize) -> anyhow::Result<Case> {
+pub(crate) fn make(accounts: usize, count: usize) -> anyhow::Result<Case> {
     let slots: Vec<B256> = (0..SLOTS + 64).map(|slot| B256::from(U256::from(slot))).collect();
     let hashed_slots: Vec<B256> = slots.iter().map(keccak256).collect();
-    let made: Vec<Made> = (0..changed)
+    let made: Vec<Made> = (0..count)
         .into_par_iter()
         .map(|index| account(index, &slots, &hashed_slots))
         .collect::<anyhow::Result<_>>()?;

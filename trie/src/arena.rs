@@ -293,9 +293,9 @@ impl<'w> Arena<'w> {
             Place::None => None,
             Place::Kept => {
                 let origin = origin.expect("what is kept has an origin").place();
-                Some(self.found(self.store().child(origin, nibble).expect("what is kept is there")))
+                Some(found(self.store().child(origin, nibble).expect("what is kept is there")))
             }
-            _ => Some(self.resolve(children[nibble])),
+            Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => Some(self.resolve(children[nibble])),
         }
     }
 
@@ -309,21 +309,7 @@ impl<'w> Arena<'w> {
             Place::None | Place::Kept => unreachable!("the caller looks into the branch"),
             Place::Changed(index) => Ok(At::Changed(index)),
             Place::Supplied(place) => Ok(At::Supplied(place)),
-            Place::Loose(index) => self.found((&self.loose[index]).into()),
-        }
-    }
-
-    /// Where a child of a supplied node is.
-    ///
-    /// # Errors
-    ///
-    /// Its hash, if no node with it was supplied.
-    pub(crate) fn found<'a>(&self, below: Below<'a>) -> Result<At<'a>, B256> {
-        match below {
-            Below::Supplied(place) => Ok(At::Supplied(place)),
-            Below::Inlined(bytes) => Ok(At::Inlined(bytes)),
-            // Links are looked up before anything is read, so this one is not there.
-            Below::Blinded(hash) => Err(*hash),
+            Place::Loose(index) => found((&self.loose[index]).into()),
         }
     }
 
@@ -387,7 +373,7 @@ impl<'w> Arena<'w> {
                     if shape.is_branch() {
                         let child = store.child(place, nibble(key, depth));
                         depth += 1;
-                        child.map(|child| self.found(child))
+                        child.map(found)
                     } else {
                         let bytes = store.bytes(place);
                         let path = shape.path(bytes);
@@ -398,19 +384,19 @@ impl<'w> Arena<'w> {
                             return Ok(Some(shape.body(bytes)));
                         }
                         depth += path.len();
-                        Some(self.found(store.child_of_extension(place)))
+                        Some(found(store.child_of_extension(place)))
                     }
                 }
                 At::Inlined(bytes) => match inlined(bytes) {
                     NodeRef::Branch(branch) => {
                         let child = branch.child(nibble(key, depth));
                         depth += 1;
-                        child.map(|child| self.found(child.into()))
+                        child.map(|child| found(child.into()))
                     }
                     NodeRef::Extension { path, child } => {
                         let is_in = path.is_in(key, depth);
                         depth += path.len();
-                        is_in.then(|| self.found(child.into()))
+                        is_in.then(|| found(child.into()))
                     }
                     NodeRef::Leaf { path, value } => return Ok(path.is_in(key, depth).then_some(value)),
                 },
@@ -425,8 +411,7 @@ impl<'w> Arena<'w> {
 
     /// Takes in the hashed nodes of another arena over the same supplied nodes, and says how far they moved.
     pub(crate) fn absorb(&mut self, other: Arena<'w>) -> Moved {
-        let moved =
-            Moved { nodes: self.nodes.len(), loose: self.loose.len(), values: self.values.len() };
+        let moved = Moved { nodes: self.nodes.len(), loose: self.loose.len(), values: self.values.len() };
         if moved.nodes == 0 && moved.loose == 0 && moved.values == 0 {
             *self = other;
             return moved;
@@ -485,6 +470,20 @@ pub(crate) fn inlined(bytes: &[u8]) -> NodeRef<'_> {
 fn number(index: usize) -> u32 {
     let number = u32::try_from(index).ok().filter(|number| *number < 1 << 30);
     number.expect("fewer than 2^30 nodes change at once")
+}
+
+/// Where a child of a supplied node is.
+///
+/// # Errors
+///
+/// Its hash, if no node with it was supplied.
+fn found(below: Below<'_>) -> Result<At<'_>, B256> {
+    match below {
+        Below::Supplied(place) => Ok(At::Supplied(place)),
+        Below::Inlined(bytes) => Ok(At::Inlined(bytes)),
+        // Links are looked up before anything is read, so this one is not there.
+        Below::Blinded(hash) => Err(*hash),
+    }
 }
 
 impl<'a> From<&'a Reference> for Below<'a> {

@@ -21,9 +21,10 @@ use crate::{
     update::{Change, OpenBranch, Update},
     witness::VerifiedWitness,
 };
-use alloy_primitives::{Address, B256};
+use alloy_primitives::{Address, B256, U256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use rayon::prelude::*;
+use std::ops::RangeInclusive;
 
 /// Accounts and slots below which waking a thread costs more than it saves: some 1,500 permutations.
 const PARALLEL_KEYS_MIN: usize = 96;
@@ -74,7 +75,7 @@ struct Part<'w> {
     /// The root as this part sees it.
     root: OpenBranch,
     /// The nibbles of the root that are this part's.
-    nibbles: std::ops::RangeInclusive<usize>,
+    nibbles: RangeInclusive<usize>,
     /// As in [`Changed`].
     storage: Vec<(B256, Child)>,
 }
@@ -124,10 +125,7 @@ pub(crate) fn changed<'w>(
 }
 
 /// Makes all changes on the calling thread.
-fn change_alone<'w>(
-    witness: &'w VerifiedWitness,
-    keyed: &[KeyedChange<'_>],
-) -> Result<Changed<'w>, Ranked> {
+fn change_alone<'w>(witness: &'w VerifiedWitness, keyed: &[KeyedChange<'_>]) -> Result<Changed<'w>, Ranked> {
     let mut arena = Arena::over(&witness.store);
     let Leaves { changes, storage } = change_accounts(&mut arena, witness, keyed)?;
     let root = witness.root.map_or(Child::NONE, Child::supplied);
@@ -158,9 +156,8 @@ fn change_in_parts<'w>(
         }
     }
     let parts = parts(keyed, |keyed| &keyed.hashed_address, KeyedChange::work);
-    let mut changed = update_in_parts(arena, None, root, parts, |arena, part| {
-        change_accounts(arena, witness, part)
-    });
+    let mut changed =
+        update_in_parts(arena, None, root, parts, |arena, part| change_accounts(arena, witness, part));
     if let Err(error) = changed {
         errors.push(error);
         let lowest = errors.into_iter().min_by_key(|error| error.rank);
@@ -208,12 +205,12 @@ fn update_in_parts<'w, P: Sync>(
     mut arena: Arena<'w>,
     account: Option<B256>,
     root: usize,
-    parts: Vec<(std::ops::RangeInclusive<usize>, &[P])>,
+    parts: Vec<(RangeInclusive<usize>, &[P])>,
     leaves: impl Fn(&mut Arena<'w>, &[P]) -> Result<Leaves, Ranked> + Sync,
 ) -> Result<Changed<'w>, Ranked> {
     let store = arena.store();
     let mut branch = OpenBranch::supplied(root, store.shape(root).children);
-    let run = |(nibbles, part): (std::ops::RangeInclusive<usize>, &[P])| {
+    let run = |(nibbles, part): (RangeInclusive<usize>, &[P])| {
         let mut arena = Arena::over(store);
         let Leaves { changes, storage } = leaves(&mut arena, part)?;
         let mut root = branch;
@@ -255,11 +252,11 @@ fn update_in_parts<'w, P: Sync>(
 
 /// Sorted things in runs of about equal work, two for each thread of the current pool, with the nibbles at
 /// which their keys begin. Keys that begin with the same nibble stay together.
-fn parts<'k, T>(
-    sorted: &'k [T],
+fn parts<T>(
+    sorted: &[T],
     key: impl Fn(&T) -> &B256,
     work: impl Fn(&T) -> usize,
-) -> Vec<(std::ops::RangeInclusive<usize>, &'k [T])> {
+) -> Vec<(RangeInclusive<usize>, &[T])> {
     let first = |thing: &T| nibble(key(thing), 0);
     let enough = sorted.iter().map(&work).sum::<usize>().div_ceil(2 * rayon::current_num_threads());
     let mut parts = Vec::new();
@@ -356,7 +353,7 @@ impl KeyedChange<'_> {
     }
 
     /// The changed slots.
-    fn slots(&self) -> impl Iterator<Item = (B256, alloy_primitives::U256)> {
+    fn slots(&self) -> impl Iterator<Item = (B256, U256)> {
         self.hashed_slots.iter().copied().zip(self.change.storage.values().copied())
     }
 

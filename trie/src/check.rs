@@ -154,7 +154,9 @@ impl Checks {
             if self.findings[place] != Finding::Unknown {
                 continue;
             }
-            if !expanded && self.is_inner(store, place) {
+            // The link of an account leads to its storage, which is another trie. Inlined nodes are too
+            // short to hold a hash, so only direct children count.
+            if !expanded && !store.shape(place).is_leaf() {
                 stack.push((place, true));
                 let below = stack.len();
                 let children = store.links(place).filter_map(Result::ok);
@@ -206,13 +208,6 @@ impl Checks {
             Finding::Sound(height) => Ok(height),
             Finding::Flawed => Err(self.flaws[&place].clone()),
         }
-    }
-
-    /// Whether the links of a node lead to children, and not to the storage of an account.
-    ///
-    /// Inlined nodes are too short to hold a hash, so only direct children count.
-    fn is_inner(&self, store: &NodeStore, place: usize) -> bool {
-        matches!(store.shape(place).kind, Kind::Branch | Kind::MixedBranch | Kind::Extension)
     }
 
     /// Looks at one supplied node, all of whose children have been looked at.

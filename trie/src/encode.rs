@@ -75,7 +75,9 @@ impl Arena<'_> {
             let item = &mut items[length..];
             length += match child.place() {
                 Place::Kept => put(item, self.kept_item(index, nibble)),
-                _ => self.put_child(*child, item),
+                Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => {
+                    self.put_child(*child, item)
+                }
             };
         }
         items[length] = EMPTY_STRING_CODE;

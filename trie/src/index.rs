@@ -124,18 +124,18 @@ impl Index {
                 return Err(slot);
             }
             if entry >> 32 == tag {
-                let place = (entry & u64::from(u32::MAX)) as usize - 1;
+                let place = small(entry & u64::from(u32::MAX)) - 1;
                 if is_it(place) {
                     return Ok(place);
                 }
             }
-            slot = slot + 1 & mask;
+            slot = (slot + 1) & mask;
         }
     }
 
     /// Where the search for a tag starts: at the same fraction of the slots as the tag is of all tags.
     fn first_slot(&self, tag: u64) -> usize {
-        (tag * self.slots.len() as u64 >> 32) as usize
+        small((tag * self.slots.len() as u64) >> 32)
     }
 
     /// Half of the hash, mixed so that nobody who does not know the seeds can tell the outcome.
@@ -147,9 +147,14 @@ impl Index {
 
     /// The word of the filter for a mixed hash, and two bits in it.
     fn filter_bits(&self, mixed: u64) -> (usize, u64) {
-        let word = (mixed >> 12) as usize & (self.filter.len() - 1);
+        let word = small((mixed >> 12) & (self.filter.len() as u64 - 1));
         (word, 1 << (mixed & 63) | 1 << (mixed >> 6 & 63))
     }
+}
+
+/// A number that is an index, or one more.
+fn small(number: u64) -> usize {
+    usize::try_from(number).expect("what is in memory has an address")
 }
 
 /// The half of a mixed hash that is in the table. The filter begins with the other half.
@@ -169,17 +174,17 @@ mod tests {
             let hashes: Vec<B256> =
                 (0..count).map(|number: u32| keccak256((number / 2).to_be_bytes())).collect();
             for mut index in [Index::with_capacity(hashes.len()), Index::growing(hashes.len())] {
-            for (place, hash) in hashes.iter().enumerate() {
-                index.insert(hash, place, |place| hashes[place] == *hash);
-            }
-            assert_eq!(index.len(), hashes.len().div_ceil(2));
-            for (place, hash) in hashes.iter().enumerate() {
-                assert_eq!(index.find(hash, |place| hashes[place] == *hash), Some(place / 2 * 2));
-            }
-            for other in 1000..2000u32 {
-                let hash = keccak256(other.to_be_bytes());
-                assert_eq!(index.find(&hash, |place| hashes[place] == hash), None);
-            }
+                for (place, hash) in hashes.iter().enumerate() {
+                    index.insert(hash, place, |place| hashes[place] == *hash);
+                }
+                assert_eq!(index.len(), hashes.len().div_ceil(2));
+                for (place, hash) in hashes.iter().enumerate() {
+                    assert_eq!(index.find(hash, |place| hashes[place] == *hash), Some(place / 2 * 2));
+                }
+                for other in 1000..2000u32 {
+                    let hash = keccak256(other.to_be_bytes());
+                    assert_eq!(index.find(&hash, |place| hashes[place] == hash), None);
+                }
             }
         }
     }

@@ -35,7 +35,8 @@ impl Path<'_> {
     pub(crate) fn is_in(&self, key: &B256, depth: usize) -> bool {
         if (depth + self.len()).is_multiple_of(2) {
             // The whole bytes lie as in the key.
-            let start = (depth + self.len()) / 2 - self.packed.len();
+            // A first nibble fills up the byte of the key in which the path begins.
+            let start = depth.div_ceil(2);
             self.packed == &key[start..start + self.packed.len()]
                 && self.first.is_none_or(|first| usize::from(first) == nibble(key, depth))
         } else {
@@ -47,7 +48,8 @@ impl Path<'_> {
     pub(crate) fn below(&self, key: &B256, depth: usize) -> B256 {
         let mut whole = *key;
         if (depth + self.len()).is_multiple_of(2) {
-            let start = (depth + self.len()) / 2 - self.packed.len();
+            // A first nibble fills up the byte of the key in which the path begins.
+            let start = depth.div_ceil(2);
             whole[start..start + self.packed.len()].copy_from_slice(self.packed);
             if let Some(first) = self.first {
                 set_nibble(&mut whole, depth, first);
@@ -120,7 +122,7 @@ mod tests {
                 assert_eq!(path.to_nibbles(), Nibbles::unpack(key).slice(depth..end));
                 assert!(path.is_in(&key, depth));
                 let other = with_nibble(&B256::ZERO, 0, nibble(&key, 0) ^ 1);
-                assert_eq!(common_prefix(&path.below(&other, depth), &other) >= depth, true);
+                assert!(common_prefix(&path.below(&other, depth), &other) >= depth);
                 for place in depth..end {
                     let changed = with_nibble(&key, place, nibble(&key, place) ^ 1);
                     assert!(!path.is_in(&changed, depth));

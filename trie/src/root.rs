@@ -4,7 +4,7 @@ use crate::{
     arena::{Arena, Child, Node, Place, Reference},
     encoded::ChildRef,
     keccak::{Backend, keccak256_batch_parallel, prefetch, prefetch_entry},
-    update::NewLeaf,
+    update::{NewLeaf, short},
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
@@ -129,7 +129,7 @@ pub fn ordered_root<V: Into<Bytes>>(values: impl IntoIterator<Item = V>) -> B256
     let mut arena = Arena::default();
     let leaf = |(index, value): (usize, V)| {
         let key = alloy_rlp::encode_fixed_size(&index);
-        let end = u8::try_from(2 * key.len()).expect("an index is short");
+        let end = short(2 * key.len());
         NewLeaf { key: B256::right_padding_from(&key), end, value: arena.keep(&value.into()) }
     };
     let mut leaves: Vec<NewLeaf> = values.into_iter().enumerate().map(leaf).collect();

@@ -113,7 +113,12 @@ impl Shape {
                 return None;
             }
         };
-        (is_whole && children.count_ones() >= 2).then_some(Self { kind: Kind::Branch, body, children, ..Self::BAD })
+        (is_whole && children.count_ones() >= 2).then_some(Self {
+            kind: Kind::Branch,
+            body,
+            children,
+            ..Self::BAD
+        })
     }
 
     /// [`Self::of`] by decoding.

@@ -133,12 +133,11 @@ impl<'w> SparseState<'w> {
         hashed_address: B256,
         account: &TrieAccount,
     ) -> Result<TrieView<'_, 'w>, WitnessError> {
-        let root = match self.storage.get(&hashed_address) {
-            Some(root) => *root,
-            None => {
-                let root = self.witness.storage_root(hashed_address, account.storage_root)?;
-                root.map_or(Child::NONE, Child::supplied)
-            }
+        let root = if let Some(root) = self.storage.get(&hashed_address) {
+            *root
+        } else {
+            let root = self.witness.storage_root(hashed_address, account.storage_root)?;
+            root.map_or(Child::NONE, Child::supplied)
         };
         Ok(TrieView { arena: &self.arena, root, account: Some(hashed_address) })
     }

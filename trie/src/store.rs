@@ -13,7 +13,7 @@
 //! from one whose child was not supplied.
 
 use crate::{
-    encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef},
+    encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef, child_ref},
     index::Index,
     keccak::{Backend, keccak256_batch, prefetch, prefetch_entry},
     shape::{Kind, Shape},
@@ -229,7 +229,6 @@ impl NodeStore {
         if link & STRAY == 0 { Ok(link as usize) } else { Err(&self.supplied[(link & !STRAY) as usize]) }
     }
 
-
     /// The child of a branch in a trie that has been checked.
     pub(crate) fn child(&self, place: usize, nibble: usize) -> Option<Below<'_>> {
         let shape = &self.shapes[place];
@@ -245,7 +244,8 @@ impl NodeStore {
         }
         let bytes = self.bytes(place);
         if shape.kind == Kind::Branch {
-            let hash = bytes[shape.hash_start(nibble)..].first_chunk::<32>().expect("the branch was looked at");
+            let hash =
+                bytes[shape.hash_start(nibble)..].first_chunk::<32>().expect("the branch was looked at");
             return Some(Below::Blinded(hash.into()));
         }
         let Ok(NodeRef::Branch(branch)) = NodeRef::decode(bytes) else { unreachable!("the shape says so") };
@@ -254,13 +254,11 @@ impl NodeStore {
 
     /// The child of an extension in a trie that has been checked.
     pub(crate) fn child_of_extension(&self, place: usize) -> Below<'_> {
-        match self.links(place).next() {
-            Some(link) => Below::Supplied(link.expect(CHECKED)),
-            None => {
-                let child = crate::encoded::child_ref(self.shapes[place].body(self.bytes(place)));
-                child.ok().flatten().expect("the shape says so").into()
-            }
+        if let Some(link) = self.links(place).next() {
+            return Below::Supplied(link.expect(CHECKED));
         }
+        let child = child_ref(self.shapes[place].body(self.bytes(place)));
+        child.ok().flatten().expect("the shape says so").into()
     }
 }
 
@@ -269,8 +267,8 @@ fn is_same(one: &B256, two: &B256) -> bool {
     let words = |hash: &B256| -> [u64; 4] {
         std::array::from_fn(|word| u64::from_le_bytes(*hash[8 * word..].first_chunk().expect("32 bytes")))
     };
-    let ([a, b, c, d], [e, f, g, h]) = (words(one), words(two));
-    (a ^ e) | (b ^ f) | (c ^ g) | (d ^ h) == 0
+    let differences = words(one).into_iter().zip(words(two)).map(|(one, two)| one ^ two);
+    differences.fold(0, |all, difference| all | difference) == 0
 }
 
 /// Why a node can be relied on.

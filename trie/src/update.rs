@@ -82,9 +82,7 @@ impl From<At<'_>> for Held {
         match at {
             At::Changed(index) => Self::Changed(index),
             At::Supplied(place) => Self::Supplied(place),
-            At::Inlined(bytes) => {
-                Self::Inlined(Reference::inlined(bytes).expect("an inlined node is short"))
-            }
+            At::Inlined(bytes) => Self::Inlined(Reference::inlined(bytes).expect("an inlined node is short")),
         }
     }
 }
@@ -111,7 +109,14 @@ pub(crate) struct Update<'a, 'w> {
 impl OpenBranch {
     /// No children yet.
     fn empty() -> Self {
-        Self { children: [Child::NONE; 16], present: 0, fresh: 0, origin: None, height: 0, has_changed: false }
+        Self {
+            children: [Child::NONE; 16],
+            present: 0,
+            fresh: 0,
+            origin: None,
+            height: 0,
+            has_changed: false,
+        }
     }
 
     /// A supplied branch in which nothing has changed yet; `present` says which children it has.
@@ -310,9 +315,8 @@ impl Update<'_, '_> {
             let place = inserts(&changes[..place]).len();
             leaves.insert(place, NewLeaf { key, end: short(KEY_NIBBLES), value });
         }
-        let same = |leaf: &NewLeaf| {
-            leaf.key == key && self.arena.value(leaf.value) == self.arena.value(value)
-        };
+        let same =
+            |leaf: &NewLeaf| leaf.key == key && self.arena.value(leaf.value) == self.arena.value(value);
         match &leaves[..] {
             [] => Updated::Empty,
             [leaf] if same(leaf) => Updated::Same,
@@ -332,7 +336,8 @@ impl Update<'_, '_> {
         // The extension splits where the first insertion leaves it. Removals that leave it
         // are of keys that are not there; a branch for them would only collapse again.
         let inserts = changes.iter().filter(|change| change.value.is_some());
-        let split = inserts.map(|change| common_prefix(&change.key, key)).min().map_or(end, |split| split.min(end));
+        let split =
+            inserts.map(|change| common_prefix(&change.key, key)).min().map_or(end, |split| split.min(end));
         let changes = sharing(changes, split, key);
         let updated = if split == end {
             if changes.is_empty() {
@@ -476,7 +481,7 @@ fn sharing<'c>(changes: &'c [Change], nibbles: usize, key: &B256) -> &'c [Change
     &changes[start..end]
 }
 
-/// A depth.
-fn short(nibbles: usize) -> u8 {
+/// A depth, or the length of a key.
+pub(crate) fn short(nibbles: usize) -> u8 {
     u8::try_from(nibbles).expect("a key has 64 nibbles")
 }

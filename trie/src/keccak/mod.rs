@@ -70,15 +70,20 @@ impl Backend {
 
     /// What this crate hashes with: the fastest that this processor has, unless [`Self::prefer`] says otherwise.
     pub fn best() -> Self {
-        let preferred = usize::from(PREFERRED.load(Ordering::Relaxed));
-        let candidates = Self::ALL.into_iter().skip(preferred);
-        candidates.into_iter().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+        // ORDERING: relaxed, as in `prefer`.
+        let faster = usize::from(PREFERRED.load(Ordering::Relaxed));
+        Self::ALL.into_iter().skip(faster).find(|backend| backend.is_available()).unwrap_or(Self::Portable)
     }
 
     /// Makes this the fastest that is ever used in this process, so that slower processors can be measured.
     pub fn prefer(self) {
-        let slower = Self::ALL.into_iter().take_while(|backend| *backend != self).count();
-        PREFERRED.store(u8::try_from(slower).expect("there are three"), Ordering::Relaxed);
+        let faster = match self {
+            Self::Avx512 => 0,
+            Self::Avx2 => 1,
+            Self::Portable => 2,
+        };
+        // ORDERING: relaxed; nothing else is published with it, and whatever is read gives the same digests.
+        PREFERRED.store(faster, Ordering::Relaxed);
     }
 
     /// Whether this processor has it.
