@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use weft_trie::{AccountChange, AccountFields, StateChanges, Witness};
+use weft_trie::{AccountChange, AccountFields, StateChanges, VerifiedWitness};
 
 use crate::case::Case;
 
@@ -109,8 +109,9 @@ impl Input {
                 code_hash: KECCAK_EMPTY,
             };
             let slots = change.slots.iter();
-            let storage =
-                slots.map(|slot| (U256::from_be_bytes(slot.slot), U256::from_be_bytes(slot.value))).collect();
+            let storage = slots
+                .map(|slot| (U256::from_be_bytes(slot.number), U256::from_be_bytes(slot.value)))
+                .collect();
             let account = change.account.map(fields);
             (Address::from(change.address), AccountChange { account, storage_wiped: false, storage })
         });
@@ -125,10 +126,9 @@ impl Input {
 
 /// Weft, on the current pool.
 pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
-    let nodes = input.nodes.clone();
     let alone = rayon::current_num_threads() == 1;
     let mut stopwatch = if alone { Stopwatch::of_thread() } else { Stopwatch::on_the_wall() };
-    let witness = Witness::new(nodes).verify(case.pre_root.into())?;
+    let witness = VerifiedWitness::of(&input.nodes, case.pre_root.into())?;
     let index = stopwatch.lap();
     let read = |change: &crate::case::Change| {
         let hashed_address = change.hashed_address.into();
@@ -136,7 +136,7 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
         if !change.slots.is_empty() {
             let storage = witness.storage_trie(hashed_address, account.storage_root)?;
             for slot in &change.slots {
-                black_box(storage.get(slot.hashed_slot.into())?);
+                black_box(storage.get(slot.key.into())?);
             }
         }
         Ok::<(), weft_trie::WitnessError>(())
@@ -175,12 +175,12 @@ pub(crate) fn eth_trie(case: &Case) -> anyhow::Result<Stages> {
     let mut tries = HashMap::new();
     for change in &case.changes {
         let leaf = accounts.get(&change.hashed_address)?;
-        let account = leaf.map(|leaf| alloy_rlp::decode_exact::<TrieAccount>(leaf)).transpose()?;
+        let account = leaf.map(alloy_rlp::decode_exact::<TrieAccount>).transpose()?;
         let storage_root = account.map_or(EMPTY_ROOT_HASH, |account| account.storage_root);
         if !change.slots.is_empty() {
             let storage = open(storage_root)?;
             for slot in &change.slots {
-                black_box(storage.get(&slot.hashed_slot)?);
+                black_box(storage.get(&slot.key)?);
             }
             tries.insert(change.hashed_address, storage);
         }
@@ -190,10 +190,10 @@ pub(crate) fn eth_trie(case: &Case) -> anyhow::Result<Stages> {
     for change in case.changes.iter().filter(|change| change.account.is_some()) {
         let storage = tries.get_mut(&change.hashed_address).context("it was read")?;
         for slot in change.slots.iter().filter(|slot| slot.value != [0; 32]) {
-            storage.insert(&slot.hashed_slot, &alloy_rlp::encode(U256::from_be_bytes(slot.value)))?;
+            storage.insert(&slot.key, &alloy_rlp::encode(U256::from_be_bytes(slot.value)))?;
         }
         for slot in change.slots.iter().filter(|slot| slot.value == [0; 32]) {
-            storage.remove(&slot.hashed_slot)?;
+            storage.remove(&slot.key)?;
         }
         let (nonce, balance) = change.account.unwrap_or_default();
         let account = TrieAccount {

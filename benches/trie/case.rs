@@ -1,11 +1,10 @@
-//! One case of the trie benchmark: a witness, what is read and changed, and the roots; and the file that
-//! holds it.
+//! One case of the trie benchmark: a witness, what is read and changed, and the roots.
 //!
 //! Only the standard library is used here, so that the benchmark of ethrex, a workspace of its own, can
 //! include this file.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 
 /// A witness with the changes it is for.
@@ -40,9 +39,9 @@ pub(crate) struct Change {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Slot {
     /// Its number.
-    pub(crate) slot: [u8; 32],
+    pub(crate) number: [u8; 32],
     /// Keccak-256 of the number.
-    pub(crate) hashed_slot: [u8; 32],
+    pub(crate) key: [u8; 32],
     /// Its value; zero removes it.
     pub(crate) value: [u8; 32],
 }
@@ -53,40 +52,7 @@ impl Case {
         self.changes.iter().map(|change| 1 + change.slots.len()).sum()
     }
 
-    /// Writes the case to a file.
-    ///
-    /// # Errors
-    ///
-    /// If that fails.
-    pub(crate) fn save(&self, path: &Path) -> io::Result<()> {
-        let out = &mut BufWriter::new(File::create(path)?);
-        put_number(out, self.accounts)?;
-        out.write_all(&self.pre_root)?;
-        out.write_all(&self.post_root)?;
-        put_length(out, self.nodes.len())?;
-        for node in &self.nodes {
-            put_length(out, node.len())?;
-            out.write_all(node)?;
-        }
-        put_length(out, self.changes.len())?;
-        for change in &self.changes {
-            out.write_all(&change.address)?;
-            out.write_all(&change.hashed_address)?;
-            put_number(out, u64::from(change.account.is_some()))?;
-            let (nonce, balance) = change.account.unwrap_or_default();
-            put_number(out, nonce)?;
-            put_number(out, balance)?;
-            put_length(out, change.slots.len())?;
-            for slot in &change.slots {
-                for word in [&slot.slot, &slot.hashed_slot, &slot.value] {
-                    out.write_all(word)?;
-                }
-            }
-        }
-        out.flush()
-    }
-
-    /// Reads a case that [`Self::save`] wrote.
+    /// Reads a case from a file.
     ///
     /// # Errors
     ///
@@ -102,7 +68,7 @@ impl Case {
         };
         let nodes = list(from, node)?;
         let slot = |from: &mut BufReader<File>| {
-            Ok(Slot { slot: bytes(from)?, hashed_slot: bytes(from)?, value: bytes(from)? })
+            Ok(Slot { number: bytes(from)?, key: bytes(from)?, value: bytes(from)? })
         };
         let change = |from: &mut BufReader<File>| {
             let (address, hashed_address) = (bytes(from)?, bytes(from)?);
@@ -112,16 +78,6 @@ impl Case {
         };
         Ok(Self { accounts, pre_root, post_root, nodes, changes: list(from, change)? })
     }
-}
-
-/// Writes a number.
-fn put_number(out: &mut impl Write, number: u64) -> io::Result<()> {
-    out.write_all(&number.to_le_bytes())
-}
-
-/// Writes a length.
-fn put_length(out: &mut impl Write, length: usize) -> io::Result<()> {
-    put_number(out, length as u64)
 }
 
 /// Reads some bytes.

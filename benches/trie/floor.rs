@@ -44,7 +44,7 @@ impl Floor {
             input.nodes.iter().map(|node| (keccak256(node), node.len())).collect();
         let mut after = BTreeMap::new();
         for change in &case.changes {
-            let slots: Vec<B256> = change.slots.iter().map(|slot| slot.slot.into()).collect();
+            let slots: Vec<B256> = change.slots.iter().map(|slot| slot.number.into()).collect();
             let proof = state.account_proof(change.address.into(), &slots)?;
             let nodes = proof.proof.into_iter().chain(proof.storage.into_iter().flat_map(|slot| slot.proof));
             after.extend(nodes.map(|node| (keccak256(&node), node.len())));

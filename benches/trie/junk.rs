@@ -3,7 +3,7 @@
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::{Nibbles, TrieAccount, nodes::LeafNodeRef};
 use anyhow::Context;
-use weft_trie::Witness;
+use weft_trie::VerifiedWitness;
 
 /// Bytes of input, in which each entry also takes an offset.
 const INPUT: usize = 16 << 20;
@@ -32,7 +32,7 @@ pub(crate) fn junk(length: usize) -> anyhow::Result<String> {
     let entries = (0..count).map(|number| all.slice(number * length..(number + 1) * length));
     let nodes: Vec<Bytes> = entries.chain([leaf]).collect();
     let before = kibibytes("VmRSS")?;
-    let witness = Witness::new(nodes).verify(root)?;
+    let witness = VerifiedWitness::of(&nodes, root)?;
     let after = kibibytes("VmHWM")?;
     drop(witness);
     let entries = size_of::<Bytes>() * count;

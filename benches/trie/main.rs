@@ -12,6 +12,7 @@ mod case;
 mod floor;
 mod junk;
 mod make;
+mod save;
 
 use anyhow::Context;
 use clap::{Parser, ValueEnum};

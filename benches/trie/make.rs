@@ -151,8 +151,8 @@ fn account(index: usize, slots: &[B256], hashed_slots: &[B256]) -> anyhow::Resul
             None => after.remove(&key),
         };
         values.insert(key, leaf);
-        change.slots.retain(|known| known.slot != slots[slot].0);
-        change.slots.push(Slot { slot: slots[slot].0, hashed_slot: key.0, value: value.to_be_bytes() });
+        change.slots.retain(|known| known.number != slots[slot].0);
+        change.slots.push(Slot { number: slots[slot].0, key: key.0, value: value.to_be_bytes() });
     }
     let storage_root = root(&before);
     let mut nodes = BTreeSet::new();

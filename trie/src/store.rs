@@ -8,9 +8,9 @@
 //! supplied nodes, before anybody asks which of them are reachable. Bytes that are no node, or that
 //! nothing refers to, cost their share of this and have no other effect.
 //!
-//! Entries that are too short or too long to be a node with a hash of its own are *strays*. Nothing is
-//! kept of them but a mark in an index of their own, so that a parent that refers to one can be told
-//! from one whose child was not supplied.
+//! Entries that are too short or too long to be a node with a hash of its own are *strays*. They are kept
+//! apart, each once and without its hash, so that a parent that refers to one can be told from one whose
+//! child was not supplied.
 
 use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef, child_ref},
@@ -33,26 +33,33 @@ const AHEAD: usize = 4;
 /// Strays hashed at once.
 const STRAYS_AT_ONCE: usize = 4096;
 
-/// Set in the place of a stray, which is its number among all that was supplied.
+/// Set in the link to a stray, which else is its number among the strays.
 const STRAY: u32 = 1 << 31;
 
 /// All supplied nodes.
 #[derive(Debug)]
 pub(crate) struct NodeStore {
-    /// Everything as it was supplied.
-    supplied: Vec<Bytes>,
-    /// Where in `supplied` the nodes are.
-    nodes: Vec<u32>,
+    /// The nodes, in the order supplied.
+    nodes: Vec<Bytes>,
     /// Their hashes.
     hashes: Vec<B256>,
     /// Where each hash is in `nodes`.
     index: Index,
-    /// Where strays are in `supplied`, by their hash.
-    strays: Index,
+    /// The strays.
+    strays: Strays,
     /// What the nodes are.
     shapes: Vec<Shape>,
     /// The places of their children, by chunks of nodes.
     links: Vec<Vec<u32>>,
+}
+
+/// Entries that cannot be nodes with a hash of their own, each once.
+#[derive(Debug)]
+struct Strays {
+    /// Their bytes.
+    entries: Vec<Bytes>,
+    /// Where each hash is in `entries`.
+    index: Index,
 }
 
 /// A child of a supplied node, as far as it was supplied itself.
@@ -72,24 +79,17 @@ impl NodeStore {
     /// # Panics
     ///
     /// If there are 2^31 nodes or more.
-    pub(crate) fn new(supplied: Vec<Bytes>) -> Self {
+    pub(crate) fn new(supplied: &[Bytes]) -> Self {
         assert!(supplied.len() < STRAY as usize, "fewer than 2^31 nodes");
-        let is_node = |bytes: &Bytes| (HASHED_LENGTH_MIN..=NODE_LENGTH_MAX).contains(&bytes.len());
-        let numbers = (0..STRAY).zip(&supplied).filter(|(_, bytes)| is_node(bytes));
         let mut nodes = Vec::with_capacity(supplied.len());
-        nodes.extend(numbers.map(|(number, _)| number));
-        let hashes = hashes(&supplied, &nodes);
+        nodes.extend(supplied.iter().filter(|bytes| !is_stray(bytes)).cloned());
+        let hashes = hashes(&nodes);
         let mut index = Index::with_capacity(nodes.len());
         for (place, hash) in hashes.iter().enumerate() {
-            index.insert(hash, place, |other| hashes[other] == *hash);
+            index.insert(hash, place, |other| is_same(&hashes[other], hash));
         }
-        let strays = if nodes.len() < supplied.len() {
-            index_strays(&supplied, supplied.len() - nodes.len(), |bytes| !is_node(bytes))
-        } else {
-            Index::with_capacity(0)
-        };
-        let mut store =
-            Self { supplied, nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
+        let strays = Strays::among(supplied, supplied.len() - nodes.len());
+        let mut store = Self { nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
         store.look();
         store
     }
@@ -115,7 +115,7 @@ impl NodeStore {
     /// First all nodes are read, then all children that may be there are looked up. So the processor can be
     /// at several of either at the same time, and waits for memory less.
     fn look_at_chunk(&self, start: usize, shapes: &mut [Shape], links: &mut Vec<u32>) {
-        let may_be_there = |hash: &B256| self.index.may_have(hash) || self.strays.len() > 0;
+        let may_be_there = |hash: &B256| self.index.may_have(hash) || !self.strays.entries.is_empty();
         let mut wanted = Vec::with_capacity(2 * CHUNK);
         let mut ends = [0; CHUNK];
         for ((place, shape), end) in (start..).zip(&mut *shapes).zip(&mut ends) {
@@ -150,7 +150,7 @@ impl NodeStore {
 
     /// How many different entries there are, strays included.
     pub(crate) fn len(&self) -> usize {
-        self.index.len() + self.strays.len()
+        self.index.len() + self.strays.entries.len()
     }
 
     /// How many places there are.
@@ -165,11 +165,7 @@ impl NodeStore {
 
     /// The bytes of the stray with this hash.
     pub(crate) fn find_stray(&self, hash: &B256) -> Option<&Bytes> {
-        if self.strays.len() == 0 {
-            return None;
-        }
-        let stray = self.strays.find(hash, |number| keccak256(&self.supplied[number]) == *hash);
-        stray.map(|number| &self.supplied[number])
+        self.strays.find(hash).map(|number| &self.strays.entries[number])
     }
 
     /// What a link to the node with this hash is, strays included.
@@ -177,27 +173,23 @@ impl NodeStore {
         let link = |place: usize| u32::try_from(place).expect("fewer than 2^31 nodes");
         match self.find(hash) {
             Some(place) => Some(link(place)),
-            None if self.strays.len() == 0 => None,
-            None => self
-                .strays
-                .find(hash, |number| keccak256(&self.supplied[number]) == *hash)
-                .map(|number| link(number) | STRAY),
+            None => self.strays.find(hash).map(|number| link(number) | STRAY),
         }
     }
 
     /// Asks for what [`Self::bytes`] needs.
     pub(crate) fn prefetch_entry(&self, place: usize) {
-        prefetch_entry(&self.supplied[self.nodes[place] as usize]);
+        prefetch_entry(&self.nodes[place]);
     }
 
     /// The bytes of the node at a place, for sharing.
     pub(crate) fn shared(&self, place: usize) -> &Bytes {
-        &self.supplied[self.nodes[place] as usize]
+        &self.nodes[place]
     }
 
     /// The bytes of the node at a place.
     pub(crate) fn bytes(&self, place: usize) -> &[u8] {
-        self.shared(place)
+        &self.nodes[place]
     }
 
     /// The hash of the node at a place.
@@ -226,7 +218,11 @@ impl NodeStore {
 
     /// The place that a link leads to, or the bytes of the stray.
     fn follow(&self, link: u32) -> Result<usize, &Bytes> {
-        if link & STRAY == 0 { Ok(link as usize) } else { Err(&self.supplied[(link & !STRAY) as usize]) }
+        if link & STRAY == 0 {
+            Ok(link as usize)
+        } else {
+            Err(&self.strays.entries[(link & !STRAY) as usize])
+        }
     }
 
     /// The child of a branch in a trie that has been checked.
@@ -283,20 +279,24 @@ impl<'a> From<ChildRef<'a>> for Below<'a> {
     }
 }
 
-/// The hashes of the nodes, chunk by chunk: so little memory is in use at a time.
-fn hashes(supplied: &[Bytes], nodes: &[u32]) -> Vec<B256> {
+/// The hashes of the nodes, piece by piece: larger ones fill the lanes better, smaller ones leave more to
+/// whoever is early.
+fn hashes(nodes: &[Bytes]) -> Vec<B256> {
     let mut hashes = vec![B256::ZERO; nodes.len()];
-    let hash_chunk = |(nodes, hashes): (&[u32], &mut [B256])| {
-        let messages: Vec<&[u8]> = nodes.iter().map(|number| &supplied[*number as usize][..]).collect();
-        Backend::best().hash(&messages, hashes);
-    };
+    let backend = Backend::best();
     if worth_sharing(nodes.len().div_ceil(CHUNK)) {
-        // Larger pieces fill the lanes better, smaller ones leave more to whoever is early.
-        nodes.par_chunks(2 * CHUNK).zip(hashes.par_chunks_mut(2 * CHUNK)).for_each(hash_chunk);
+        let pieces = nodes.par_chunks(2 * CHUNK).zip(hashes.par_chunks_mut(2 * CHUNK));
+        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
     } else {
-        nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK)).for_each(hash_chunk);
+        let pieces = nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK));
+        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
     }
     hashes
+}
+
+/// Whether an entry is too short or too long to be a node with a hash of its own.
+fn is_stray(bytes: &Bytes) -> bool {
+    !(HASHED_LENGTH_MIN..=NODE_LENGTH_MAX).contains(&bytes.len())
 }
 
 /// Whether so many chunks of nodes are work for several threads.
@@ -304,21 +304,36 @@ fn worth_sharing(chunks: usize) -> bool {
     rayon::current_num_threads() > 1 && chunks >= PARALLEL_CHUNKS_MIN
 }
 
-/// Indexes the entries that are strays by their place in `supplied`, a few hashes at a time.
-fn index_strays(supplied: &[Bytes], count: usize, is_stray: impl Fn(&Bytes) -> bool) -> Index {
-    let mut strays = Index::growing(count);
-    let mut batch = Vec::new();
-    let mut numbers = (0..supplied.len()).filter(|number| is_stray(&supplied[*number]));
-    loop {
-        batch.clear();
-        batch.extend(numbers.by_ref().take(STRAYS_AT_ONCE));
-        if batch.is_empty() {
-            return strays;
+impl Strays {
+    /// The strays among what was supplied, of which there are so many, hashed a few at a time.
+    fn among(supplied: &[Bytes], count: usize) -> Self {
+        let mut strays = Self { entries: Vec::new(), index: Index::growing(count) };
+        let mut waiting = supplied.iter().filter(|bytes| is_stray(bytes));
+        let mut batch = Vec::new();
+        while strays.entries.len() < count {
+            batch.clear();
+            batch.extend(waiting.by_ref().take(STRAYS_AT_ONCE));
+            if batch.is_empty() {
+                break;
+            }
+            for (bytes, hash) in batch.iter().zip(keccak256_batch(&batch)) {
+                let Self { entries, index } = &mut strays;
+                let before = index.len();
+                index.insert(&hash, before, |other| entries[other] == **bytes);
+                if index.len() > before {
+                    entries.push((*bytes).clone());
+                }
+            }
         }
-        let messages: Vec<&Bytes> = batch.iter().map(|number| &supplied[*number]).collect();
-        for (number, hash) in batch.iter().zip(keccak256_batch(&messages)) {
-            strays.insert(&hash, *number, |other| supplied[other] == supplied[*number]);
+        strays
+    }
+
+    /// The number of the stray with this hash.
+    fn find(&self, hash: &B256) -> Option<usize> {
+        if self.entries.is_empty() {
+            return None;
         }
+        self.index.find(hash, |number| keccak256(&self.entries[number]) == *hash)
     }
 }
 
@@ -333,7 +348,7 @@ mod tests {
         let two = Bytes::from(vec![2; 40]);
         let (short, long) = (Bytes::from(vec![3; 31]), Bytes::from(vec![4; 533]));
         let supplied = [&one, &short, &two, &one, &Bytes::new(), &long, &short].map(Bytes::clone);
-        let store = NodeStore::new(supplied.to_vec());
+        let store = NodeStore::new(&supplied);
         assert_eq!((store.len(), store.places()), (5, 3));
         assert_eq!(store.find(&keccak256(&one)), Some(0));
         assert_eq!(store.find(&keccak256(&two)), Some(1));

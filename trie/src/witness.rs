@@ -33,7 +33,7 @@ pub struct Witness {
 ///
 /// What is read from it is authentic as far as the pre-state root is, since
 /// every node was found under the hash that its parent commits to.
-/// [`Witness::verify`] is the only constructor.
+/// [`Witness::verify`] and [`Self::of`] are the only constructors.
 ///
 /// Reads take `&self`, may run on many threads, and give the same results and
 /// errors in whatever order they run.
@@ -81,7 +81,18 @@ impl Witness {
     /// [`WitnessError::BadNode`] if a reachable one is malformed. The empty
     /// trie needs no node.
     pub fn verify(self, pre_state_root: B256) -> Result<VerifiedWitness, WitnessError> {
-        let store = NodeStore::new(self.nodes);
+        VerifiedWitness::of(&self.nodes, pre_state_root)
+    }
+}
+
+impl VerifiedWitness {
+    /// [`Witness::verify`] for nodes that stay where they are. Of what is needed of them the bytes are shared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Witness::verify`].
+    pub fn of(nodes: &[Bytes], pre_state_root: B256) -> Result<Self, WitnessError> {
+        let store = NodeStore::new(nodes);
         let (root, slot_checks) = if pre_state_root == EMPTY_ROOT_HASH {
             (None, Checks::new(LeafKind::Slot, &store))
         } else {
@@ -90,11 +101,9 @@ impl Witness {
                 .ok_or(WitnessError::RootMissing { pre_state_root, received })?;
             (Some(root), slot_checks)
         };
-        Ok(VerifiedWitness { pre_state_root, store, root, slot_checks, opened: OpenedAccounts::default() })
+        Ok(Self { pre_state_root, store, root, slot_checks, opened: OpenedAccounts::default() })
     }
-}
 
-impl VerifiedWitness {
     /// The state root that the witness was verified against.
     pub fn pre_state_root(&self) -> B256 {
         self.pre_state_root

@@ -150,7 +150,7 @@ fn run(case: &Case) -> Result<Stages> {
         black_box(accounts.get(&change.hashed_address)?);
         if let Some(storage) = storage_tries.get(&H256(change.hashed_address)) {
             for slot in &change.slots {
-                black_box(storage.get(&slot.hashed_slot)?);
+                black_box(storage.get(&slot.key)?);
             }
         }
     }
@@ -166,10 +166,10 @@ fn run(case: &Case) -> Result<Stages> {
         let storage = storage_tries.entry(H256(change.hashed_address)).or_default();
         for slot in change.slots.iter().filter(|slot| slot.value != [0; 32]) {
             let value = U256::from_big_endian(&slot.value);
-            storage.insert(slot.hashed_slot.to_vec(), value.encode_to_vec())?;
+            storage.insert(slot.key.to_vec(), value.encode_to_vec())?;
         }
         for slot in change.slots.iter().filter(|slot| slot.value == [0; 32]) {
-            storage.remove(&slot.hashed_slot)?;
+            storage.remove(&slot.key)?;
         }
         account.storage_root = storage.hash_no_commit(&crypto);
         accounts.insert(change.hashed_address.to_vec(), account.encode_to_vec())?;
