@@ -3,9 +3,13 @@
 //! A leaf of the state trie holds an account, a leaf of a storage trie the
 //! integer in a slot. Proofs have the form of EIP-1186 (`eth_getProof`).
 
-use crate::{error::WitnessError, sparse::SparseTrie};
+use crate::{
+    arena::{Arena, Span},
+    error::WitnessError,
+    sparse::TrieView,
+};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_rlp::{Decodable, Error};
+use alloy_rlp::{Decodable, Encodable, Error};
 use alloy_trie::TrieAccount;
 
 /// An account, or its absence, proven against a state root.
@@ -41,8 +45,8 @@ impl AccountProof {
     pub(crate) fn new(
         address: Address,
         slots: &[B256],
-        accounts: &SparseTrie<'_>,
-        storage: &SparseTrie<'_>,
+        accounts: TrieView<'_, '_>,
+        storage: TrieView<'_, '_>,
     ) -> Result<Self, WitnessError> {
         let key = keccak256(address);
         let account = read_account(accounts, key)?;
@@ -63,7 +67,7 @@ impl AccountProof {
 ///
 /// [`WitnessError::MissingNode`] if its path is not at hand.
 pub(crate) fn read_account(
-    accounts: &SparseTrie<'_>,
+    accounts: TrieView<'_, '_>,
     hashed_address: B256,
 ) -> Result<Option<TrieAccount>, WitnessError> {
     let leaf = accounts.get(hashed_address)?;
@@ -75,7 +79,7 @@ pub(crate) fn read_account(
 /// # Errors
 ///
 /// [`WitnessError::MissingNode`] if its path is not at hand.
-pub(crate) fn read_slot(storage: &SparseTrie<'_>, hashed_slot: B256) -> Result<U256, WitnessError> {
+pub(crate) fn read_slot(storage: TrieView<'_, '_>, hashed_slot: B256) -> Result<U256, WitnessError> {
     let leaf = storage.get(hashed_slot)?;
     Ok(leaf.map_or(U256::ZERO, |leaf| decode_slot(leaf).expect("storage leaves are checked")))
 }
@@ -89,6 +93,18 @@ pub(crate) fn decode_account(leaf: &[u8]) -> Result<TrieAccount, Error> {
     decode_exact(leaf)
 }
 
+/// The storage root in the leaf of an account that [`decode_account`] accepts.
+///
+/// # Errors
+///
+/// As [`decode_account`].
+pub(crate) fn decode_storage_root(leaf: &[u8]) -> Result<&B256, Error> {
+    decode_account(leaf)?;
+    // The last two fields are words, of 33 bytes each with their headers.
+    let root = &leaf[leaf.len() - 2 * 33 + 1..][..32];
+    Ok(root.try_into().expect("32 bytes"))
+}
+
 /// Decodes the leaf of a slot: one integer.
 ///
 /// # Errors
@@ -98,15 +114,23 @@ pub(crate) fn decode_slot(leaf: &[u8]) -> Result<U256, Error> {
     decode_exact(leaf)
 }
 
-/// The leaf of an account.
-pub(crate) fn encode_account(account: &TrieAccount) -> Bytes {
-    alloy_rlp::encode(account).into()
-}
+impl Arena<'_> {
+    /// Keeps the leaf of an account.
+    pub(crate) fn keep_account(&mut self, account: &TrieAccount) -> Span {
+        let start = self.values.len();
+        account.encode(&mut self.values);
+        Span::since(start, &self.values)
+    }
 
-/// The leaf of a slot, `None` for a zero, which has none.
-pub(crate) fn encode_slot(value: U256) -> Option<Bytes> {
-    let leaf = || Bytes::copy_from_slice(&alloy_rlp::encode_fixed_size(&value));
-    (!value.is_zero()).then(leaf)
+    /// Keeps the leaf of a slot, `None` for a zero, which has none.
+    pub(crate) fn keep_slot(&mut self, value: U256) -> Option<Span> {
+        let start = self.values.len();
+        if value.is_zero() {
+            return None;
+        }
+        value.encode(&mut self.values);
+        Some(Span::since(start, &self.values))
+    }
 }
 
 /// Decodes a value that takes all of `leaf`.
@@ -122,13 +146,17 @@ mod tests {
 
     #[test]
     fn leaves_come_back() {
+        let mut arena = Arena::default();
         for value in [U256::from(1), U256::from(127), U256::from(128), U256::MAX] {
-            assert_eq!(encode_slot(value).map(|leaf| decode_slot(&leaf)), Some(Ok(value)));
+            let leaf = arena.keep_slot(value).expect("it is not zero");
+            assert_eq!(decode_slot(arena.value(leaf)), Ok(value));
         }
-        assert_eq!(encode_slot(U256::ZERO), None);
+        assert_eq!(arena.keep_slot(U256::ZERO), None);
         let account = TrieAccount { nonce: u64::MAX, balance: U256::MAX, ..TrieAccount::default() };
-        let leaf = encode_account(&account);
-        assert_eq!(decode_account(&leaf), Ok(account));
-        assert_eq!(decode_account(&[&leaf[..], &[0]].concat()), Err(Error::UnexpectedLength));
+        let leaf = arena.keep_account(&account);
+        let leaf = arena.value(leaf);
+        assert_eq!(decode_account(leaf), Ok(account));
+        assert_eq!(decode_storage_root(leaf), Ok(&account.storage_root));
+        assert_eq!(decode_account(&[leaf, &[0]].concat()), Err(Error::UnexpectedLength));
     }
 }

@@ -13,16 +13,15 @@
 
 use crate::{
     account,
-    encoded::{BranchRef, ChildRef, HASHED_LENGTH_MIN, NodeRef, length_of},
+    encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef, length_of},
     error::{BadNodeReason, WitnessError},
+    key::KEY_NIBBLES,
+    shape::Kind,
     store::NodeStore,
 };
-use alloy_primitives::B256;
+use alloy_primitives::{B256, Bytes};
 use alloy_trie::Nibbles;
-use std::sync::OnceLock;
-
-/// Nibbles in a key.
-const KEY_NIBBLES: u8 = 64;
+use std::collections::HashMap;
 
 /// What the leaves of a trie hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,16 +32,26 @@ pub(crate) enum LeafKind {
     Slot,
 }
 
-/// The findings about each supplied node as part of one kind of trie.
-///
-/// A finding depends on the witness alone, so threads may fill the same place
-/// at the same time: they write the same.
+/// The findings about supplied nodes as parts of one kind of trie.
 #[derive(Debug)]
 pub(crate) struct Checks {
     /// What leaves must hold.
     kind: LeafKind,
     /// By the place of the node in the store.
-    findings: Vec<OnceLock<Result<Height, Box<Flaw>>>>,
+    findings: Vec<Finding>,
+    /// What is wrong with those that have a flaw.
+    flaws: HashMap<usize, Flaw>,
+}
+
+/// What has been found at or below a node, in one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Finding {
+    /// Nobody has looked.
+    Unknown,
+    /// It is sound and has this height.
+    Sound(Height),
+    /// It has a flaw.
+    Flawed,
 }
 
 /// How many nibbles of a key are left at a node.
@@ -68,113 +77,191 @@ struct Flaw {
 impl Checks {
     /// Nothing checked yet, of as many nodes as the store has.
     pub(crate) fn new(kind: LeafKind, store: &NodeStore) -> Self {
-        Self { kind, findings: (0..store.len()).map(|_| OnceLock::new()).collect() }
+        Self { kind, findings: vec![Finding::Unknown; store.places()], flaws: HashMap::new() }
     }
 
-    /// Checks all that is reachable from the node at `root`, as a whole trie.
-    ///
-    /// Uses a stack of its own, as a witness may chain any number of nodes.
+    /// Checks the state trie with this root, and each storage trie that an account in it leads to.
+    /// Gives the place of the root and the findings on storage tries; `None` if no node has the hash.
     ///
     /// # Errors
     ///
-    /// [`WitnessError::BadNode`] for the first flaw in the order of the keys.
-    /// `account` names the trie in it.
-    pub(crate) fn check(
+    /// As [`Self::sound_root`], for the state trie alone.
+    pub(crate) fn of_state(store: &NodeStore, root: B256) -> Result<Option<(usize, Self)>, WitnessError> {
+        let mut accounts = Self::new(LeafKind::Account, store);
+        let Some(root) = accounts.settled(store, root, None)? else { return Ok(None) };
+        accounts.verdict(store, root, None)?;
+        let mut slots = Self::new(LeafKind::Slot, store);
+        for (place, finding) in accounts.findings.iter().enumerate() {
+            if *finding != Finding::Unknown && store.shape(place).kind == Kind::AccountLeaf {
+                store.links(place).filter_map(Result::ok).for_each(|root| slots.settle(store, root));
+            }
+        }
+        Ok(Some((root, slots)))
+    }
+
+    /// The place of a root, with all that is reachable from it looked at; `None` if no node has this hash.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::BadNode`] if the root is shorter or longer than any node with a hash of its own.
+    fn settled(
+        &mut self,
+        store: &NodeStore,
+        root: B256,
+        account: Option<B256>,
+    ) -> Result<Option<usize>, WitnessError> {
+        let Some(place) = store.find(&root) else {
+            let Some(stray) = store.find_stray(&root) else { return Ok(None) };
+            return Err(self.verdict_on_stray(store, root, stray, account));
+        };
+        self.settle(store, place);
+        Ok(Some(place))
+    }
+
+    /// The place of the root of a storage trie that is sound, `None` if no node has this hash.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::BadNode`] for the first flaw in the order of the keys. `account` names the
+    /// trie in it.
+    pub(crate) fn sound_root(
         &self,
         store: &NodeStore,
-        root: usize,
+        root: B256,
         account: Option<B256>,
-    ) -> Result<(), WitnessError> {
-        // Nodes to look at, and whether their children have been put above them.
-        let mut stack = Vec::new();
-        if self.findings[root].get().is_none() {
-            stack.push((root, false));
+    ) -> Result<Option<usize>, WitnessError> {
+        match store.find(&root) {
+            Some(place) if self.findings[place] != Finding::Unknown => {
+                self.verdict(store, place, account)?;
+                Ok(Some(place))
+            }
+            // A root that no account in the witness has.
+            Some(_) | None => {
+                let mut alone = Self::new(self.kind, store);
+                let place = alone.settled(store, root, account)?;
+                place.map(|place| alone.verdict(store, place, account).map(|()| place)).transpose()
+            }
         }
+    }
+
+    /// Looks at everything that is reachable from the node at `root`.
+    ///
+    /// Uses a stack of its own, as a witness may chain any number of nodes.
+    fn settle(&mut self, store: &NodeStore, root: usize) {
+        // Nodes to look at, and whether their children have been put above them.
+        let mut stack = vec![(root, false)];
         while let Some((place, expanded)) = stack.pop() {
-            let finding = &self.findings[place];
-            if finding.get().is_some() {
+            if self.findings[place] != Finding::Unknown {
                 continue;
             }
-            if !expanded {
+            // The link of an account leads to its storage, which is another trie. Inlined nodes are too
+            // short to hold a hash, so only direct children count.
+            if !expanded && !store.shape(place).is_leaf() {
                 stack.push((place, true));
                 let below = stack.len();
-                self.push_unchecked_children(store, place, &mut stack);
+                let children = store.links(place).filter_map(Result::ok);
+                let unknown = children.filter(|child| self.findings[*child] == Finding::Unknown);
+                stack.extend(unknown.map(|child| (child, false)));
                 if stack.len() > below {
                     continue;
                 }
                 stack.pop();
             }
-            // Another thread may have been here in between, with the same finding.
-            let _ = finding.set(self.look(store, place).map_err(Box::new));
+            self.findings[place] = match self.look(store, place) {
+                Ok(height) => Finding::Sound(height),
+                Err(flaw) => {
+                    self.flaws.insert(place, flaw);
+                    Finding::Flawed
+                }
+            };
         }
-        let found = self.finding(root).and_then(|height| {
-            let hash = store.node(root).hash;
-            height.of_whole_key().map_err(|reason| Flaw::at(hash, reason))
-        });
-        found.map_err(|Flaw { hash, path, reason }| WitnessError::BadNode { hash, account, path, reason })
     }
 
-    /// What was found at a node that has been checked.
-    fn finding(&self, place: usize) -> Result<Height, Flaw> {
-        let finding = self.findings[place].get().expect("children are checked first");
-        finding.as_ref().copied().map_err(|flaw| Flaw::clone(flaw))
-    }
-
-    /// Puts the supplied children of a node on the stack, if not checked yet.
+    /// What was found about the whole trie whose root is at a place.
     ///
-    /// Inlined nodes are too short to hold a hash, so only direct children count.
-    fn push_unchecked_children(&self, store: &NodeStore, place: usize, stack: &mut Vec<(usize, bool)>) {
-        let mut push = |child: ChildRef<'_>| {
-            let ChildRef::Hash(hash, link) = child else { return };
-            let Some(place) = store.follow(hash, link) else { return };
-            if self.findings[place].get().is_none() {
-                stack.push((place, false));
-            }
-        };
-        match store.decoded(place) {
-            Ok(NodeRef::Branch(branch)) => {
-                branch.children().for_each(|(_, child)| push(child));
-            }
-            Ok(NodeRef::Extension { child, .. }) => push(child),
-            Ok(NodeRef::Leaf { .. }) | Err(_) => {}
+    /// # Errors
+    ///
+    /// As [`Self::sound_root`].
+    fn verdict(&self, store: &NodeStore, root: usize, account: Option<B256>) -> Result<(), WitnessError> {
+        let found = self.finding(root).and_then(|height| height.of_whole_key(*store.hash(root)));
+        found.map_err(|flaw| flaw.into_error(account))
+    }
+
+    /// The error of a trie whose root is shorter or longer than any node with a hash of its own.
+    fn verdict_on_stray(
+        &self,
+        store: &NodeStore,
+        hash: B256,
+        root: &[u8],
+        account: Option<B256>,
+    ) -> WitnessError {
+        let decoded = NodeRef::decode(root).map_err(|reason| Flaw::at(hash, reason));
+        let height = decoded.and_then(|root| self.height(store, hash, root));
+        let flaw = height.and_then(|height| height.of_whole_key(hash)).err();
+        flaw.expect("a whole key takes more than 31 bytes").into_error(account)
+    }
+
+    /// What was found at a node that has been looked at.
+    fn finding(&self, place: usize) -> Result<Height, Flaw> {
+        match self.findings[place] {
+            Finding::Unknown => unreachable!("children are looked at first"),
+            Finding::Sound(height) => Ok(height),
+            Finding::Flawed => Err(self.flaws[&place].clone()),
         }
     }
 
-    /// Looks at one supplied node, all of whose children have been checked.
+    /// Looks at one supplied node, all of whose children have been looked at.
     fn look(&self, store: &NodeStore, place: usize) -> Result<Height, Flaw> {
-        let node = store.node(place);
-        let decoded = store.decoded(place).map_err(|reason| Flaw::at(node.hash, reason))?;
-        self.height(store, node.hash, decoded)
+        let shape = store.shape(place);
+        match (shape.kind, self.kind) {
+            (Kind::Branch, _) => {
+                if let Some(height) = self.plain_branch_height(store, place) {
+                    return Ok(height);
+                }
+            }
+            (Kind::AccountLeaf, LeafKind::Account) | (Kind::SlotLeaf, LeafKind::Slot) => {
+                return Ok(Height::Exactly(shape.path_nibbles()));
+            }
+            _ => {}
+        }
+        let hash = *store.hash(place);
+        let decoded = NodeRef::decode(store.bytes(place)).map_err(|reason| Flaw::at(hash, reason))?;
+        self.height(store, hash, decoded)
+    }
+
+    /// The height of a branch whose children are all sound, have hashes, and agree.
+    fn plain_branch_height(&self, store: &NodeStore, place: usize) -> Option<Height> {
+        let mut height = Height::AtLeast(1);
+        for child in store.links(place) {
+            let Finding::Sound(below) = self.findings[child.ok()?] else { return None };
+            height = below.raised(1).and_then(|below| height.agreed(below)).ok()?;
+        }
+        Some(height)
     }
 
     /// The height of a node. `hash` names it, or the node into which it is inlined.
     fn height(&self, store: &NodeStore, hash: B256, node: NodeRef<'_>) -> Result<Height, Flaw> {
+        let here = |reason| Flaw::at(hash, reason);
         match node {
             NodeRef::Leaf { path, value } => {
-                check_value(self.kind, value).map_err(|reason| Flaw::at(hash, reason))?;
-                Ok(Height::Exactly(nibbles_in(&path)))
+                check_value(self.kind, value).map_err(here)?;
+                Ok(Height::Exactly(short(path.len())))
             }
             NodeRef::Extension { path, child } => {
-                let below = self.height_below(store, hash, child, true).map_err(|flaw| flaw.below(&path))?;
-                below.raised(nibbles_in(&path)).map_err(|reason| Flaw::at(hash, reason))
+                let below = self.height_below(store, hash, child, true);
+                let below = below.map_err(|flaw| flaw.below(&path.to_nibbles()))?;
+                below.raised(short(path.len())).map_err(here)
             }
-            NodeRef::Branch(branch) => self.branch_height(store, hash, branch),
+            NodeRef::Branch(branch) => {
+                let mut height = Height::AtLeast(1);
+                for (nibble, child) in branch.children() {
+                    let below = self.height_below(store, hash, child, false);
+                    let below = below.map_err(|flaw| flaw.below(&Nibbles::from_nibbles([short(nibble)])))?;
+                    height = below.raised(1).and_then(|below| height.agreed(below)).map_err(here)?;
+                }
+                Ok(height)
+            }
         }
-    }
-
-    /// The height on which all children of a branch agree.
-    fn branch_height(&self, store: &NodeStore, hash: B256, branch: BranchRef<'_>) -> Result<Height, Flaw> {
-        let mut height = Height::AtLeast(1);
-        for (nibble, child) in branch.children() {
-            let below = self
-                .height_below(store, hash, child, false)
-                .map_err(|flaw| flaw.below(&Nibbles::from_nibbles([nibble])))?;
-            height = below
-                .raised(1)
-                .and_then(|below| height.agreed(below))
-                .map_err(|reason| Flaw::at(hash, reason))?;
-        }
-        Ok(height)
     }
 
     /// The height of a child of the node `hash`. Below an extension it must be a branch.
@@ -185,29 +272,30 @@ impl Checks {
         child: ChildRef<'_>,
         must_be_branch: bool,
     ) -> Result<Height, Flaw> {
-        let (hash, place, node) = match child {
-            ChildRef::Inlined(bytes) => (hash, None, NodeRef::decode(bytes)),
-            ChildRef::Hash(child, link) => {
-                let Some(place) = store.follow(child, link) else {
-                    // A blinded leaf may have no nibble left; a blinded branch takes one.
-                    return Ok(Height::AtLeast(u8::from(must_be_branch)));
-                };
-                let bytes = &store.node(place).bytes;
-                if bytes.len() < HASHED_LENGTH_MIN {
-                    let length = length_of(bytes);
-                    return Err(Flaw::at(*child, BadNodeReason::HashedTooShort { length }));
+        let not_a_branch = |hash| Err(Flaw::at(hash, BadNodeReason::ExtensionChild));
+        match child {
+            ChildRef::Inlined(bytes) => {
+                let node = NodeRef::decode(bytes);
+                if must_be_branch && !matches!(node, Ok(NodeRef::Branch(_)) | Err(_)) {
+                    return not_a_branch(hash);
                 }
-                (*child, Some(place), store.decoded(place))
+                self.height(store, hash, node.map_err(|reason| Flaw::at(hash, reason))?)
             }
-        };
-        let is_branch = matches!(node, Ok(NodeRef::Branch(_)) | Err(_));
-        if must_be_branch && !is_branch {
-            return Err(Flaw::at(hash, BadNodeReason::ExtensionChild));
+            ChildRef::Hash(child) => match store.find(child) {
+                Some(place) => {
+                    let kind = store.shape(place).kind;
+                    if must_be_branch && !matches!(kind, Kind::Branch | Kind::MixedBranch | Kind::Bad) {
+                        return not_a_branch(*child);
+                    }
+                    self.finding(place)
+                }
+                None => match store.find_stray(child) {
+                    Some(stray) => Err(Flaw::of_stray(*child, stray)),
+                    // A blinded leaf may have no nibble left; a blinded branch takes one.
+                    None => Ok(Height::AtLeast(u8::from(must_be_branch))),
+                },
+            },
         }
-        if let Some(place) = place {
-            return self.finding(place);
-        }
-        self.height(store, hash, node.map_err(|reason| Flaw::at(hash, reason))?)
     }
 }
 
@@ -216,7 +304,7 @@ impl Height {
     fn raised(self, nibbles: u8) -> Result<Self, BadNodeReason> {
         let (Self::Exactly(below) | Self::AtLeast(below)) = self;
         let raised = below + nibbles;
-        if raised > KEY_NIBBLES {
+        if usize::from(raised) > KEY_NIBBLES {
             return Err(BadNodeReason::KeysTooLong);
         }
         Ok(match self {
@@ -239,10 +327,12 @@ impl Height {
         }
     }
 
-    /// Whether a root may have this height.
-    fn of_whole_key(self) -> Result<(), BadNodeReason> {
+    /// Whether the root with this hash may have this height.
+    fn of_whole_key(self, root: B256) -> Result<(), Flaw> {
         match self {
-            Self::Exactly(nibbles) if nibbles != KEY_NIBBLES => Err(BadNodeReason::KeyLength { nibbles }),
+            Self::Exactly(nibbles) if usize::from(nibbles) != KEY_NIBBLES => {
+                Err(Flaw::at(root, BadNodeReason::KeyLength { nibbles }))
+            }
             Self::Exactly(_) | Self::AtLeast(_) => Ok(()),
         }
     }
@@ -254,11 +344,27 @@ impl Flaw {
         Self { hash, path: Nibbles::new(), reason }
     }
 
+    /// The flaw of an entry that a parent refers to, and that cannot be a node with a hash of its own.
+    fn of_stray(hash: B256, bytes: &Bytes) -> Self {
+        let reason = if bytes.len() < HASHED_LENGTH_MIN {
+            BadNodeReason::HashedTooShort { length: length_of(bytes) }
+        } else {
+            BadNodeReason::TooLong
+        };
+        Self::at(hash, reason)
+    }
+
     /// The same flaw as seen from a node that is `path` further up.
     fn below(self, path: &Nibbles) -> Self {
-        let room = usize::from(KEY_NIBBLES) - path.len();
+        let room = KEY_NIBBLES - path.len();
         let tail = self.path.slice(..self.path.len().min(room));
         Self { path: path.join(&tail), ..self }
+    }
+
+    /// The flaw as seen from the root of a trie.
+    fn into_error(self, account: Option<B256>) -> WitnessError {
+        let Self { hash, path, reason } = self;
+        WitnessError::BadNode { hash, account, path, reason }
     }
 }
 
@@ -277,9 +383,9 @@ fn check_value(kind: LeafKind, value: &[u8]) -> Result<(), BadNodeReason> {
     }
 }
 
-/// How many nibbles a path takes.
-fn nibbles_in(path: &Nibbles) -> u8 {
-    u8::try_from(path.len()).expect("a path has at most 64 nibbles")
+/// A number of nibbles, or a nibble.
+fn short(nibbles: usize) -> u8 {
+    u8::try_from(nibbles).expect("a path has at most 64 nibbles")
 }
 
 #[cfg(test)]

@@ -28,13 +28,14 @@
 //! # What "sound" means here
 //!
 //! - **T1.** A node is found only by the Keccak-256 of its bytes. Bytes that
-//!   nothing refers to are never decoded.
+//!   nothing refers to have no effect, whatever they are.
 //! - **T2.** Absence is proven, never assumed: a path that ends in an
 //!   unresolved hash is an error, for reads and for removals.
 //! - **T3.** Before the first read from a root, everything supplied that is
 //!   reachable from it is checked; one malformed node fails the whole trie.
-//! - **T4.** A supplied node is decoded at most once, and looked at at most
-//!   once per kind of trie, whatever the shape of the witness.
+//! - **T4.** A supplied node is looked at once by itself, and at most once as a
+//!   part of each kind of trie, whatever the shape of the witness. What is kept
+//!   of it is less than its bytes.
 //! - **T5.** What a read gives, value or error, depends on the witness alone:
 //!   not on other reads, their order, or threads.
 //! - **T6.** A branch collapses by what its children are after all changes. So
@@ -47,21 +48,36 @@
 //!
 //! `tests/` names the invariant above each test that checks it.
 //!
-//! The trie knows no scheduler, no EVM, no files and no clock. Read
-//! `witness.rs`, then `check.rs`, then `sparse/update.rs`. `keccak/` stands apart:
+//! The trie knows no scheduler, no EVM, no files and no clock.
+//!
+//! ```text
+//!  witness ─► store: hashes, index, shapes ─► check: what is reachable is sound
+//!                │ supplied nodes, never copied
+//!                ▼
+//!              arena: the nodes that changed ◄── update: one sorted batch ◄── change: a block, in parts
+//!                └─► encode ─► root: all of one height together
+//! ```
+//!
+//! Read `store.rs`, then `check.rs`, `arena.rs` and `update.rs`. `keccak/` stands apart:
 //! it hashes many messages at once, and is the only place with `unsafe`.
 
 mod account;
+mod arena;
+mod change;
 mod check;
+mod encode;
 mod encoded;
 mod error;
+mod index;
 mod keccak;
-mod node;
+mod key;
 mod opened;
 mod root;
+mod shape;
 mod sparse;
 mod state;
 mod store;
+mod update;
 mod witness;
 
 pub use account::{AccountProof, StorageProof};

@@ -1,69 +1,116 @@
 //! Roots: of the nodes that changed, and of the lists in a block.
 
-use crate::{encoded::HASHED_LENGTH_MIN, keccak::keccak256_batch_parallel, node::Node, sparse::SparseTrie};
-use alloy_primitives::{B256, Bytes};
-use alloy_trie::{Nibbles, nodes::RlpNode};
+use crate::{
+    arena::{Arena, Child, Node, Place, Reference},
+    encoded::ChildRef,
+    keccak::{Backend, keccak256_batch_parallel, prefetch, prefetch_entry},
+    update::{NewLeaf, short},
+};
+use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_trie::EMPTY_ROOT_HASH;
 
-/// The changed nodes of one trie, and what parents write for each: its hash or, below
-/// 32 bytes, the node itself.
-#[derive(Debug)]
-pub(crate) struct Changed<'a> {
-    /// The nodes, children before their parents.
-    pub(crate) nodes: &'a [Node],
-    /// What parents write for the first of them, to be extended to all.
-    pub(crate) references: &'a mut Vec<RlpNode>,
+/// Nodes that are encoded and then hashed together. Their bytes stay in the core's cache in between.
+const WINDOW: usize = 256;
+
+/// Nodes between one step of asking for the next and the following step.
+const AHEAD: usize = 6;
+
+/// On how many threads nodes are hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Threads {
+    /// On the calling one.
+    One,
+    /// On those of the current pool, if there is enough to do.
+    All,
 }
 
-/// Hashes the nodes of many tries that have no reference yet.
-///
-/// Nodes of the same height depend only on lower ones. So all of one height, from
-/// all tries, make one batch.
-pub(crate) fn hash_nodes(tries: &mut [Changed<'_>]) {
-    let mut encoded = Vec::new();
-    for level in levels(tries) {
-        encoded.clear();
-        let mut ends = Vec::with_capacity(level.len());
-        for &(trie, node) in &level {
-            let Changed { nodes, references } = &tries[trie];
-            nodes[node].encode(references, &mut encoded);
-            ends.push(encoded.len());
-        }
-        let mut start = 0;
-        let slices = ends.into_iter().map(|end| &encoded[std::mem::replace(&mut start, end)..end]);
-        let (mut hashed, mut messages) = (Vec::with_capacity(level.len()), Vec::with_capacity(level.len()));
-        for ((trie, node), bytes) in level.into_iter().zip(slices) {
-            if bytes.len() < HASHED_LENGTH_MIN {
-                tries[trie].references[node] = RlpNode::from_rlp(bytes);
-            } else {
-                hashed.push((trie, node));
-                messages.push(bytes);
+impl Arena<'_> {
+    /// Computes what parents write for the nodes that are not hashed yet.
+    ///
+    /// Nodes of the same height depend only on lower ones. So all of one height, from
+    /// all tries in the arena, are hashed together.
+    pub(crate) fn hash(&mut self, threads: Threads) {
+        let hashed = self.references.len();
+        let blank = Reference::hashed(&B256::ZERO);
+        self.references.resize(self.nodes.len(), blank);
+        let (order, starts) = by_height(&self.heights[hashed..]);
+        let (mut encoded, mut ends, mut digests) = (Vec::new(), Vec::new(), Vec::new());
+        let levels = starts.windows(2).map(|level| &order[level[0]..level[1]]);
+        for window in levels.flat_map(|level| level.chunks(WINDOW)) {
+            encoded.clear();
+            ends.clear();
+            for (place, index) in window.iter().enumerate() {
+                self.prefetch_ahead(window, place, hashed);
+                self.encode(hashed + *index as usize, &mut encoded);
+                ends.push(encoded.len());
+            }
+            let mut start = 0;
+            let slices = ends.iter().map(|end| &encoded[std::mem::replace(&mut start, *end)..*end]);
+            let messages: Vec<&[u8]> = slices.collect();
+            match threads {
+                Threads::One => {
+                    digests.resize(messages.len(), B256::ZERO);
+                    Backend::best().hash(&messages, &mut digests);
+                }
+                Threads::All => digests = keccak256_batch_parallel(&messages),
+            }
+            for ((index, message), digest) in window.iter().zip(messages).zip(&digests) {
+                let reference = Reference::inlined(message).unwrap_or_else(|| Reference::hashed(digest));
+                self.references[hashed + *index as usize] = reference;
             }
         }
-        for ((trie, node), hash) in hashed.into_iter().zip(keccak256_batch_parallel(&messages)) {
-            tries[trie].references[node] = RlpNode::word_rlp(&hash);
+        self.heights[hashed..].fill(0);
+    }
+
+    /// Asks for what is needed to encode the nodes that come after that at `place`: for the farthest the
+    /// node, then where its old bytes are, then these.
+    fn prefetch_ahead(&self, window: &[u32], place: usize, hashed: usize) {
+        let node = |steps: usize| Some(&self.nodes[hashed + *window.get(place + steps * AHEAD)? as usize]);
+        if let Some(node) = node(3) {
+            prefetch_entry(node);
+        }
+        if let Some(Node::Branch { origin: Some(origin), .. }) = node(2) {
+            self.store().prefetch_entry(origin.place());
+        }
+        if let Some(Node::Branch { origin: Some(origin), .. }) = node(1) {
+            prefetch(self.store().bytes(origin.place()));
+        }
+    }
+
+    /// The hash of a trie whose nodes are hashed.
+    pub(crate) fn root(&self, root: Child) -> B256 {
+        let reference = match root.place() {
+            Place::None => return EMPTY_ROOT_HASH,
+            Place::Supplied(place) => return *self.store().hash(place),
+            Place::Changed(index) => &self.references[index],
+            Place::Kept | Place::Loose(_) => unreachable!("a root has no parent"),
+        };
+        match reference.read() {
+            ChildRef::Hash(hash) => *hash,
+            // A root shorter than a hash is hashed all the same: nothing can inline it.
+            ChildRef::Inlined(node) => keccak256(node),
         }
     }
 }
 
-/// The nodes without a reference, lowest first, by trie and place. Makes room for their references.
-fn levels(tries: &mut [Changed<'_>]) -> Vec<Vec<(usize, usize)>> {
-    let mut levels: Vec<Vec<(usize, usize)>> = Vec::new();
-    let mut heights: Vec<usize> = Vec::new();
-    for (number, Changed { nodes, references }) in tries.iter_mut().enumerate() {
-        let hashed = references.len();
-        heights.clear();
-        for (place, node) in nodes.iter().enumerate().skip(hashed) {
-            let above = |child: usize| child.checked_sub(hashed).map_or(0, |child| heights[child] + 1);
-            let height = node.revealed_children().map(|child| above(child.index())).max().unwrap_or(0);
-            heights.push(height);
-            if levels.len() <= height {
-                levels.resize_with(height + 1, Vec::new);
-            }
-            levels[height].push((number, place));
-        }
-        references.resize_with(nodes.len(), RlpNode::default);
+/// The indices of nodes by their height, and where each height starts; the last start is the end.
+fn by_height(heights: &[u8]) -> (Vec<u32>, Vec<usize>) {
+    let highest = heights.iter().max().map_or(0, |height| usize::from(*height) + 1);
+    let mut starts = vec![0; highest + 1];
+    for height in heights {
+        starts[usize::from(*height) + 1] += 1;
     }
-    levels
+    for height in 0..highest {
+        starts[height + 1] += starts[height];
+    }
+    let mut next = starts.clone();
+    let mut order = vec![0; heights.len()];
+    for (index, height) in (0..).zip(heights) {
+        let slot = &mut next[usize::from(*height)];
+        order[*slot] = index;
+        *slot += 1;
+    }
+    (order, starts)
 }
 
 /// The root of a list in a block header: transactions, receipts or withdrawals.
@@ -79,11 +126,20 @@ fn levels(tries: &mut [Changed<'_>]) -> Vec<Vec<(usize, usize)>> {
 /// assert_ne!(ordered_root([b"one", b"two"]), ordered_root([b"two", b"one"]));
 /// ```
 pub fn ordered_root<V: Into<Bytes>>(values: impl IntoIterator<Item = V>) -> B256 {
-    let key = |index: usize| Nibbles::unpack(alloy_rlp::encode_fixed_size(&index));
-    let values = values.into_iter().enumerate().map(|(index, value)| (key(index), value.into()));
-    let mut leaves: Vec<(Nibbles, Bytes)> = values.collect();
-    leaves.sort_unstable_by_key(|(key, _)| *key);
-    SparseTrie::of(&leaves).root()
+    let mut arena = Arena::default();
+    let leaf = |(index, value): (usize, V)| {
+        let key = alloy_rlp::encode_fixed_size(&index);
+        let end = short(2 * key.len());
+        NewLeaf { key: B256::right_padding_from(&key), end, value: arena.keep(&value.into()) }
+    };
+    let mut leaves: Vec<NewLeaf> = values.into_iter().enumerate().map(leaf).collect();
+    if leaves.is_empty() {
+        return EMPTY_ROOT_HASH;
+    }
+    leaves.sort_unstable_by_key(|leaf| leaf.key);
+    let root = Child::changed(arena.build(0, &leaves));
+    arena.hash(Threads::All);
+    arena.root(root)
 }
 
 #[cfg(test)]

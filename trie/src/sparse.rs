@@ -1,21 +1,20 @@
 //! One trie of which only some nodes are at hand.
 //!
 //! A [`SparseTrie`] is the original trie, read in place from the witness, and
-//! the nodes that have changed since, in a list of their own. Reading starts at
+//! the nodes that have changed since, in an [`Arena`]. Reading starts at
 //! the changed nodes and goes on in the witness where those end. What was not
 //! changed is never copied.
 
 use crate::{
-    encoded::{ChildRef, HASHED_LENGTH_MIN, Link, NodeRef},
+    arena::{Arena, Child, Missing, Passed},
+    encoded::HASHED_LENGTH_MIN,
     error::WitnessError,
-    node::{Child, Node, NodeId, Towards},
-    root::{Changed, hash_nodes},
+    key::prefix,
+    root::Threads,
     store::NodeStore,
+    update::Change,
 };
-use alloy_primitives::{B256, Bytes, keccak256};
-use alloy_trie::{EMPTY_ROOT_HASH, Nibbles, nodes::RlpNode};
-
-mod update;
+use alloy_primitives::{B256, Bytes};
 
 /// A Merkle Patricia trie with 32-byte keys over part of its nodes.
 ///
@@ -35,48 +34,41 @@ mod update;
 /// ```
 #[derive(Clone, Debug)]
 pub struct SparseTrie<'w> {
-    /// Where blinded children are looked up; `None` if there are none to be found.
-    store: Option<&'w NodeStore>,
+    /// The changed nodes.
+    arena: Arena<'w>,
+    /// The root node.
+    root: Child,
     /// Names the trie in errors: the hashed address if it is a storage trie.
     account: Option<B256>,
-    /// The root node, `None` if the trie is empty.
-    root: Option<Child>,
-    /// The changed nodes, each after its children. A node is never altered: what
-    /// changes again is added again.
-    nodes: Vec<Node>,
-    /// What a parent writes for each of `nodes`.
-    references: Vec<RlpNode>,
 }
 
-/// A node that a walk passes, as far as a proof has to list it.
+/// One trie of an arena, whose nodes are hashed.
 #[derive(Clone, Copy, Debug)]
-enum Passed<'a> {
-    /// A changed node.
-    Revealed(NodeId),
-    /// A supplied node.
-    Supplied(&'a Bytes),
+pub(crate) struct TrieView<'a, 'w> {
+    /// The changed nodes.
+    pub(crate) arena: &'a Arena<'w>,
+    /// The root node.
+    pub(crate) root: Child,
+    /// Names the trie in errors.
+    pub(crate) account: Option<B256>,
 }
 
 impl SparseTrie<'static> {
     /// The trie without keys, to which any can be added.
     pub fn empty() -> Self {
-        Self { store: None, account: None, root: None, nodes: Vec::new(), references: Vec::new() }
-    }
-
-    /// The trie of these leaves, sorted by key. No key may begin with another one.
-    pub(crate) fn of(leaves: &[(Nibbles, Bytes)]) -> Self {
-        let mut trie = Self::empty();
-        trie.build(leaves);
-        trie.hash();
-        trie
+        Self { arena: Arena::default(), root: Child::NONE, account: None }
     }
 }
 
 impl<'w> SparseTrie<'w> {
-    /// The trie with this root, whose reachable nodes have been checked.
-    pub(crate) fn open(store: &'w NodeStore, root: B256, account: Option<B256>) -> Self {
-        let root = (root != EMPTY_ROOT_HASH).then(|| Child::hashed(&root));
-        Self { store: Some(store), account, root, nodes: Vec::new(), references: Vec::new() }
+    /// The trie whose root node, if it has one, is at a place, and whose reachable nodes have been checked.
+    pub(crate) fn open(store: &'w NodeStore, root: Option<usize>, account: Option<B256>) -> Self {
+        Self { arena: Arena::over(store), root: root.map_or(Child::NONE, Child::supplied), account }
+    }
+
+    /// The trie as one of its arena.
+    pub(crate) fn view(&self) -> TrieView<'_, 'w> {
+        TrieView { arena: &self.arena, root: self.root, account: self.account }
     }
 
     /// The value of a key, `None` if the trie provably lacks it.
@@ -86,7 +78,7 @@ impl<'w> SparseTrie<'w> {
     /// [`WitnessError::MissingNode`] if the path of the key goes through a
     /// blinded node.
     pub fn get(&self, key: B256) -> Result<Option<&[u8]>, WitnessError> {
-        self.walk(&Nibbles::unpack(key), |_| ())
+        self.view().get(key)
     }
 
     /// Sets the value of a key. An empty value removes the key.
@@ -122,20 +114,27 @@ impl<'w> SparseTrie<'w> {
         &mut self,
         changes: impl IntoIterator<Item = (B256, Option<Bytes>)>,
     ) -> Result<(), WitnessError> {
-        self.update(changes)?;
-        self.hash();
+        let change = |(key, value): (B256, Option<Bytes>)| {
+            let value = value.filter(|value| !value.is_empty());
+            Change { key, value: value.map(|value| self.arena.keep(&value)) }
+        };
+        let mut changes: Vec<Change> = changes.into_iter().map(change).collect();
+        changes.sort_by_key(|change| change.key);
+        changes.dedup_by(|later, kept| {
+            let same_key = later.key == kept.key;
+            if same_key {
+                std::mem::swap(later, kept);
+            }
+            same_key
+        });
+        self.root = self.arena.update(self.root, self.account, &changes)?;
+        self.arena.hash(Threads::All);
         Ok(())
     }
 
     /// The root of the trie as it is now.
     pub fn root(&self) -> B256 {
-        let reference = match &self.root {
-            None => return EMPTY_ROOT_HASH,
-            Some(Child::Blinded(reference)) => reference,
-            Some(Child::Revealed(id)) => &self.references[id.index()],
-        };
-        // A root shorter than a hash is hashed all the same: nothing can inline it.
-        reference.as_hash().unwrap_or_else(|| keccak256(reference))
+        self.arena.root(self.root)
     }
 
     /// The nodes from the root down to a key, or to where it is seen to be absent.
@@ -146,121 +145,63 @@ impl<'w> SparseTrie<'w> {
     ///
     /// As [`Self::get`].
     pub fn proof(&self, key: B256) -> Result<Vec<Bytes>, WitnessError> {
+        self.view().proof(key)
+    }
+}
+
+impl<'a> TrieView<'a, '_> {
+    /// [`SparseTrie::get`].
+    pub(crate) fn get(self, key: B256) -> Result<Option<&'a [u8]>, WitnessError> {
+        self.arena.walk(self.root, &key, |_| ()).map_err(|missing| self.error(missing, &key))
+    }
+
+    /// [`SparseTrie::proof`].
+    pub(crate) fn proof(self, key: B256) -> Result<Vec<Bytes>, WitnessError> {
         let mut proof = Vec::new();
-        self.walk(&Nibbles::unpack(key), |passed| match passed {
+        let pass = |passed: Passed<'a>| match passed {
             Passed::Supplied(bytes) => proof.push(bytes.clone()),
-            Passed::Revealed(id) => {
+            Passed::Changed(index) => {
                 let mut encoded = Vec::new();
-                self.nodes[id.index()].encode(&self.references, &mut encoded);
+                self.arena.encode(index, &mut encoded);
                 if proof.is_empty() || encoded.len() >= HASHED_LENGTH_MIN {
                     proof.push(encoded.into());
                 }
             }
-        })?;
+        };
+        self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
         Ok(proof)
     }
 
-    /// Adds a changed node, all of whose changed children have been added before.
-    fn push(&mut self, node: Node) -> Child {
-        self.nodes.push(node);
-        Child::Revealed(NodeId::new(self.nodes.len() - 1))
-    }
-
-    /// A copy of a child, to be changed. It stands at `path`.
-    ///
-    /// # Errors
-    ///
-    /// [`WitnessError::MissingNode`] if the child is blinded and was not supplied.
-    fn copied(&self, child: &Child, path: &Nibbles) -> Result<Node, WitnessError> {
-        match child {
-            Child::Revealed(id) => Ok(self.nodes[id.index()].clone()),
-            Child::Blinded(reference) => match child_ref(reference) {
-                ChildRef::Hash(hash, link) => {
-                    let (bytes, node) = self.supplied(hash, link, || *path)?;
-                    Ok(Node::copied(node, |value| bytes.slice_ref(value)))
-                }
-                ChildRef::Inlined(bytes) => Ok(Node::copied(inlined(bytes), Bytes::copy_from_slice)),
-            },
-        }
-    }
-
-    /// Computes what parents write for the nodes that changed since the last time.
-    fn hash(&mut self) {
-        hash_nodes(&mut [self.changed()]);
-    }
-
-    /// The changed nodes, those that are not hashed yet included.
-    pub(crate) fn changed(&mut self) -> Changed<'_> {
-        Changed { nodes: &self.nodes, references: &mut self.references }
-    }
-
-    /// Follows a key down to its value, showing every node it passes that has a hash
-    /// of its own, and possibly changed nodes that have none.
-    fn walk<'a>(
-        &'a self,
-        key: &Nibbles,
-        mut pass: impl FnMut(Passed<'a>),
-    ) -> Result<Option<&'a [u8]>, WitnessError> {
-        let Some(mut child) = self.root.as_ref() else { return Ok(None) };
-        let mut depth = 0;
-        // First through the changed nodes.
-        let mut child = loop {
-            let id = match child {
-                Child::Revealed(id) => *id,
-                Child::Blinded(reference) => break child_ref(reference),
-            };
-            pass(Passed::Revealed(id));
-            match self.nodes[id.index()].towards(key, depth) {
-                Towards::Child(next, below) => (child, depth) = (next, below),
-                Towards::Value(value) => return Ok(Some(value)),
-                Towards::Nothing => return Ok(None),
-            }
-        };
-        // Then on through those of the witness.
-        loop {
-            let node = match child {
-                ChildRef::Inlined(bytes) => inlined(bytes),
-                ChildRef::Hash(hash, link) => {
-                    let (bytes, node) = self.supplied(hash, link, || key.slice(..depth))?;
-                    pass(Passed::Supplied(bytes));
-                    node
-                }
-            };
-            match node.towards(key, depth) {
-                Towards::Child(next, below) => (child, depth) = (next, below),
-                Towards::Value(value) => return Ok(Some(value)),
-                Towards::Nothing => return Ok(None),
-            }
-        }
-    }
-
-    /// The supplied node with this hash, which belongs at `path`.
-    fn supplied(
-        &self,
-        hash: &B256,
-        link: Link,
-        path: impl FnOnce() -> Nibbles,
-    ) -> Result<(&'w Bytes, NodeRef<'w>), WitnessError> {
-        let found = self.store.and_then(|store| Some((store, store.follow(hash, link)?)));
-        let (store, place) = found.ok_or_else(|| WitnessError::MissingNode {
-            hash: *hash,
-            account: self.account,
-            path: path(),
-        })?;
-        let decoded = store.decoded(place).expect("what is reachable from the root was checked");
-        Ok((&store.node(place).bytes, decoded))
+    /// The error for a node on the way to a key.
+    fn error(self, Missing { hash, depth }: Missing, key: &B256) -> WitnessError {
+        WitnessError::MissingNode { hash, account: self.account, path: prefix(key, depth) }
     }
 }
 
-/// A parent's reference, as a hash or as the whole child.
-fn child_ref(reference: &RlpNode) -> ChildRef<'_> {
-    match reference.get(1..).map(<&B256>::try_from) {
-        Some(Ok(hash)) => ChildRef::Hash(hash, Link::Unknown),
-        Some(Err(_)) | None => ChildRef::Inlined(reference),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// An inlined node of a trie that has been checked.
-fn inlined(bytes: &[u8]) -> NodeRef<'_> {
-    NodeRef::decode(bytes).expect("what is reachable from the root was checked")
+    /// T7, T8: changes that fail, or change nothing, leave no nodes behind.
+    #[test]
+    fn only_changes_add_nodes() -> Result<(), WitnessError> {
+        let key = |first: u8| B256::with_last_byte(first) | B256::right_padding_from(&[first]);
+        let one = Some(Bytes::from_static(b"the value of a node that is hashed"));
+        let mut whole = SparseTrie::empty();
+        whole.apply([0x10, 0x20, 0x21, 0xf0, 0xf1].map(|first| (key(first), one.clone())))?;
+        // Without what is below the last branch, and without that of the first two leaves.
+        let nodes = [key(0x10), key(0x20)].map(|key| whole.proof(key));
+        let nodes = nodes.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
+        let store = NodeStore::new(&nodes);
+        let mut trie = SparseTrie::open(&store, store.find(&whole.root()), None);
+
+        trie.apply([(key(0x10), one.clone()), (key(0x30), None)])?;
+        assert_eq!((trie.arena.nodes.len(), trie.root()), (0, whole.root()));
+
+        // A sibling that nobody has: the collapse fails after another branch was built.
+        let changes = [(key(0x15), one.clone()), (key(0x16), one), (key(0x20), None)];
+        assert!(matches!(trie.apply(changes), Err(WitnessError::MissingNode { .. })));
+        assert_eq!((trie.arena.nodes.len(), trie.root()), (0, whole.root()));
+        Ok(())
+    }
 }

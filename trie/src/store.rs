@@ -1,143 +1,363 @@
 //! The supplied nodes, by hash.
 //!
-//! Hashing, all nodes in batches, is the only thing done to a node when it comes in. A node is decoded
-//! when something refers to it, and then only once: threads that meet at the
-//! same node share the result. Its children are looked up at the same time, so
-//! that a walk down needs the index at its start alone.
+//! ```text
+//!  bytes ── hash, in batches ──► index ── look at each, in the order supplied ──► shapes, links
+//! ```
+//!
+//! All of this goes straight through memory and can be split at any node, so it is done for all
+//! supplied nodes, before anybody asks which of them are reachable. Bytes that are no node, or that
+//! nothing refers to, cost their share of this and have no other effect.
+//!
+//! Entries that are too short or too long to be a node with a hash of its own are *strays*. They are kept
+//! apart, each once and without its hash, so that a parent that refers to one can be told from one whose
+//! child was not supplied.
 
 use crate::{
-    encoded::{ChildRef, Layout, Link, NodeRef},
-    error::BadNodeReason,
-    keccak::keccak256_batch_parallel,
+    encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef, child_ref},
+    index::Index,
+    keccak::{Backend, keccak256_batch, prefetch, prefetch_entry},
+    shape::{Kind, Shape},
 };
-use alloy_primitives::{B256, Bytes, map::B256Map};
-use std::sync::OnceLock;
+use alloy_primitives::{B256, Bytes, keccak256};
+use rayon::prelude::*;
 
-/// All supplied nodes, each once.
+/// Nodes whose links are kept together.
+const CHUNK: usize = 256;
+
+/// Chunks for which waking a thread pays.
+const PARALLEL_CHUNKS_MIN: usize = 4;
+
+/// How many nodes ahead of the one that is looked at the next are asked for.
+const AHEAD: usize = 4;
+
+/// Strays hashed at once.
+const STRAYS_AT_ONCE: usize = 4096;
+
+/// Set in the link to a stray, which else is its number among the strays.
+const STRAY: u32 = 1 << 31;
+
+/// All supplied nodes.
 #[derive(Debug)]
 pub(crate) struct NodeStore {
-    /// The nodes, in the order of their first appearance.
-    nodes: Vec<StoredNode>,
-    /// Where each hash is in `nodes`. The hasher is seeded, since the sender
-    /// of a witness chooses the keys.
-    index: B256Map<u32>,
+    /// The nodes, in the order supplied.
+    nodes: Vec<Bytes>,
+    /// Their hashes.
+    hashes: Vec<B256>,
+    /// Where each hash is in `nodes`.
+    index: Index,
+    /// The strays.
+    strays: Strays,
+    /// What the nodes are.
+    shapes: Vec<Shape>,
+    /// The places of their children, by chunks of nodes.
+    links: Vec<Vec<u32>>,
 }
 
-/// One supplied node.
+/// Entries that cannot be nodes with a hash of their own, each once.
 #[derive(Debug)]
-pub(crate) struct StoredNode {
-    /// Keccak-256 of the bytes.
-    pub(crate) hash: B256,
-    /// The node as it was supplied.
-    pub(crate) bytes: Bytes,
-    /// What decoding gave, once somebody asked.
-    decoded: OnceLock<Result<Decoded, BadNodeReason>>,
+struct Strays {
+    /// Their bytes.
+    entries: Vec<Bytes>,
+    /// Where each hash is in `entries`.
+    index: Index,
 }
 
-/// A node as far as it is remembered.
-#[derive(Debug)]
-struct Decoded {
-    /// Where its parts are.
-    layout: Layout,
-    /// Where its children are: sixteen of a branch, one of an extension.
-    links: Box<[Link]>,
+/// A child of a supplied node, as far as it was supplied itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Below<'a> {
+    /// At this place.
+    Supplied(usize),
+    /// Not at all; this is its hash.
+    Blinded(&'a B256),
+    /// In its parent.
+    Inlined(&'a [u8]),
 }
 
 impl NodeStore {
-    /// Hashes the nodes; on several threads if the current pool has them.
-    pub(crate) fn new(supplied: Vec<Bytes>) -> Self {
-        let hashes = keccak256_batch_parallel(&supplied);
+    /// Hashes the nodes, finds their children, on several threads if the current pool has them.
+    ///
+    /// # Panics
+    ///
+    /// If there are 2^31 nodes or more.
+    pub(crate) fn new(supplied: &[Bytes]) -> Self {
+        assert!(supplied.len() < STRAY as usize, "fewer than 2^31 nodes");
         let mut nodes = Vec::with_capacity(supplied.len());
-        let mut index = B256Map::with_capacity_and_hasher(supplied.len(), <_>::default());
-        for (hash, bytes) in hashes.into_iter().zip(supplied) {
-            index.entry(hash).or_insert_with(|| {
-                nodes.push(StoredNode { hash, bytes, decoded: OnceLock::new() });
-                u32::try_from(nodes.len() - 1).expect("fewer than 2^32 nodes")
-            });
+        nodes.extend(supplied.iter().filter(|bytes| !is_stray(bytes)).cloned());
+        let hashes = hashes(&nodes);
+        let mut index = Index::with_capacity(nodes.len());
+        for (place, hash) in hashes.iter().enumerate() {
+            index.insert(hash, place, |other| is_same(&hashes[other], hash));
         }
-        Self { nodes, index }
+        let strays = Strays::among(supplied, supplied.len() - nodes.len());
+        let mut store = Self { nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
+        store.look();
+        store
     }
 
-    /// How many different nodes there are.
+    /// Finds out what the nodes are.
+    fn look(&mut self) {
+        let chunks = self.nodes.len().div_ceil(CHUNK);
+        let mut shapes = vec![Shape::BAD; self.nodes.len()];
+        let mut links = vec![Vec::new(); chunks];
+        let look_at_chunk = |(number, (shapes, links)): (usize, (&mut [Shape], &mut Vec<u32>))| {
+            self.look_at_chunk(number * CHUNK, shapes, links);
+        };
+        if worth_sharing(chunks) {
+            shapes.par_chunks_mut(CHUNK).zip(&mut links).enumerate().for_each(look_at_chunk);
+        } else {
+            shapes.chunks_mut(CHUNK).zip(&mut links).enumerate().for_each(look_at_chunk);
+        }
+        (self.shapes, self.links) = (shapes, links);
+    }
+
+    /// Finds out what the nodes are whose places start at `start`.
+    ///
+    /// First all nodes are read, then all children that may be there are looked up. So the processor can be
+    /// at several of either at the same time, and waits for memory less.
+    fn look_at_chunk(&self, start: usize, shapes: &mut [Shape], links: &mut Vec<u32>) {
+        let may_be_there = |hash: &B256| self.index.may_have(hash) || !self.strays.entries.is_empty();
+        let mut wanted = Vec::with_capacity(2 * CHUNK);
+        let mut ends = [0; CHUNK];
+        for ((place, shape), end) in (start..).zip(&mut *shapes).zip(&mut ends) {
+            if place + AHEAD < self.nodes.len() {
+                prefetch(self.bytes(place + AHEAD));
+            }
+            *shape = Shape::of(self.bytes(place), &mut wanted, may_be_there);
+            *end = wanted.len();
+        }
+        links.reserve(wanted.len());
+        let mut rest = &wanted[..];
+        let mut before = 0;
+        for (shape, end) in shapes.iter_mut().zip(ends) {
+            let (own, after) = rest.split_at(end - before);
+            (rest, before) = (after, end);
+            let first = links.len();
+            for (hash, bit) in own {
+                if let Some(link) = self.lookup(hash) {
+                    shape.supplied |= bit;
+                    links.push(link);
+                }
+            }
+            shape.links = match links[first..] {
+                [only] => {
+                    links.pop();
+                    only
+                }
+                _ => u32::try_from(first).expect("a chunk has fewer links"),
+            };
+        }
+    }
+
+    /// How many different entries there are, strays included.
     pub(crate) fn len(&self) -> usize {
+        self.index.len() + self.strays.entries.len()
+    }
+
+    /// How many places there are.
+    pub(crate) fn places(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The place of the node with this hash, if it was supplied.
+    /// The place of the node with this hash, if it was supplied and is no stray.
     pub(crate) fn find(&self, hash: &B256) -> Option<usize> {
-        self.index.get(hash).map(|place| *place as usize)
+        self.index.find(hash, |place| is_same(&self.hashes[place], hash))
     }
 
-    /// [`Self::find`], for a hash of which something may be known.
-    pub(crate) fn follow(&self, hash: &B256, link: Link) -> Option<usize> {
-        match link {
-            Link::Unknown => self.find(hash),
-            Link::Blinded => None,
-            Link::Supplied(place) => Some(place as usize),
+    /// The bytes of the stray with this hash.
+    pub(crate) fn find_stray(&self, hash: &B256) -> Option<&Bytes> {
+        self.strays.find(hash).map(|number| &self.strays.entries[number])
+    }
+
+    /// What a link to the node with this hash is, strays included.
+    fn lookup(&self, hash: &B256) -> Option<u32> {
+        let link = |place: usize| u32::try_from(place).expect("fewer than 2^31 nodes");
+        match self.find(hash) {
+            Some(place) => Some(link(place)),
+            None => self.strays.find(hash).map(|number| link(number) | STRAY),
         }
     }
 
-    /// The node at a place that [`Self::find`] gave.
-    pub(crate) fn node(&self, place: usize) -> &StoredNode {
+    /// Asks for what [`Self::bytes`] needs.
+    pub(crate) fn prefetch_entry(&self, place: usize) {
+        prefetch_entry(&self.nodes[place]);
+    }
+
+    /// The bytes of the node at a place, for sharing.
+    pub(crate) fn shared(&self, place: usize) -> &Bytes {
         &self.nodes[place]
     }
 
-    /// The node at a place, decoded by whoever asks first.
-    ///
-    /// # Errors
-    ///
-    /// The reason why it cannot be decoded, the same for all who ask.
-    pub(crate) fn decoded(&self, place: usize) -> Result<NodeRef<'_>, BadNodeReason> {
-        let StoredNode { bytes, decoded, .. } = &self.nodes[place];
-        let decoded = decoded.get_or_init(|| {
-            let layout = Layout::decode(bytes)?;
-            Ok(Decoded { layout, links: self.links(layout.node(bytes, &[])) })
-        });
-        decoded.as_ref().map(|decoded| decoded.layout.node(bytes, &decoded.links)).map_err(|reason| *reason)
+    /// The bytes of the node at a place.
+    pub(crate) fn bytes(&self, place: usize) -> &[u8] {
+        &self.nodes[place]
     }
 
-    /// Looks up the children of a node.
-    fn links(&self, node: NodeRef<'_>) -> Box<[Link]> {
-        let link = |child: Option<ChildRef<'_>>| match child {
-            Some(ChildRef::Hash(hash, _)) => {
-                self.index.get(hash).map_or(Link::Blinded, |place| Link::Supplied(*place))
+    /// The hash of the node at a place.
+    pub(crate) fn hash(&self, place: usize) -> &B256 {
+        &self.hashes[place]
+    }
+
+    /// What the node at a place is.
+    pub(crate) fn shape(&self, place: usize) -> &Shape {
+        &self.shapes[place]
+    }
+
+    /// The supplied children of a node, or the storage root of an account, in the order of the
+    /// nibbles. A stray gives its bytes.
+    pub(crate) fn links(&self, place: usize) -> impl Iterator<Item = Result<usize, &Bytes>> {
+        let shape = &self.shapes[place];
+        let links = match shape.supplied.count_ones() {
+            1 => std::slice::from_ref(&shape.links),
+            count => {
+                let start = shape.links as usize;
+                &self.links[place / CHUNK][start..start + count as usize]
             }
-            Some(ChildRef::Inlined(_)) | None => Link::Blinded,
         };
-        match node {
-            NodeRef::Branch(branch) => (0..16).map(|nibble| link(branch.child(nibble))).collect(),
-            NodeRef::Extension { child, .. } => [link(Some(child))].into(),
-            NodeRef::Leaf { .. } => [].into(),
+        links.iter().map(|link| self.follow(*link))
+    }
+
+    /// The place that a link leads to, or the bytes of the stray.
+    fn follow(&self, link: u32) -> Result<usize, &Bytes> {
+        if link & STRAY == 0 {
+            Ok(link as usize)
+        } else {
+            Err(&self.strays.entries[(link & !STRAY) as usize])
         }
+    }
+
+    /// The child of a branch in a trie that has been checked.
+    pub(crate) fn child(&self, place: usize, nibble: usize) -> Option<Below<'_>> {
+        let shape = &self.shapes[place];
+        if shape.children >> nibble & 1 == 0 {
+            return None;
+        }
+        if let Some(link) = shape.link_of(nibble) {
+            let link = match shape.supplied.count_ones() {
+                1 => shape.links,
+                _ => self.links[place / CHUNK][shape.links as usize + link],
+            };
+            return Some(Below::Supplied(self.follow(link).expect(CHECKED)));
+        }
+        let bytes = self.bytes(place);
+        if shape.kind == Kind::Branch {
+            let hash =
+                bytes[shape.hash_start(nibble)..].first_chunk::<32>().expect("the branch was looked at");
+            return Some(Below::Blinded(hash.into()));
+        }
+        let Ok(NodeRef::Branch(branch)) = NodeRef::decode(bytes) else { unreachable!("the shape says so") };
+        branch.child(nibble).map(Below::from)
+    }
+
+    /// The child of an extension in a trie that has been checked.
+    pub(crate) fn child_of_extension(&self, place: usize) -> Below<'_> {
+        if let Some(link) = self.links(place).next() {
+            return Below::Supplied(link.expect(CHECKED));
+        }
+        let child = child_ref(self.shapes[place].body(self.bytes(place)));
+        child.ok().flatten().expect("the shape says so").into()
+    }
+}
+
+/// Whether two hashes are the same, without a call.
+fn is_same(one: &B256, two: &B256) -> bool {
+    let words = |hash: &B256| -> [u64; 4] {
+        std::array::from_fn(|word| u64::from_le_bytes(*hash[8 * word..].first_chunk().expect("32 bytes")))
+    };
+    let differences = words(one).into_iter().zip(words(two)).map(|(one, two)| one ^ two);
+    differences.fold(0, |all, difference| all | difference) == 0
+}
+
+/// Why a node can be relied on.
+const CHECKED: &str = "what is reachable from the root was checked";
+
+impl<'a> From<ChildRef<'a>> for Below<'a> {
+    fn from(child: ChildRef<'a>) -> Self {
+        match child {
+            ChildRef::Hash(hash) => Self::Blinded(hash),
+            ChildRef::Inlined(bytes) => Self::Inlined(bytes),
+        }
+    }
+}
+
+/// The hashes of the nodes, piece by piece: larger ones fill the lanes better, smaller ones leave more to
+/// whoever is early.
+fn hashes(nodes: &[Bytes]) -> Vec<B256> {
+    let mut hashes = vec![B256::ZERO; nodes.len()];
+    let backend = Backend::best();
+    if worth_sharing(nodes.len().div_ceil(CHUNK)) {
+        let pieces = nodes.par_chunks(2 * CHUNK).zip(hashes.par_chunks_mut(2 * CHUNK));
+        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
+    } else {
+        let pieces = nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK));
+        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
+    }
+    hashes
+}
+
+/// Whether an entry is too short or too long to be a node with a hash of its own.
+fn is_stray(bytes: &Bytes) -> bool {
+    !(HASHED_LENGTH_MIN..=NODE_LENGTH_MAX).contains(&bytes.len())
+}
+
+/// Whether so many chunks of nodes are work for several threads.
+fn worth_sharing(chunks: usize) -> bool {
+    rayon::current_num_threads() > 1 && chunks >= PARALLEL_CHUNKS_MIN
+}
+
+impl Strays {
+    /// The strays among what was supplied, of which there are so many, hashed a few at a time.
+    fn among(supplied: &[Bytes], count: usize) -> Self {
+        let mut strays = Self { entries: Vec::new(), index: Index::growing(count) };
+        let mut waiting = supplied.iter().filter(|bytes| is_stray(bytes));
+        let mut batch = Vec::new();
+        while strays.entries.len() < count {
+            batch.clear();
+            batch.extend(waiting.by_ref().take(STRAYS_AT_ONCE));
+            if batch.is_empty() {
+                break;
+            }
+            for (bytes, hash) in batch.iter().zip(keccak256_batch(&batch)) {
+                let Self { entries, index } = &mut strays;
+                let before = index.len();
+                index.insert(&hash, before, |other| entries[other] == **bytes);
+                if index.len() > before {
+                    entries.push((*bytes).clone());
+                }
+            }
+        }
+        strays
+    }
+
+    /// The number of the stray with this hash.
+    fn find(&self, hash: &B256) -> Option<usize> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        self.index.find(hash, |number| keccak256(&self.entries[number]) == *hash)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::keccak256;
 
-    /// T1: the first of equal entries counts, and nothing is decoded before it is asked for.
+    /// T1: the first of equal entries counts, and bytes that are no node do no harm.
     #[test]
-    fn nodes_are_hashed_and_left_alone() {
+    fn nodes_are_found_by_their_hash() {
         let one = Bytes::from(vec![1; 40]);
         let two = Bytes::from(vec![2; 40]);
-        let store = NodeStore::new(vec![one.clone(), two.clone(), one.clone(), Bytes::new()]);
-        assert_eq!(store.len(), 3);
+        let (short, long) = (Bytes::from(vec![3; 31]), Bytes::from(vec![4; 533]));
+        let supplied = [&one, &short, &two, &one, &Bytes::new(), &long, &short].map(Bytes::clone);
+        let store = NodeStore::new(&supplied);
+        assert_eq!((store.len(), store.places()), (5, 3));
         assert_eq!(store.find(&keccak256(&one)), Some(0));
         assert_eq!(store.find(&keccak256(&two)), Some(1));
         assert_eq!(store.find(&B256::ZERO), None);
-        assert!(store.nodes.iter().all(|node| node.decoded.get().is_none()));
-    }
-
-    /// T4: a second look finds the result of the first.
-    #[test]
-    fn nodes_are_decoded_once() {
-        let store = NodeStore::new(vec![vec![1; 40].into()]);
-        let node = store.node(0);
-        let first = store.decoded(0).map(drop);
-        assert_eq!(first, Err(BadNodeReason::NotAList));
-        assert_eq!(node.decoded.get().map(|decoded| decoded.as_ref().err()), Some(first.as_ref().err()));
-        assert_eq!(store.decoded(0).map(drop), first);
+        assert_eq!(store.find_stray(&keccak256(&one)), None);
+        for stray in [&short, &long, &Bytes::new()] {
+            assert_eq!(store.find(&keccak256(stray)), None);
+            assert_eq!(store.find_stray(&keccak256(stray)), Some(stray));
+        }
+        assert_eq!(store.shape(0).kind, Kind::Bad);
     }
 }

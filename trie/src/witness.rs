@@ -33,7 +33,7 @@ pub struct Witness {
 ///
 /// What is read from it is authentic as far as the pre-state root is, since
 /// every node was found under the hash that its parent commits to.
-/// [`Witness::verify`] is the only constructor.
+/// [`Witness::verify`] and [`Self::of`] are the only constructors.
 ///
 /// Reads take `&self`, may run on many threads, and give the same results and
 /// errors in whatever order they run.
@@ -42,8 +42,10 @@ pub struct VerifiedWitness {
     /// The root that the caller trusts.
     pre_state_root: B256,
     /// The nodes by hash.
-    store: NodeStore,
-    /// What has been found out about nodes of storage tries so far.
+    pub(crate) store: NodeStore,
+    /// Where the root of the state trie is; `None` if that is empty.
+    pub(crate) root: Option<usize>,
+    /// What has been found out about nodes of storage tries.
     slot_checks: Checks,
     /// The accounts whose slots have been read so far.
     opened: OpenedAccounts,
@@ -60,7 +62,8 @@ impl Witness {
     /// Hashes every node, in parallel if the current rayon pool has several
     /// threads and the work is worth it. Then checks every supplied node that
     /// is reachable from the root through supplied nodes. Whether nodes are
-    /// missing further down is seen by the first read that needs them.
+    /// missing further down is seen by the first read that needs them, and what
+    /// is wrong with a storage trie by the first use of it.
     ///
     /// ```
     /// use alloy_primitives::Address;
@@ -78,19 +81,29 @@ impl Witness {
     /// [`WitnessError::BadNode`] if a reachable one is malformed. The empty
     /// trie needs no node.
     pub fn verify(self, pre_state_root: B256) -> Result<VerifiedWitness, WitnessError> {
-        let store = NodeStore::new(self.nodes);
-        if pre_state_root != EMPTY_ROOT_HASH {
-            let received = store.len();
-            let root =
-                store.find(&pre_state_root).ok_or(WitnessError::RootMissing { pre_state_root, received })?;
-            Checks::new(LeafKind::Account, &store).check(&store, root, None)?;
-        }
-        let slot_checks = Checks::new(LeafKind::Slot, &store);
-        Ok(VerifiedWitness { pre_state_root, store, slot_checks, opened: OpenedAccounts::default() })
+        VerifiedWitness::of(&self.nodes, pre_state_root)
     }
 }
 
 impl VerifiedWitness {
+    /// [`Witness::verify`] for nodes that stay where they are. Of what is needed of them the bytes are shared.
+    ///
+    /// # Errors
+    ///
+    /// As [`Witness::verify`].
+    pub fn of(nodes: &[Bytes], pre_state_root: B256) -> Result<Self, WitnessError> {
+        let store = NodeStore::new(nodes);
+        let (root, slot_checks) = if pre_state_root == EMPTY_ROOT_HASH {
+            (None, Checks::new(LeafKind::Slot, &store))
+        } else {
+            let received = store.len();
+            let (root, slot_checks) = Checks::of_state(&store, pre_state_root)?
+                .ok_or(WitnessError::RootMissing { pre_state_root, received })?;
+            (Some(root), slot_checks)
+        };
+        Ok(Self { pre_state_root, store, root, slot_checks, opened: OpenedAccounts::default() })
+    }
+
     /// The state root that the witness was verified against.
     pub fn pre_state_root(&self) -> B256 {
         self.pre_state_root
@@ -111,13 +124,11 @@ impl VerifiedWitness {
     ///
     /// As [`Self::account`].
     pub fn account_by_hash(&self, hashed_address: B256) -> Result<Option<TrieAccount>, WitnessError> {
-        read_account(&self.state_trie(), hashed_address)
+        read_account(self.state_trie().view(), hashed_address)
     }
 
     /// The value of a storage slot in the pre-state: zero if the slot or the
     /// account provably does not exist.
-    ///
-    /// The first read of a storage trie checks everything supplied of it.
     ///
     /// # Errors
     ///
@@ -150,7 +161,7 @@ impl VerifiedWitness {
         slot: U256,
     ) -> Result<U256, WitnessError> {
         let storage = self.storage_trie(hashed_address, storage_root)?;
-        read_slot(&storage, keccak256(B256::from(slot)))
+        read_slot(storage.view(), keccak256(B256::from(slot)))
     }
 
     /// The state after a block: the pre-state with `changes` on top.
@@ -181,12 +192,12 @@ impl VerifiedWitness {
             }
             Some(_) | None => SparseTrie::empty(),
         };
-        AccountProof::new(address, slots, &self.state_trie(), &storage)
+        AccountProof::new(address, slots, self.state_trie().view(), storage.view())
     }
 
     /// The state trie of the pre-state, keyed by hashed address.
     pub fn state_trie(&self) -> SparseTrie<'_> {
-        SparseTrie::open(&self.store, self.pre_state_root, None)
+        SparseTrie::open(&self.store, self.root, None)
     }
 
     /// The storage trie with this root, keyed by hashed slot.
@@ -200,15 +211,26 @@ impl VerifiedWitness {
         hashed_address: B256,
         storage_root: B256,
     ) -> Result<SparseTrie<'_>, WitnessError> {
-        let account = Some(hashed_address);
-        if storage_root != EMPTY_ROOT_HASH {
-            let root = self.store.find(&storage_root).ok_or(WitnessError::MissingNode {
-                hash: storage_root,
-                account,
-                path: alloy_trie::Nibbles::new(),
-            })?;
-            self.slot_checks.check(&self.store, root, account)?;
+        let root = self.storage_root(hashed_address, storage_root)?;
+        Ok(SparseTrie::open(&self.store, root, Some(hashed_address)))
+    }
+
+    /// The place of the root node of a storage trie, `None` if the trie is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::storage_trie`].
+    pub(crate) fn storage_root(
+        &self,
+        hashed_address: B256,
+        storage_root: B256,
+    ) -> Result<Option<usize>, WitnessError> {
+        if storage_root == EMPTY_ROOT_HASH {
+            return Ok(None);
         }
-        Ok(SparseTrie::open(&self.store, storage_root, account))
+        let account = Some(hashed_address);
+        let place = self.slot_checks.sound_root(&self.store, storage_root, account)?;
+        let path = alloy_trie::Nibbles::new();
+        place.map(Some).ok_or(WitnessError::MissingNode { hash: storage_root, account, path })
     }
 }

@@ -10,7 +10,7 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 use rayon::ThreadPool;
 use revm::primitives::hardfork::SpecId;
-use weft_trie::Witness;
+use weft_trie::VerifiedWitness;
 
 use super::compare::{Computation, check_gas, compare};
 use super::headers::{HeaderChain, HeaderForm};
@@ -342,7 +342,7 @@ fn start(
             (Some(chain), root, ancestors)
         }
     };
-    let tries = Witness::new(witness.state.clone()).verify(pre_state_root)?;
+    let tries = VerifiedWitness::of(&witness.state, pre_state_root)?;
     Ok(Start { chain, pre_state: WitnessState { tries, codes: Codes::new(&witness.codes), ancestors } })
 }
 

@@ -18,9 +18,10 @@ fn heights_agree_or_not() {
     }
     assert_eq!(Exactly(60).raised(4), Ok(Exactly(64)));
     assert_eq!(AtLeast(60).raised(5), Err(BadNodeReason::KeysTooLong));
-    assert_eq!(Exactly(64).of_whole_key(), Ok(()));
-    assert_eq!(AtLeast(1).of_whole_key(), Ok(()));
-    assert_eq!(Exactly(63).of_whole_key(), Err(BadNodeReason::KeyLength { nibbles: 63 }));
+    assert!(Exactly(64).of_whole_key(B256::ZERO).is_ok());
+    assert!(AtLeast(1).of_whole_key(B256::ZERO).is_ok());
+    let flaw = Exactly(63).of_whole_key(B256::ZERO).map_err(|flaw| flaw.reason);
+    assert_eq!(flaw, Err(BadNodeReason::KeyLength { nibbles: 63 }));
 }
 
 /// A way longer than a key is cut off, whatever the steps.
@@ -33,4 +34,10 @@ fn paths_of_flaws_end_after_a_key() {
     assert_eq!(flaw.path, Nibbles::from_nibbles([&[3; 3][..], &[2; 61]].concat()));
     let flaw = flaw.below(&Nibbles::from_nibbles([4; 64]));
     assert_eq!(flaw.path, Nibbles::from_nibbles([4; 64]));
+}
+
+/// T4: what is found at a node takes a few bytes.
+#[test]
+fn findings_are_small() {
+    assert!(size_of::<Finding>() <= 2);
 }

@@ -3,7 +3,7 @@
 //! The longest messages start first. Whenever one ends, its lane takes the next,
 //! so a batch ends with all lanes at work but for the last message of each.
 
-use super::{RATE, permutations};
+use super::{RATE, permutations, prefetch};
 use alloy_primitives::{B256, keccak256};
 
 /// Messages of up to this many blocks are sorted by counting; state nodes have up to four.
@@ -47,6 +47,8 @@ pub(super) fn hash<const N: usize, K: Kernel<N>, M: AsRef<[u8]>>(
         let place = *place as usize;
         Lane { place: Some(place), rest: messages[place].as_ref() }
     });
+    // What the lanes take next after what they take now.
+    let mut following = together.get(N..).unwrap_or_default().iter();
     let mut lanes = [Lane::default(); N];
     let mut sponges = Sponges([[0; N]; 25]);
     let mut last_blocks = [[0; RATE]; N];
@@ -58,6 +60,9 @@ pub(super) fn hash<const N: usize, K: Kernel<N>, M: AsRef<[u8]>>(
         for (number, (lane, padded)) in lanes.iter_mut().zip(&mut last_blocks).enumerate() {
             if finished >> number & 1 == 1 {
                 *lane = waiting.next().unwrap_or_default();
+                if let Some(place) = following.next() {
+                    prefetch(messages[*place as usize].as_ref());
+                }
             }
             if lane.rest.len() < RATE {
                 pad(lane.rest, padded);

@@ -20,9 +20,10 @@
 //!
 //! `unsafe` is confined to `avx2.rs` and `avx512.rs`: loads and stores of whole
 //! registers, and the one call from code for any processor into code for this
-//! one.
+//! one; and to the one instruction in `prefetch.rs`.
 
 use alloy_primitives::{B256, keccak256};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector loads, stores, and the call behind the check of the processor")]
@@ -35,13 +36,19 @@ mod lanes;
 #[cfg(target_arch = "x86_64")]
 mod permutation;
 mod pieces;
+#[expect(unsafe_code, reason = "the prefetch instruction takes a pointer")]
+mod prefetch;
 #[cfg(test)]
 mod tests;
 
 pub use pieces::keccak256_batch_parallel;
+pub(crate) use prefetch::{prefetch, prefetch_entry};
 
 /// Bytes that the sponge takes in before each permutation.
 const RATE: usize = 136;
+
+/// How many of the fastest backends are left out.
+static PREFERRED: AtomicU8 = AtomicU8::new(0);
 
 /// How messages are hashed. The digests are the same.
 ///
@@ -61,9 +68,22 @@ impl Backend {
     /// All of them, the fastest first.
     pub const ALL: [Self; 3] = [Self::Avx512, Self::Avx2, Self::Portable];
 
-    /// The fastest that this processor has.
+    /// What this crate hashes with: the fastest that this processor has, unless [`Self::prefer`] says otherwise.
     pub fn best() -> Self {
-        Self::ALL.into_iter().find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+        // ORDERING: relaxed, as in `prefer`.
+        let faster = usize::from(PREFERRED.load(Ordering::Relaxed));
+        Self::ALL.into_iter().skip(faster).find(|backend| backend.is_available()).unwrap_or(Self::Portable)
+    }
+
+    /// Makes this the fastest that is ever used in this process, so that slower processors can be measured.
+    pub fn prefer(self) {
+        let faster = match self {
+            Self::Avx512 => 0,
+            Self::Avx2 => 1,
+            Self::Portable => 2,
+        };
+        // ORDERING: relaxed; nothing else is published with it, and whatever is read gives the same digests.
+        PREFERRED.store(faster, Ordering::Relaxed);
     }
 
     /// Whether this processor has it.

@@ -409,3 +409,46 @@ fn blinded_nodes_need_room() {
         assert_eq!(storage_trie(&witness).is_ok(), fits);
     }
 }
+
+/// Entries that cannot be nodes with a hash of their own are told from absent ones, as roots and as children.
+#[test]
+fn strays_are_no_nodes() {
+    let long = Bytes::from(vec![0xc0; 600]);
+    let root = keccak256(&long);
+    let error = WitnessError::BadNode {
+        hash: root,
+        account: None,
+        path: Nibbles::new(),
+        reason: BadNodeReason::TooLong,
+    };
+    assert_eq!(Witness::new(vec![long.clone()]).verify(root).unwrap_err(), error);
+    // Thousands of them, in an account's storage and among the nodes, change nothing.
+    let (root, mut nodes) = state_with(&account_leaf(2));
+    nodes.extend((0..10_000u32).map(|number| Bytes::from(number.to_be_bytes().to_vec())));
+    nodes.extend((0..5_000u32).map(|_| Bytes::from(vec![7; 3])));
+    let witness = Witness::new(nodes.clone()).verify(root).unwrap();
+    assert_eq!(witness.account_by_hash(key("2", "")).unwrap().unwrap().nonce, 2);
+    let error = Witness::new(nodes[1..].to_vec()).verify(root).unwrap_err();
+    assert_eq!(error, WitnessError::RootMissing { pre_state_root: root, received: 2 + 10_000 + 1 });
+    // As the root of a storage trie.
+    let short = leaf(&nibbles(&[1]), &[5]);
+    let witness = storage_witness(keccak256(&short), [short.clone()]).unwrap();
+    let Err(WitnessError::BadNode { account: Some(ACCOUNT), reason, .. }) = storage_trie(&witness) else {
+        panic!("a leaf of one nibble is no trie")
+    };
+    assert_eq!(reason, BadNodeReason::KeyLength { nibbles: 1 });
+}
+
+/// The root of a storage trie that no account in the witness has is checked all the same.
+#[test]
+fn foreign_storage_roots_are_checked() {
+    let good = leaf(&nibbles(&[0; 64]), &long_slot(1));
+    let bad = leaf(&nibbles(&[0; 64]), &[0x80]);
+    let witness = storage_witness(EMPTY, [good.clone(), bad.clone()]).unwrap();
+    let trie = witness.storage_trie(ACCOUNT, keccak256(&good)).unwrap();
+    assert_eq!(trie.get(B256::ZERO).unwrap(), Some(&long_slot(1)[..]));
+    for _ in 0..2 {
+        let error = witness.storage_trie(ACCOUNT, keccak256(&bad)).unwrap_err();
+        assert!(matches!(error, WitnessError::BadNode { reason: BadNodeReason::ZeroSlot, .. }), "{error}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use crate::{
     support::{branch, leaf, nibbles, reference, rlp},
-    world::{World, address, fields, removed, set, slots},
+    world::{World, address, assert_proven, fields, removed, set, slots},
 };
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_trie::TrieAccount;
@@ -143,6 +143,70 @@ fn pools_of_any_size_report_the_same_error() {
             });
             let WitnessError::MissingNode { account, .. } = error else { panic!("{error}") };
             assert_eq!(account, Some(keccak256(address(0))));
+        }
+    }
+}
+
+/// T5: one storage trie with most of the changes is changed in parts, and then makes the same root; also if
+/// few of its slots remain, or its root collapses.
+#[test]
+fn a_large_storage_trie_is_changed_in_parts() {
+    let many = |value: u64| (0..600).map(move |slot| (U256::from(slot), U256::from(value)));
+    let mut world = world();
+    world.0.insert(address(200), (fields(1), many(1).collect()));
+    let nodes: Vec<Bytes> = world.nodes().into_values().collect();
+    let witness = || Witness::new(nodes.clone()).verify(world.root()).unwrap();
+    let all_but = |kept: u64| many(0).filter(|(slot, _)| *slot >= U256::from(kept)).collect();
+    for storage in [many(2).collect(), all_but(0), all_but(1), all_but(5), many(1).collect()] {
+        let changes: StateChanges = [
+            (address(200), set(9, storage)),
+            (address(3), removed()),
+            (address(4), set(8, slots([(1, 0), (7, 7)]))),
+        ]
+        .into_iter()
+        .collect();
+        let after = world.after(&changes);
+        for threads in [1, 2, 3, 8] {
+            pool(threads).install(|| {
+                let witness = witness();
+                let state = witness.post_state(&changes).unwrap();
+                assert_eq!(state.state_root(), after.root(), "{threads} threads");
+                for slot in [0, 1, 4, 599].map(U256::from) {
+                    assert_eq!(state.storage(address(200), slot).unwrap(), after.slot(address(200), slot));
+                }
+                let slots = [0, 4, 7].map(|slot| B256::from(U256::from(slot)));
+                for proven in [200, 3, 4, 5].map(address) {
+                    assert_proven(&state.account_proof(proven, &slots).unwrap(), after.root());
+                }
+            });
+        }
+    }
+}
+
+/// T5: errors are the same for any number of threads, whichever node is missing and whatever else changes.
+#[test]
+fn pools_of_any_size_miss_the_same_node() {
+    let world = world();
+    let changes: StateChanges = world
+        .0
+        .keys()
+        .enumerate()
+        .map(|(index, address)| match index % 3 {
+            0 => (*address, removed()),
+            _ => (*address, set(7, slots([(0, 0), (1, 8), (2, 9)]))),
+        })
+        .collect();
+    let nodes = world.nodes();
+    let lacking = |dropped: &B256| {
+        let nodes = nodes.iter().filter(|(hash, _)| *hash != dropped).map(|(_, node)| node.clone());
+        let witness = Witness::new(nodes.collect()).verify(world.root())?;
+        witness.post_state(&changes).map(|state| state.state_root())
+    };
+    let pools = [1, 2, 5].map(pool);
+    for dropped in nodes.keys().step_by(29) {
+        let [alone, others @ ..] = pools.each_ref().map(|pool| pool.install(|| lacking(dropped)));
+        for other in others {
+            assert_eq!(other, alone, "without {dropped}");
         }
     }
 }

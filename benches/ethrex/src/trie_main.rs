@@ -1,0 +1,197 @@
+//! ethrex's trie on a case of Weft's trie benchmark, and Weft's trie on the same in turns.
+//!
+//! The nodes become tries, every key that changes is read, everything is changed, and the root is
+//! computed, in the order and by the functions of ethrex's guest program. Time is that of the thread,
+//! as in Weft's benchmark.
+
+#![expect(clippy::print_stdout, reason = "a command speaks on its standard streams")]
+
+#[path = "../../trie/case.rs"]
+mod case;
+
+use std::{collections::BTreeMap, hint::black_box, path::PathBuf, process::Command, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use ethrex_common::{
+    H256, U256,
+    constants::EMPTY_TRIE_HASH,
+    types::{AccountState, block_execution_witness::collect_accounts_from_embedded_trie},
+};
+use ethrex_crypto::{Crypto, NativeCrypto};
+use ethrex_rlp::{decode::RLPDecode, encode::RLPEncode};
+use ethrex_trie::{FxHashMap, Node, NodeRef, Trie};
+use rustix::time::{ClockId, clock_gettime};
+use serde::Deserialize;
+
+use case::Case;
+
+/// The allocator of Weft's benchmark.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures ethrex's trie.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The case, as Weft's `trie --file` writes it.
+    file: PathBuf,
+    /// How often each program's turn comes; the best counts.
+    #[arg(long, default_value_t = 3)]
+    turns: u32,
+    /// Rounds in each turn.
+    #[arg(long, default_value_t = 10)]
+    rounds: u32,
+    /// Weft's benchmark.
+    #[arg(long, default_value = "../../target/release/trie")]
+    weft: PathBuf,
+}
+
+/// Milliseconds of the stages.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Stages {
+    /// From nodes to tries.
+    index: f64,
+    /// Every key read.
+    read: f64,
+    /// Everything changed, and the root.
+    root: f64,
+}
+
+/// What Weft's benchmark says of one arm.
+#[derive(Debug, Clone, Deserialize)]
+struct Arm {
+    /// Its name.
+    arm: String,
+    /// Its stages.
+    stages: Stages,
+}
+
+impl Stages {
+    /// All stages.
+    fn total(&self) -> f64 {
+        self.index + self.read + self.root
+    }
+
+    /// The shorter of two times for each stage.
+    fn least(self, other: Self) -> Self {
+        Self {
+            index: self.index.min(other.index),
+            read: self.read.min(other.read),
+            root: self.root.min(other.root),
+        }
+    }
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let case = Case::load(&arguments.file).with_context(|| arguments.file.display().to_string())?;
+    let mut best: Option<Stages> = None;
+    let mut weft: Vec<Arm> = Vec::new();
+    for _ in 0..arguments.turns {
+        for _ in 0..arguments.rounds {
+            let stages = run(&case)?;
+            best = Some(best.map_or(stages, |best| best.least(stages)));
+        }
+        for (place, arm) in weft_turn(&arguments)?.into_iter().enumerate() {
+            match weft.get_mut(place) {
+                Some(best) => best.stages = best.stages.least(arm.stages),
+                None => weft.push(arm),
+            }
+        }
+    }
+    let best = best.context("no turns")?;
+    println!("{} accounts, {} leaves changed, {} nodes", case.accounts, case.leaves(), case.nodes.len());
+    let row = |name: &str, stages: Stages| {
+        let Stages { index, read, root } = stages;
+        let (total, ratio) = (stages.total(), best.total() / stages.total());
+        println!(
+            "{name:<18}{total:>9.2} ms = index {index:.2} + read {read:.2} + root {root:.2}; ethrex takes {ratio:.2} times that"
+        );
+    };
+    row("ethrex-trie 31", best);
+    weft.iter().for_each(|arm| row(&arm.arm, arm.stages));
+    Ok(())
+}
+
+/// Runs Weft's benchmark on the same file.
+fn weft_turn(arguments: &Arguments) -> Result<Vec<Arm>> {
+    let rounds = arguments.rounds.to_string();
+    let mut command = Command::new(&arguments.weft);
+    command.arg("--file").arg(&arguments.file).args(["--alone", "--json", "--rounds", &rounds]);
+    let output = command.output().with_context(|| arguments.weft.display().to_string())?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let lines = std::str::from_utf8(&output.stdout)?.lines();
+    lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// One run.
+fn run(case: &Case) -> Result<Stages> {
+    let crypto = NativeCrypto;
+    let encoded = case.nodes.clone();
+    let mut last = now();
+    let mut lap = || {
+        let before = std::mem::replace(&mut last, now());
+        last.saturating_sub(before).as_secs_f64() * 1e3
+    };
+    let nodes: FxHashMap<H256, Node> = encoded
+        .into_iter()
+        .filter_map(|bytes| Some((H256(crypto.keccak256(&bytes)), Node::decode(&bytes).ok()?)))
+        .collect();
+    let root = embedded(&nodes, H256(case.pre_root))?;
+    let mut storage_tries = BTreeMap::new();
+    for (account, storage_root) in collect_accounts_from_embedded_trie(&root, &nodes, &crypto) {
+        if storage_root != *EMPTY_TRIE_HASH && nodes.contains_key(&storage_root) {
+            storage_tries.insert(account, Trie::new_temp_with_root(embedded(&nodes, storage_root)?.into()));
+        }
+    }
+    let mut accounts = Trie::new_temp_with_root(root.into());
+    let index = lap();
+    for change in &case.changes {
+        black_box(accounts.get(&change.hashed_address)?);
+        if let Some(storage) = storage_tries.get(&H256(change.hashed_address)) {
+            for slot in &change.slots {
+                black_box(storage.get(&slot.key)?);
+            }
+        }
+    }
+    let read = lap();
+    // Removals come last, so that no branch collapses that an insertion would have saved.
+    for change in case.changes.iter().filter(|change| change.account.is_some()) {
+        let mut account = match accounts.get(&change.hashed_address)? {
+            Some(leaf) => AccountState::decode(&leaf)?,
+            None => AccountState::default(),
+        };
+        let (nonce, balance) = change.account.unwrap_or_default();
+        (account.nonce, account.balance) = (nonce, U256::from(balance));
+        let storage = storage_tries.entry(H256(change.hashed_address)).or_default();
+        for slot in change.slots.iter().filter(|slot| slot.value != [0; 32]) {
+            let value = U256::from_big_endian(&slot.value);
+            storage.insert(slot.key.to_vec(), value.encode_to_vec())?;
+        }
+        for slot in change.slots.iter().filter(|slot| slot.value == [0; 32]) {
+            storage.remove(&slot.key)?;
+        }
+        account.storage_root = storage.hash_no_commit(&crypto);
+        accounts.insert(change.hashed_address.to_vec(), account.encode_to_vec())?;
+    }
+    for change in case.changes.iter().filter(|change| change.account.is_none()) {
+        accounts.remove(&change.hashed_address)?;
+    }
+    let state_root = accounts.hash_no_commit(&crypto);
+    let root = lap();
+    ensure!(state_root == H256(case.post_root), "ethrex found another root");
+    Ok(Stages { index, read, root })
+}
+
+/// The trie with this root, with all nodes that are there.
+fn embedded(nodes: &FxHashMap<H256, Node>, root: H256) -> Result<Node> {
+    match Trie::get_embedded_root_committed(nodes, root, &NativeCrypto, 64)? {
+        NodeRef::Node(node, _) => Ok((*node).clone()),
+        NodeRef::Hash(_) => anyhow::bail!("the root is not there"),
+    }
+}
+
+/// Time of this thread so far.
+fn now() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ThreadCPUTime)).unwrap_or_default()
+}

@@ -1,0 +1,386 @@
+//! The changes of a block, made to the state trie and the storage tries.
+//!
+//! ```text
+//!  accounts by first nibble      of each part, on its own thread and in its own arena
+//!  ┌─ 0 ─┬─ 1..4 ─┬─ … ─┐        read ─► storage tries ─► hash ─► accounts ─► its children of the root ─► hash
+//!                                    └── all parts ──► one arena ──► the root
+//! ```
+//!
+//! - **C1.** The parts share no node, and each is worked through in the order of the keys, so the outcome is
+//!   that of one part. `pools_of_any_size_agree`.
+//! - **C2.** Of several errors that of the lowest address counts, whoever meets it first; those of the state
+//!   trie come after all others, in the order of its keys. `pools_of_any_size_report_the_same_error`.
+
+use crate::{
+    arena::{Arena, Child},
+    error::WitnessError,
+    keccak::keccak256_batch_parallel,
+    key::nibble,
+    root::Threads,
+    state::{AccountChange, AccountFields, StateChanges},
+    update::{Change, OpenBranch, Update},
+    witness::VerifiedWitness,
+};
+use alloy_primitives::{Address, B256, U256};
+use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use rayon::prelude::*;
+use std::ops::RangeInclusive;
+
+/// Accounts and slots below which waking a thread costs more than it saves: some 1,500 permutations.
+const PARALLEL_KEYS_MIN: usize = 96;
+
+/// The tries after the changes.
+#[derive(Debug)]
+pub(crate) struct Changed<'w> {
+    /// The nodes that changed, hashed.
+    pub(crate) arena: Arena<'w>,
+    /// The root of the state trie.
+    pub(crate) root: Child,
+    /// Accounts whose slots changed, with the roots of their storage tries.
+    pub(crate) storage: Vec<(B256, Child)>,
+}
+
+/// One account and what becomes of it, by the keys of the tries.
+#[derive(Debug)]
+struct KeyedChange<'c> {
+    /// The key of the account in the state trie.
+    hashed_address: B256,
+    /// How many changed accounts have a lower address.
+    order: usize,
+    /// What becomes of it.
+    change: &'c AccountChange,
+    /// The keys of the changed slots in the storage trie, in the order of the slots.
+    hashed_slots: &'c [B256],
+    /// The root of the storage trie, if that has been changed already.
+    storage_root: Option<B256>,
+}
+
+/// An error with its rank: of several, the one with the lowest counts.
+#[derive(Debug)]
+struct Ranked {
+    /// The order of the account, or [`LAST`].
+    rank: usize,
+    /// What is wrong.
+    error: WitnessError,
+}
+
+/// The rank of errors in the state trie.
+const LAST: usize = usize::MAX;
+
+/// What a part has done to its share of a trie.
+#[derive(Debug)]
+struct Part<'w> {
+    /// The nodes that changed, hashed.
+    arena: Arena<'w>,
+    /// The root as this part sees it.
+    root: OpenBranch,
+    /// The nibbles of the root that are this part's.
+    nibbles: RangeInclusive<usize>,
+    /// As in [`Changed`].
+    storage: Vec<(B256, Child)>,
+}
+
+/// Accounts ready for the state trie.
+#[derive(Debug)]
+struct Leaves {
+    /// The leaves, sorted by key.
+    changes: Vec<Change>,
+    /// As in [`Changed`].
+    storage: Vec<(B256, Child)>,
+}
+
+/// Makes the changes of a block.
+///
+/// # Errors
+///
+/// As [`VerifiedWitness::post_state`].
+pub(crate) fn changed<'w>(
+    witness: &'w VerifiedWitness,
+    changes: &StateChanges,
+) -> Result<Changed<'w>, WitnessError> {
+    // Slots of all accounts, one account after the other.
+    let slots = changes.accounts.values().flat_map(|change| change.storage.keys());
+    let slots: Vec<B256> = slots.map(|slot| B256::from(*slot)).collect();
+    let hashed_slots = keccak256_batch_parallel(&slots);
+    let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
+    let hashed_addresses = keccak256_batch_parallel(&addresses);
+    let mut rest = &hashed_slots[..];
+    let accounts = hashed_addresses.into_iter().zip(changes.accounts.values()).enumerate();
+    let keyed = accounts.map(|(order, (hashed_address, change))| {
+        let (hashed_slots, after) = rest.split_at(change.storage.len());
+        rest = after;
+        KeyedChange { hashed_address, order, change, hashed_slots, storage_root: None }
+    });
+    let mut keyed: Vec<KeyedChange<'_>> = keyed.collect();
+    keyed.sort_unstable_by_key(|keyed| keyed.hashed_address);
+    let root = witness.root.filter(|root| witness.store.shape(*root).is_branch());
+    let all: usize = keyed.iter().map(KeyedChange::work).sum();
+    let result = match root {
+        Some(root) if rayon::current_num_threads() > 1 && all >= PARALLEL_KEYS_MIN => {
+            change_in_parts(witness, root, &mut keyed, all)
+        }
+        Some(_) | None => change_alone(witness, &keyed),
+    };
+    result.map_err(|ranked| ranked.error)
+}
+
+/// Makes all changes on the calling thread.
+fn change_alone<'w>(witness: &'w VerifiedWitness, keyed: &[KeyedChange<'_>]) -> Result<Changed<'w>, Ranked> {
+    let mut arena = Arena::over(&witness.store);
+    let Leaves { changes, storage } = change_accounts(&mut arena, witness, keyed)?;
+    let root = witness.root.map_or(Child::NONE, Child::supplied);
+    let root = arena.update(root, None, &changes).map_err(Ranked::last)?;
+    arena.hash(Threads::One);
+    Ok(Changed { arena, root, storage })
+}
+
+/// Makes the changes in parts, on the threads of the current pool.
+fn change_in_parts<'w>(
+    witness: &'w VerifiedWitness,
+    root: usize,
+    keyed: &mut [KeyedChange<'_>],
+    all: usize,
+) -> Result<Changed<'w>, Ranked> {
+    let mut arena = Arena::over(&witness.store);
+    let mut storage = Vec::new();
+    let mut errors = Vec::new();
+    let large = (all / (2 * rayon::current_num_threads())).max(PARALLEL_KEYS_MIN);
+    for keyed in keyed.iter_mut().filter(|keyed| keyed.work() > large) {
+        match change_large_storage(&mut arena, witness, keyed) {
+            Ok(None) => {}
+            Ok(Some(root)) => {
+                keyed.storage_root = Some(arena.root(root));
+                storage.push((keyed.hashed_address, root));
+            }
+            Err(error) => errors.push(keyed.ranked(error)),
+        }
+    }
+    let parts = parts(keyed, |keyed| &keyed.hashed_address, KeyedChange::work);
+    let mut changed =
+        update_in_parts(arena, None, root, parts, |arena, part| change_accounts(arena, witness, part));
+    if let Err(error) = changed {
+        errors.push(error);
+        let lowest = errors.into_iter().min_by_key(|error| error.rank);
+        return Err(lowest.expect("there is at least this error"));
+    }
+    if let Some(lowest) = errors.into_iter().min_by_key(|error| error.rank) {
+        return Err(lowest);
+    }
+    if let Ok(changed) = &mut changed {
+        changed.storage.append(&mut storage);
+    }
+    changed
+}
+
+/// Changes a storage trie that is a good part of all there is to do, in parts. Its root; `None` if it had
+/// better be changed like others.
+fn change_large_storage<'w>(
+    arena: &mut Arena<'w>,
+    witness: &'w VerifiedWitness,
+    keyed: &KeyedChange<'_>,
+) -> Result<Option<Child>, WitnessError> {
+    let Some(account) = keyed.account(witness)? else { return Ok(None) };
+    let Some(root) = witness.storage_root(keyed.hashed_address, account.storage_root)? else {
+        return Ok(None);
+    };
+    if !witness.store.shape(root).is_branch() {
+        return Ok(None);
+    }
+    let mut slots: Vec<_> = keyed.slots().collect();
+    slots.sort_unstable_by_key(|(key, _)| *key);
+    let parts = parts(&slots, |(key, _)| key, |_| 1);
+    let account = Some(keyed.hashed_address);
+    let own = Arena::over(&witness.store);
+    let changed = update_in_parts(own, account, root, parts, |arena, part| {
+        let change = |(key, value): &(B256, _)| Change { key: *key, value: arena.keep_slot(*value) };
+        Ok(Leaves { changes: part.iter().map(change).collect(), storage: Vec::new() })
+    });
+    let changed = changed.map_err(|ranked| ranked.error)?;
+    Ok(Some(arena.absorb(changed.arena).child(changed.root)))
+}
+
+/// Changes a trie whose root is a supplied branch in parts, each with the keys that begin with some nibbles.
+/// `leaves` gives the changes of a part, all of whose other nodes are hashed.
+fn update_in_parts<'w, P: Sync>(
+    mut arena: Arena<'w>,
+    account: Option<B256>,
+    root: usize,
+    parts: Vec<(RangeInclusive<usize>, &[P])>,
+    leaves: impl Fn(&mut Arena<'w>, &[P]) -> Result<Leaves, Ranked> + Sync,
+) -> Result<Changed<'w>, Ranked> {
+    let store = arena.store();
+    let mut branch = OpenBranch::supplied(root, store.shape(root).children);
+    let run = |(nibbles, part): (RangeInclusive<usize>, &[P])| {
+        let mut arena = Arena::over(store);
+        let Leaves { changes, storage } = leaves(&mut arena, part)?;
+        let mut root = branch;
+        Update { arena: &mut arena, account }.children(&mut root, 0, &changes).map_err(Ranked::last)?;
+        arena.hash(Threads::One);
+        Ok(Part { arena, root, nibbles, storage })
+    };
+    // All results are kept and looked through in order: rayon would return
+    // whichever error it meets first.
+    let results: Vec<Result<Part<'w>, Ranked>> = parts.into_par_iter().map(run).collect();
+    let (mut errors, mut storage) = (Vec::new(), Vec::new());
+    for result in results {
+        let part = match result {
+            Ok(part) => part,
+            Err(error) => {
+                errors.push(error);
+                continue;
+            }
+        };
+        let moved = arena.absorb(part.arena);
+        storage.extend(part.storage.into_iter().map(|(account, root)| (account, moved.child(root))));
+        for nibble in part.nibbles {
+            if part.root.fresh >> nibble & 1 == 1 || part.root.children[nibble] == Child::NONE {
+                branch.set(nibble, moved.child(part.root.children[nibble]));
+            }
+        }
+        branch.has_changed |= part.root.has_changed;
+    }
+    if let Some(lowest) = errors.into_iter().min_by_key(|error| error.rank) {
+        return Err(lowest);
+    }
+    // All children are hashed.
+    branch.height = 0;
+    let closed = Update { arena: &mut arena, account }.closed_root(&branch, Child::supplied(root));
+    let root = closed.map_err(Ranked::last)?;
+    arena.hash(Threads::One);
+    Ok(Changed { arena, root, storage })
+}
+
+/// Sorted things in runs of about equal work, two for each thread of the current pool, with the nibbles at
+/// which their keys begin. Keys that begin with the same nibble stay together.
+fn parts<T>(
+    sorted: &[T],
+    key: impl Fn(&T) -> &B256,
+    work: impl Fn(&T) -> usize,
+) -> Vec<(RangeInclusive<usize>, &[T])> {
+    let first = |thing: &T| nibble(key(thing), 0);
+    let enough = sorted.iter().map(&work).sum::<usize>().div_ceil(2 * rayon::current_num_threads());
+    let mut parts = Vec::new();
+    let (mut start, mut end, mut gathered) = (0, 0, 0);
+    for group in sorted.chunk_by(|one, two| first(one) == first(two)) {
+        end += group.len();
+        gathered += group.iter().map(&work).sum::<usize>();
+        if gathered >= enough || end == sorted.len() {
+            let part = &sorted[start..end];
+            parts.push((first(&part[0])..=first(&part[part.len() - 1]), part));
+            (start, gathered) = (end, 0);
+        }
+    }
+    parts
+}
+
+/// Makes the changes of some accounts, sorted by key, whose storage tries are hashed together, and gives
+/// their leaves.
+///
+/// # Errors
+///
+/// As [`VerifiedWitness::post_state`], that of the account with the lowest address.
+fn change_accounts<'w>(
+    arena: &mut Arena<'w>,
+    witness: &'w VerifiedWitness,
+    keyed: &[KeyedChange<'_>],
+) -> Result<Leaves, Ranked> {
+    let mut lowest: Option<Ranked> = None;
+    let mut accounts = Vec::with_capacity(keyed.len());
+    let mut slots = Vec::new();
+    arena.reserve(keyed.iter().map(KeyedChange::work).sum());
+    for keyed in keyed {
+        match change_account(arena, witness, keyed, &mut slots) {
+            Ok(account) => accounts.push(account),
+            Err(error) => {
+                let ranked = keyed.ranked(error);
+                if lowest.as_ref().is_none_or(|lowest| ranked.rank < lowest.rank) {
+                    lowest = Some(ranked);
+                }
+            }
+        }
+    }
+    if let Some(lowest) = lowest {
+        return Err(lowest);
+    }
+    arena.hash(Threads::One);
+    let mut storage = Vec::new();
+    let leaf = |(keyed, (account, trie)): (&KeyedChange<'_>, (Option<TrieAccount>, Option<Child>))| {
+        let key = keyed.hashed_address;
+        let Some(mut account) = account else { return Change { key, value: None } };
+        if let Some(trie) = trie {
+            account.storage_root = arena.root(trie);
+            storage.push((key, trie));
+        }
+        Change { key, value: Some(arena.keep_account(&account)) }
+    };
+    let changes = keyed.iter().zip(accounts).map(leaf).collect();
+    Ok(Leaves { changes, storage })
+}
+
+/// Makes the changes of one account: the account, with the storage root that it had, or that is known; and
+/// the root of its storage trie, if that changed here. `slots` is room to work in.
+///
+/// # Errors
+///
+/// As [`VerifiedWitness::post_state`], for this account.
+fn change_account<'w>(
+    arena: &mut Arena<'w>,
+    witness: &'w VerifiedWitness,
+    keyed: &KeyedChange<'_>,
+    slots: &mut Vec<Change>,
+) -> Result<(Option<TrieAccount>, Option<Child>), WitnessError> {
+    let Some(mut account) = keyed.account(witness)? else { return Ok((None, None)) };
+    if let Some(storage_root) = keyed.storage_root {
+        account.storage_root = storage_root;
+        return Ok((Some(account), None));
+    }
+    if keyed.hashed_slots.is_empty() {
+        return Ok((Some(account), None));
+    }
+    let root = witness.storage_root(keyed.hashed_address, account.storage_root)?;
+    slots.clear();
+    slots.extend(keyed.slots().map(|(key, value)| Change { key, value: arena.keep_slot(value) }));
+    slots.sort_unstable_by_key(|slot| slot.key);
+    let root = root.map_or(Child::NONE, Child::supplied);
+    let root = arena.update(root, Some(keyed.hashed_address), slots)?;
+    Ok((Some(account), Some(root)))
+}
+
+impl KeyedChange<'_> {
+    /// How much there is to do, in keys.
+    fn work(&self) -> usize {
+        1 + self.hashed_slots.len()
+    }
+
+    /// The changed slots.
+    fn slots(&self) -> impl Iterator<Item = (B256, U256)> {
+        self.hashed_slots.iter().copied().zip(self.change.storage.values().copied())
+    }
+
+    /// The account afterwards, with the root from which its storage starts; `None` if it is removed.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if the witness does not say what it was.
+    fn account(&self, witness: &VerifiedWitness) -> Result<Option<TrieAccount>, WitnessError> {
+        let before = witness.account_by_hash(self.hashed_address)?;
+        let Some(AccountFields { nonce, balance, code_hash }) = self.change.account else { return Ok(None) };
+        let storage_root = match before {
+            Some(account) if !self.change.storage_wiped => account.storage_root,
+            Some(_) | None => EMPTY_ROOT_HASH,
+        };
+        Ok(Some(TrieAccount { nonce, balance, storage_root, code_hash }))
+    }
+
+    /// An error of this account with its rank.
+    fn ranked(&self, error: WitnessError) -> Ranked {
+        Ranked { rank: self.order, error }
+    }
+}
+
+impl Ranked {
+    /// An error of the state trie.
+    fn last(error: WitnessError) -> Self {
+        Self { rank: LAST, error }
+    }
+}

@@ -1,0 +1,191 @@
+//! Places by hash.
+//!
+//! Most hashes that are looked up are not there: of the sixteen children of a branch a witness has
+//! one or two. A bit in a filter, sixteen bits or more to the entry, turns nearly all of them away before
+//! they reach the table, which is open addressed and holds no hashes itself.
+//!
+//! Where a hash goes depends on a seed that the sender of the hashes does not know, so they cannot
+//! be ground to collide. What is found depends on the hashes alone.
+
+use crate::keccak::prefetch_entry;
+use alloy_primitives::B256;
+use std::hash::{BuildHasher, RandomState};
+
+/// Bits of the filter for each entry.
+const FILTER_BITS: usize = 16;
+
+/// Slots of the table for each entry, at least.
+const SLOTS: usize = 2;
+
+/// Slots of a table that is expected to stay small.
+const SLOTS_MIN: usize = 16;
+
+/// A map from hashes to places; the caller keeps the hashes.
+#[derive(Debug)]
+pub(crate) struct Index {
+    /// What hashes are mixed with.
+    seeds: [u64; 2],
+    /// Bits of hashes that are there.
+    filter: Vec<u64>,
+    /// For each entry, 32 bits of its mixed hash, which say where it belongs, and its place plus one.
+    slots: Vec<u64>,
+    /// How many entries there are.
+    length: usize,
+}
+
+impl Index {
+    /// An index for `capacity` hashes, nearly all of them different.
+    pub(crate) fn with_capacity(capacity: usize) -> Self {
+        Self::with_slots(capacity, SLOTS * capacity)
+    }
+
+    /// An index for up to `capacity` hashes, many of which may be the same. It grows with those
+    /// that are not.
+    pub(crate) fn growing(capacity: usize) -> Self {
+        Self::with_slots(capacity, 0)
+    }
+
+    /// An index with a filter for so many hashes, and with so many slots.
+    fn with_slots(capacity: usize, slots: usize) -> Self {
+        let random = RandomState::new();
+        let filter = (FILTER_BITS * capacity).next_power_of_two().max(64) / 64;
+        Self {
+            seeds: [random.hash_one(0), random.hash_one(1)],
+            filter: vec![0; filter],
+            slots: vec![0; slots.next_power_of_two().max(SLOTS_MIN)],
+            length: 0,
+        }
+    }
+
+    /// How many hashes there are.
+    pub(crate) fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether a hash may be there; of those that are not, few may. If so, it had better be looked up soon.
+    pub(crate) fn may_have(&self, hash: &B256) -> bool {
+        let mixed = self.mixed(hash);
+        let (word, bits) = self.filter_bits(mixed);
+        if self.filter[word] & bits != bits {
+            return false;
+        }
+        prefetch_entry(&self.slots[self.first_slot(tag(mixed))]);
+        true
+    }
+
+    /// The place of a hash. `is_it` tells whether the hash is that of a place.
+    pub(crate) fn find(&self, hash: &B256, is_it: impl Fn(usize) -> bool) -> Option<usize> {
+        let mixed = self.mixed(hash);
+        let (word, bits) = self.filter_bits(mixed);
+        if self.filter[word] & bits != bits {
+            return None;
+        }
+        self.probe(tag(mixed), is_it).ok()
+    }
+
+    /// Adds a hash with its place, unless it is there already.
+    pub(crate) fn insert(&mut self, hash: &B256, place: usize, is_it: impl Fn(usize) -> bool) {
+        let mixed = self.mixed(hash);
+        let Err(mut slot) = self.probe(tag(mixed), is_it) else { return };
+        if SLOTS * (self.length + 1) > self.slots.len() {
+            self.grow();
+            slot = self.free_slot(tag(mixed));
+        }
+        let (word, bits) = self.filter_bits(mixed);
+        self.filter[word] |= bits;
+        let place = u32::try_from(place + 1).expect("fewer than 2^32 nodes");
+        self.slots[slot] = tag(mixed) << 32 | u64::from(place);
+        self.length += 1;
+    }
+
+    /// Doubles the slots.
+    fn grow(&mut self) {
+        let slots = vec![0; 2 * self.slots.len()];
+        for entry in std::mem::replace(&mut self.slots, slots) {
+            if entry != 0 {
+                let slot = self.free_slot(entry >> 32);
+                self.slots[slot] = entry;
+            }
+        }
+    }
+
+    /// Where the next entry with this tag goes.
+    fn free_slot(&self, tag: u64) -> usize {
+        self.probe(tag, |_| false).expect_err("no place is it")
+    }
+
+    /// The place that has this tag and is it, or the free slot where it would go.
+    fn probe(&self, tag: u64, is_it: impl Fn(usize) -> bool) -> Result<usize, usize> {
+        let mask = self.slots.len() - 1;
+        let mut slot = self.first_slot(tag);
+        loop {
+            let entry = self.slots[slot];
+            if entry == 0 {
+                return Err(slot);
+            }
+            if entry >> 32 == tag {
+                let place = small(entry & u64::from(u32::MAX)) - 1;
+                if is_it(place) {
+                    return Ok(place);
+                }
+            }
+            slot = (slot + 1) & mask;
+        }
+    }
+
+    /// Where the search for a tag starts: at the same fraction of the slots as the tag is of all tags.
+    fn first_slot(&self, tag: u64) -> usize {
+        small((tag * self.slots.len() as u64) >> 32)
+    }
+
+    /// Half of the hash, mixed so that nobody who does not know the seeds can tell the outcome.
+    fn mixed(&self, hash: &B256) -> u64 {
+        let word = |start: usize| u64::from_le_bytes(*hash[start..].first_chunk().expect("32 bytes"));
+        let (low, high) = (word(0) ^ self.seeds[0]).carrying_mul(word(8) ^ self.seeds[1], 0);
+        low ^ high
+    }
+
+    /// The word of the filter for a mixed hash, and two bits in it.
+    fn filter_bits(&self, mixed: u64) -> (usize, u64) {
+        let word = small((mixed >> 12) & (self.filter.len() as u64 - 1));
+        (word, 1 << (mixed & 63) | 1 << (mixed >> 6 & 63))
+    }
+}
+
+/// A number that is an index, or one more.
+fn small(number: u64) -> usize {
+    usize::try_from(number).expect("what is in memory has an address")
+}
+
+/// The half of a mixed hash that is in the table. The filter begins with the other half.
+fn tag(mixed: u64) -> u64 {
+    mixed >> 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::keccak256;
+
+    /// Hashes are found where they were put, the first of equal ones, and others are not.
+    #[test]
+    fn hashes_have_places() {
+        for count in [0, 1, 2, 1000] {
+            let hashes: Vec<B256> =
+                (0..count).map(|number: u32| keccak256((number / 2).to_be_bytes())).collect();
+            for mut index in [Index::with_capacity(hashes.len()), Index::growing(hashes.len())] {
+                for (place, hash) in hashes.iter().enumerate() {
+                    index.insert(hash, place, |place| hashes[place] == *hash);
+                }
+                assert_eq!(index.len(), hashes.len().div_ceil(2));
+                for (place, hash) in hashes.iter().enumerate() {
+                    assert_eq!(index.find(hash, |place| hashes[place] == *hash), Some(place / 2 * 2));
+                }
+                for other in 1000..2000u32 {
+                    let hash = keccak256(other.to_be_bytes());
+                    assert_eq!(index.find(&hash, |place| hashes[place] == hash), None);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! What is remembered of a supplied node: sixteen bytes.
+//!
+//! A walk down asks a branch which children it has and where those are that were supplied; it
+//! doesn't read the branch. Nor is anything kept for a child that was not supplied: its hash is in
+//! the branch's bytes, at a place that follows from the children before it.
+
+use crate::{
+    account,
+    encoded::{ChildRef, HASH_CODE, NODE_LENGTH_MAX, NodeRef, length_of},
+    key::Path,
+};
+use alloy_primitives::B256;
+use alloy_rlp::EMPTY_STRING_CODE;
+use alloy_trie::EMPTY_ROOT_HASH;
+
+/// What kind of node it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A branch whose children all have hashes.
+    Branch,
+    /// A branch that holds some children itself.
+    MixedBranch,
+    /// An extension.
+    Extension,
+    /// A leaf that holds an account.
+    AccountLeaf,
+    /// A leaf that holds an integer, not zero.
+    SlotLeaf,
+    /// A leaf that holds neither.
+    OtherLeaf,
+    /// No node at all.
+    Bad,
+}
+
+/// The parts of a supplied node, as offsets into its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// What kind of node it is.
+    pub(crate) kind: Kind,
+    /// Nibbles in the path of an extension or a leaf.
+    nibbles: u8,
+    /// Where the whole bytes of the path start.
+    packed: u8,
+    /// Where the children start, or the reference to the one child, or the value.
+    body: u16,
+    /// The children of a branch.
+    pub(crate) children: u16,
+    /// Those that were supplied. For an extension, whether its child was; for an account, whether
+    /// the root of its storage was: zero or one.
+    pub(crate) supplied: u16,
+    /// Where the places of the supplied children start among the links; of an only one, the link itself.
+    pub(crate) links: u32,
+}
+
+impl Shape {
+    /// What a node of which nothing is known looks like.
+    pub(crate) const BAD: Self =
+        Self { kind: Kind::Bad, nibbles: 0, packed: 0, body: 0, children: 0, supplied: 0, links: 0 };
+
+    /// Looks at a node. Those of its children that `may_be_there` go to `wanted`, each with its bit in
+    /// `supplied`, to be looked up.
+    pub(crate) fn of<'a>(
+        bytes: &'a [u8],
+        wanted: &mut Vec<(&'a B256, u16)>,
+        may_be_there: impl Fn(&B256) -> bool,
+    ) -> Self {
+        let start = wanted.len();
+        Self::of_branch(bytes, wanted, &may_be_there).unwrap_or_else(|| {
+            wanted.truncate(start);
+            Self::of_any(bytes, wanted)
+        })
+    }
+
+    /// [`Self::of`] for branches whose children all have hashes: most of the bytes of a witness.
+    fn of_branch<'a>(
+        bytes: &'a [u8],
+        wanted: &mut Vec<(&'a B256, u16)>,
+        may_be_there: impl Fn(&B256) -> bool,
+    ) -> Option<Self> {
+        let (body, payload) = match *bytes {
+            [0xf8, length, ..] if length >= 56 => (2, usize::from(length)),
+            [0xf9, high, low, ..] if high > 0 => (3, usize::from(high) << 8 | usize::from(low)),
+            _ => return None,
+        };
+        if bytes.len() != usize::from(body) + payload || bytes.len() > NODE_LENGTH_MAX {
+            return None;
+        }
+        let mut rest = &bytes[usize::from(body)..];
+        let mut children = 0_u16;
+        let mut nibble = 0;
+        let is_whole = loop {
+            let absent = absent_children(rest);
+            nibble += absent;
+            if nibble >= 16 {
+                // After the last child there are the absent ones and the empty value.
+                break nibble == 17 && rest.len() == absent;
+            }
+            rest = &rest[absent..];
+            // Children that follow each other at once.
+            while let [HASH_CODE, after @ ..] = rest
+                && nibble < 16
+            {
+                let (hash, after) = after.split_first_chunk::<32>()?;
+                let hash: &B256 = hash.into();
+                children |= 1 << nibble;
+                if may_be_there(hash) {
+                    wanted.push((hash, 1 << nibble));
+                }
+                rest = after;
+                nibble += 1;
+            }
+            if rest.first() != Some(&EMPTY_STRING_CODE) {
+                return None;
+            }
+        };
+        (is_whole && children.count_ones() >= 2).then_some(Self {
+            kind: Kind::Branch,
+            body,
+            children,
+            ..Self::BAD
+        })
+    }
+
+    /// [`Self::of`] by decoding.
+    fn of_any<'a>(bytes: &'a [u8], wanted: &mut Vec<(&'a B256, u16)>) -> Self {
+        match NodeRef::decode(bytes) {
+            Ok(NodeRef::Branch(branch)) => {
+                let mut shape = Self { kind: Kind::MixedBranch, ..Self::BAD };
+                for (nibble, child) in branch.children() {
+                    shape.children |= 1 << nibble;
+                    if let ChildRef::Hash(hash) = child {
+                        wanted.push((hash, 1 << nibble));
+                    }
+                }
+                shape
+            }
+            Ok(NodeRef::Extension { path, child }) => {
+                let length = match child {
+                    ChildRef::Hash(hash) => {
+                        wanted.push((hash, 1));
+                        33
+                    }
+                    ChildRef::Inlined(node) => node.len(),
+                };
+                Self { kind: Kind::Extension, ..Self::of_path(bytes, path, length) }
+            }
+            Ok(NodeRef::Leaf { path, value }) => {
+                let shape = Self::of_path(bytes, path, value.len());
+                if let Ok(storage_root) = account::decode_storage_root(value) {
+                    if *storage_root != EMPTY_ROOT_HASH {
+                        wanted.push((storage_root, 1));
+                    }
+                    return Self { kind: Kind::AccountLeaf, ..shape };
+                }
+                let is_slot = account::decode_slot(value).is_ok_and(|slot| !slot.is_zero());
+                Self { kind: if is_slot { Kind::SlotLeaf } else { Kind::OtherLeaf }, ..shape }
+            }
+            Err(_) => Self::BAD,
+        }
+    }
+
+    /// The shape of a node with a path, whose last `length` bytes are what it leads to.
+    fn of_path(bytes: &[u8], path: Path<'_>, length: usize) -> Self {
+        // The path lies before the second item, of which `length` bytes end the node.
+        let packed = path.packed.as_ptr().addr() - bytes.as_ptr().addr();
+        let small = |number: usize| u8::try_from(number).expect("a path starts near the start, and is short");
+        let body = length_of(bytes) - u16::try_from(length).expect("shorter than the node");
+        Self { nibbles: small(path.len()), packed: small(packed), body, ..Self::BAD }
+    }
+
+    /// The path of an extension or leaf.
+    pub(crate) fn path<'a>(&self, bytes: &'a [u8]) -> Path<'a> {
+        let start = usize::from(self.packed);
+        let packed = &bytes[start..start + usize::from(self.nibbles / 2)];
+        let first = (!self.nibbles.is_multiple_of(2)).then(|| bytes[start - 1] & 0x0f);
+        Path { first, packed }
+    }
+
+    /// Whether it is a branch.
+    pub(crate) fn is_branch(&self) -> bool {
+        matches!(self.kind, Kind::Branch | Kind::MixedBranch)
+    }
+
+    /// Whether it is a leaf.
+    pub(crate) fn is_leaf(&self) -> bool {
+        matches!(self.kind, Kind::AccountLeaf | Kind::SlotLeaf | Kind::OtherLeaf)
+    }
+
+    /// Nibbles in the path of an extension or leaf.
+    pub(crate) fn path_nibbles(&self) -> u8 {
+        self.nibbles
+    }
+
+    /// The value of a leaf, or what an extension writes for its child.
+    pub(crate) fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
+        &bytes[usize::from(self.body)..]
+    }
+
+    /// Where in a [`Kind::Branch`] the hash of a child that it has lies.
+    pub(crate) fn hash_start(&self, nibble: usize) -> usize {
+        let before = (self.children & ((1 << nibble) - 1)).count_ones() as usize;
+        usize::from(self.body) + nibble + 32 * before + 1
+    }
+
+    /// How far into its links that of a child is, if the child was supplied.
+    pub(crate) fn link_of(&self, nibble: usize) -> Option<usize> {
+        let is_supplied = self.supplied >> nibble & 1 == 1;
+        is_supplied.then(|| (self.supplied & ((1 << nibble) - 1)).count_ones() as usize)
+    }
+}
+
+/// How many absent children, and possibly the empty value of the branch, come first.
+fn absent_children(items: &[u8]) -> usize {
+    items.iter().take_while(|item| **item == EMPTY_STRING_CODE).count()
+}
+
+#[cfg(test)]
+mod tests;

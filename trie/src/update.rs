@@ -1,0 +1,487 @@
+//! A sorted batch of changes, applied in one pass over a trie.
+//!
+//! The batch is split by nibble on the way down, so each node is visited once.
+//! On the way up a node is built from what became of its children. Only then is
+//! it decided whether a branch collapses: a key removed and another inserted
+//! below the same branch never ask for a sibling that stays where it is.
+//!
+//! A node that is built here and then turns out to have a path above it takes that path up in place:
+//! nothing refers to it yet, and it is not hashed.
+
+use crate::{
+    arena::{Arena, At, Child, Node, Origin, Place, Reference, Span, inlined},
+    encoded::{ChildRef, NodeRef},
+    error::WitnessError,
+    key::{KEY_NIBBLES, common_prefix, nibble, prefix, with_nibble},
+};
+use alloy_primitives::B256;
+use std::cmp::Ordering;
+
+/// What is to become of one key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change {
+    /// The key.
+    pub(crate) key: B256,
+    /// The value it gets, never empty; `None` if the key is removed.
+    pub(crate) value: Option<Span>,
+}
+
+/// A key with its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NewLeaf {
+    /// The key.
+    pub(crate) key: B256,
+    /// How many nibbles it has.
+    pub(crate) end: u8,
+    /// The value.
+    pub(crate) value: Span,
+}
+
+/// What became of a subtrie.
+#[derive(Clone, Copy, Debug)]
+enum Updated {
+    /// No change changed anything.
+    Same,
+    /// All keys are gone.
+    Empty,
+    /// This node, the last of the list, is at the top. Nothing refers to it, and it may still take up
+    /// a path.
+    Fresh(usize),
+}
+
+/// A child that is at hand, apart from the arena.
+#[derive(Clone, Copy, Debug)]
+enum Held {
+    /// In the list of changed nodes.
+    Changed(usize),
+    /// Among the supplied nodes.
+    Supplied(usize),
+    /// In its parent, of which this is a copy.
+    Inlined(Reference),
+}
+
+/// A branch whose children are being changed.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OpenBranch {
+    /// Its children, by nibble.
+    pub(crate) children: [Child; 16],
+    /// Which there are.
+    pub(crate) present: u16,
+    /// Those that are not kept.
+    pub(crate) fresh: u16,
+    /// The supplied branch that it was.
+    pub(crate) origin: Option<Origin>,
+    /// One more than the greatest height of a child that changed.
+    pub(crate) height: u8,
+    /// Whether any child changed.
+    pub(crate) has_changed: bool,
+}
+
+impl From<At<'_>> for Held {
+    fn from(at: At<'_>) -> Self {
+        match at {
+            At::Changed(index) => Self::Changed(index),
+            At::Supplied(place) => Self::Supplied(place),
+            At::Inlined(bytes) => Self::Inlined(Reference::inlined(bytes).expect("an inlined node is short")),
+        }
+    }
+}
+
+/// A node of a trie on the way down, ready to be changed.
+enum Opened {
+    /// A branch.
+    Branch(OpenBranch),
+    /// An extension with its key, the depth of its branch, and the branch.
+    Extension(B256, usize, Child),
+    /// A leaf with its key and value.
+    Leaf(B256, Span),
+}
+
+/// One batch on its way through a trie.
+#[derive(Debug)]
+pub(crate) struct Update<'a, 'w> {
+    /// Where the changed nodes go.
+    pub(crate) arena: &'a mut Arena<'w>,
+    /// Names the trie in errors.
+    pub(crate) account: Option<B256>,
+}
+
+impl OpenBranch {
+    /// No children yet.
+    fn empty() -> Self {
+        Self {
+            children: [Child::NONE; 16],
+            present: 0,
+            fresh: 0,
+            origin: None,
+            height: 0,
+            has_changed: false,
+        }
+    }
+
+    /// A supplied branch in which nothing has changed yet; `present` says which children it has.
+    pub(crate) fn supplied(place: usize, present: u16) -> Self {
+        let child = |nibble: usize| if present >> nibble & 1 == 1 { Child::KEPT } else { Child::NONE };
+        let (children, origin) = (std::array::from_fn(child), Some(Origin::new(place)));
+        Self { children, present, fresh: 0, origin, height: 0, has_changed: false }
+    }
+
+    /// Puts a child where there may be one; it doesn't count as a change.
+    pub(crate) fn set(&mut self, nibble: usize, child: Child) {
+        self.children[nibble] = child;
+        self.present |= 1 << nibble;
+        self.fresh |= 1 << nibble;
+        if child == Child::NONE {
+            self.present &= !(1 << nibble);
+            self.fresh &= !(1 << nibble);
+        }
+    }
+
+    /// The branch as a changed node.
+    fn node(&self) -> Node {
+        let Self { children, present, fresh, origin, .. } = *self;
+        Node::Branch { children, present, fresh, origin }
+    }
+}
+
+impl Arena<'_> {
+    /// Applies changes, sorted by key and each key once, to the trie with this root, and gives the
+    /// root after it. The new nodes are not hashed yet.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`], naming `account`. The arena is then as before.
+    pub(crate) fn update(
+        &mut self,
+        root: Child,
+        account: Option<B256>,
+        changes: &[Change],
+    ) -> Result<Child, WitnessError> {
+        let before = (self.nodes.len(), self.loose.len());
+        let result = Update { arena: self, account }.root(root, changes);
+        if result.is_err() {
+            // The old nodes are all there still, and the old root with them.
+            self.nodes.truncate(before.0);
+            self.heights.truncate(before.0);
+            self.loose.truncate(before.1);
+        }
+        result
+    }
+
+    /// Adds the trie of these leaves, at least one, sorted by key, below a path of `depth` nibbles
+    /// that they share. No key may begin with another one.
+    pub(crate) fn build(&mut self, depth: usize, leaves: &[NewLeaf]) -> usize {
+        let (first, last) = (leaves[0], leaves[leaves.len() - 1]);
+        if leaves.len() == 1 {
+            let NewLeaf { key, end, value } = first;
+            return self.push(Node::Leaf { key, start: short(depth), end, value }, 0);
+        }
+        let split = common_prefix(&first.key, &last.key);
+        let mut branch = OpenBranch::empty();
+        for group in leaves.chunk_by(|one, two| nibble(&one.key, split) == nibble(&two.key, split)) {
+            let child = self.build(split + 1, group);
+            branch.height = branch.height.max(self.heights[child] + 1);
+            branch.set(nibble(&group[0].key, split), Child::changed(child));
+        }
+        let branch = self.push(branch.node(), branch.height);
+        self.lengthened(branch, &first.key, depth, split)
+    }
+
+    /// The last node of the list, which stands below `end` nibbles of `key`, with the nibbles from
+    /// `start` on taken up.
+    fn lengthened(&mut self, index: usize, key: &B256, start: usize, end: usize) -> usize {
+        if start == end {
+            return index;
+        }
+        match &mut self.nodes[index] {
+            Node::Leaf { start: own, .. } | Node::Extension { start: own, .. } => {
+                *own = short(start);
+                index
+            }
+            Node::Branch { .. } => {
+                let (child, height) = (Child::changed(index), self.heights[index] + 1);
+                self.push(Node::Extension { key: *key, start: short(start), end: short(end), child }, height)
+            }
+        }
+    }
+}
+
+impl Update<'_, '_> {
+    /// [`Arena::update`], leaving behind what was built before an error.
+    fn root(&mut self, root: Child, changes: &[Change]) -> Result<Child, WitnessError> {
+        let Some(first) = changes.first() else { return Ok(root) };
+        let updated = if root == Child::NONE {
+            self.inserted(0, changes)
+        } else {
+            let at = self.arena.resolve(root).map(Held::from);
+            let at = at.map_err(|hash| self.missing(hash, &first.key, 0))?;
+            self.node(at, 0, changes)?
+        };
+        Ok(match updated {
+            Updated::Same => root,
+            Updated::Empty => Child::NONE,
+            Updated::Fresh(index) => Child::changed(index),
+        })
+    }
+
+    /// Applies changes to the subtrie of a node, whose keys they share up to `depth`.
+    fn node(&mut self, at: Held, depth: usize, changes: &[Change]) -> Result<Updated, WitnessError> {
+        let Some(first) = changes.first() else { return Ok(Updated::Same) };
+        // Most changes are of one leaf; its value is not even copied.
+        if let ([change], Held::Supplied(place)) = (changes, at)
+            && let store = self.arena.store()
+            && store.shape(place).is_leaf()
+        {
+            let (shape, bytes) = (store.shape(place), store.bytes(place));
+            if shape.path(bytes).is_in(&change.key, depth) {
+                return Ok(match change.value {
+                    None => Updated::Empty,
+                    Some(value) if self.arena.value(value) == shape.body(bytes) => Updated::Same,
+                    Some(_) => self.inserted(depth, changes),
+                });
+            }
+        }
+        match self.opened(at, &first.key, depth) {
+            Opened::Branch(mut branch) => self.branch(&mut branch, depth, changes),
+            Opened::Extension(key, end, child) => self.extension(&key, end, child, depth, changes),
+            Opened::Leaf(key, value) => Ok(self.leaf(key, value, depth, changes)),
+        }
+    }
+
+    /// A node below `depth` nibbles of `key`, apart from the bytes it may be in.
+    fn opened(&mut self, at: Held, key: &B256, depth: usize) -> Opened {
+        match at {
+            Held::Changed(index) => match self.arena.nodes[index] {
+                Node::Branch { children, present, fresh, origin } => {
+                    let (height, has_changed) = (0, false);
+                    Opened::Branch(OpenBranch { children, present, fresh, origin, height, has_changed })
+                }
+                Node::Extension { key, end, child, .. } => Opened::Extension(key, usize::from(end), child),
+                Node::Leaf { key, value, .. } => Opened::Leaf(key, value),
+            },
+            Held::Supplied(place) => {
+                let store = self.arena.store();
+                let shape = store.shape(place);
+                if shape.is_branch() {
+                    return Opened::Branch(OpenBranch::supplied(place, shape.children));
+                }
+                let bytes = store.bytes(place);
+                let path = shape.path(bytes);
+                let key = path.below(key, depth);
+                if shape.is_leaf() {
+                    return Opened::Leaf(key, self.arena.keep(shape.body(bytes)));
+                }
+                let child = self.arena.adopt(store.child_of_extension(place));
+                Opened::Extension(key, depth + path.len(), child)
+            }
+            Held::Inlined(reference) => {
+                let ChildRef::Inlined(bytes) = reference.read() else { unreachable!("it is inlined") };
+                match inlined(bytes) {
+                    NodeRef::Branch(branch) => {
+                        let mut opened = OpenBranch::empty();
+                        for (nibble, child) in branch.children() {
+                            opened.set(nibble, self.arena.adopt(child.into()));
+                        }
+                        Opened::Branch(opened)
+                    }
+                    NodeRef::Extension { path, child } => {
+                        let child = self.arena.adopt(child.into());
+                        Opened::Extension(path.below(key, depth), depth + path.len(), child)
+                    }
+                    NodeRef::Leaf { path, value } => {
+                        Opened::Leaf(path.below(key, depth), self.arena.keep(value))
+                    }
+                }
+            }
+        }
+    }
+
+    /// Applies changes where nothing has been so far.
+    fn inserted(&mut self, depth: usize, changes: &[Change]) -> Updated {
+        if let [Change { key, value: Some(value) }] = *changes {
+            let leaf = Node::Leaf { key, start: short(depth), end: short(KEY_NIBBLES), value };
+            return Updated::Fresh(self.arena.push(leaf, 0));
+        }
+        match &inserts(changes)[..] {
+            [] => Updated::Same,
+            leaves => Updated::Fresh(self.arena.build(depth, leaves)),
+        }
+    }
+
+    /// Applies changes where so far one leaf stands.
+    fn leaf(&mut self, key: B256, value: Span, depth: usize, changes: &[Change]) -> Updated {
+        let mut leaves = inserts(changes);
+        if let Err(place) = changes.binary_search_by_key(&key, |change| change.key) {
+            let place = inserts(&changes[..place]).len();
+            leaves.insert(place, NewLeaf { key, end: short(KEY_NIBBLES), value });
+        }
+        let same =
+            |leaf: &NewLeaf| leaf.key == key && self.arena.value(leaf.value) == self.arena.value(value);
+        match &leaves[..] {
+            [] => Updated::Empty,
+            [leaf] if same(leaf) => Updated::Same,
+            leaves => Updated::Fresh(self.arena.build(depth, leaves)),
+        }
+    }
+
+    /// Applies changes to an extension, which leads to a branch below `end` nibbles of `key`.
+    fn extension(
+        &mut self,
+        key: &B256,
+        end: usize,
+        child: Child,
+        depth: usize,
+        changes: &[Change],
+    ) -> Result<Updated, WitnessError> {
+        // The extension splits where the first insertion leaves it. Removals that leave it
+        // are of keys that are not there; a branch for them would only collapse again.
+        let inserts = changes.iter().filter(|change| change.value.is_some());
+        let split =
+            inserts.map(|change| common_prefix(&change.key, key)).min().map_or(end, |split| split.min(end));
+        let changes = sharing(changes, split, key);
+        let updated = if split == end {
+            if changes.is_empty() {
+                return Ok(Updated::Same);
+            }
+            let at = self.arena.resolve(child).map(Held::from);
+            let at = at.map_err(|hash| self.missing(hash, key, end))?;
+            self.node(at, end, changes)?
+        } else {
+            let below = if split + 1 == end {
+                child
+            } else {
+                let (start, end) = (short(split + 1), short(end));
+                Child::changed(self.arena.push(Node::Extension { key: *key, start, end, child }, 0))
+            };
+            let mut branch = OpenBranch { height: 1, ..OpenBranch::empty() };
+            branch.set(nibble(key, split), below);
+            self.branch(&mut branch, split, changes)?
+        };
+        Ok(match updated {
+            Updated::Fresh(index) => Updated::Fresh(self.arena.lengthened(index, key, depth, split)),
+            Updated::Same | Updated::Empty => updated,
+        })
+    }
+
+    /// Applies changes to the children of a branch, and lets it collapse if fewer than
+    /// two remain.
+    fn branch(
+        &mut self,
+        branch: &mut OpenBranch,
+        depth: usize,
+        changes: &[Change],
+    ) -> Result<Updated, WitnessError> {
+        self.children(branch, depth, changes)?;
+        self.closed(branch, depth, &changes[0].key)
+    }
+
+    /// Applies changes to the children of a branch.
+    ///
+    /// # Errors
+    ///
+    /// As [`Arena::update`].
+    pub(crate) fn children(
+        &mut self,
+        branch: &mut OpenBranch,
+        depth: usize,
+        changes: &[Change],
+    ) -> Result<(), WitnessError> {
+        for group in changes.chunk_by(|one, two| nibble(&one.key, depth) == nibble(&two.key, depth)) {
+            let nibble = nibble(&group[0].key, depth);
+            let child = self.arena.child_at(&branch.children, branch.origin, nibble);
+            let updated = match child.map(|child| child.map(Held::from)) {
+                None => self.inserted(depth + 1, group),
+                Some(Ok(child)) => self.node(child, depth + 1, group)?,
+                Some(Err(hash)) => return Err(self.missing(hash, &group[0].key, depth + 1)),
+            };
+            match updated {
+                Updated::Same => continue,
+                Updated::Empty => branch.set(nibble, Child::NONE),
+                Updated::Fresh(index) => {
+                    branch.height = branch.height.max(self.arena.heights[index] + 1);
+                    branch.set(nibble, Child::changed(index));
+                }
+            }
+            branch.has_changed = true;
+        }
+        Ok(())
+    }
+
+    /// What becomes of a branch all of whose children are final. It stands below `depth` nibbles of `key`.
+    fn closed(&mut self, branch: &OpenBranch, depth: usize, key: &B256) -> Result<Updated, WitnessError> {
+        if !branch.has_changed {
+            return Ok(Updated::Same);
+        }
+        if branch.present.count_ones() >= 2 {
+            return Ok(Updated::Fresh(self.arena.push(branch.node(), branch.height)));
+        }
+        if branch.present == 0 {
+            return Ok(Updated::Empty);
+        }
+        let only = branch.present.trailing_zeros() as usize;
+        let key = with_nibble(key, depth, only);
+        if let Place::Changed(index) = branch.children[only].place()
+            && index >= self.arena.references.len()
+        {
+            return Ok(Updated::Fresh(self.arena.lengthened(index, &key, depth, depth + 1)));
+        }
+        let at = self.arena.child_at(&branch.children, branch.origin, only).expect("it is the only child");
+        let at = at.map(Held::from).map_err(|hash| self.missing(hash, &key, depth + 1))?;
+        let start = short(depth);
+        let node = match self.opened(at, &key, depth + 1) {
+            Opened::Leaf(key, value) => Node::Leaf { key, start, end: short(KEY_NIBBLES), value },
+            Opened::Extension(key, end, child) => Node::Extension { key, start, end: short(end), child },
+            Opened::Branch(_) => {
+                let child = match at {
+                    Held::Changed(index) => Child::changed(index),
+                    Held::Supplied(place) => Child::supplied(place),
+                    Held::Inlined(reference) => self.arena.adopt_reference(reference),
+                };
+                Node::Extension { key, start, end: start + 1, child }
+            }
+        };
+        Ok(Updated::Fresh(self.arena.push(node, 0)))
+    }
+
+    /// The root of a trie whose root was a branch, all of whose children are final.
+    ///
+    /// # Errors
+    ///
+    /// As [`Arena::update`].
+    pub(crate) fn closed_root(&mut self, branch: &OpenBranch, root: Child) -> Result<Child, WitnessError> {
+        Ok(match self.closed(branch, 0, &B256::ZERO)? {
+            Updated::Same => root,
+            Updated::Empty => Child::NONE,
+            Updated::Fresh(index) => Child::changed(index),
+        })
+    }
+
+    /// The error for a node below `depth` nibbles of `key` that was not supplied.
+    fn missing(&self, hash: B256, key: &B256, depth: usize) -> WitnessError {
+        WitnessError::MissingNode { hash, account: self.account, path: prefix(key, depth) }
+    }
+}
+
+/// The keys that get a value, with it.
+fn inserts(changes: &[Change]) -> Vec<NewLeaf> {
+    let leaf = |change: &Change| {
+        let Change { key, value } = *change;
+        value.map(|value| NewLeaf { key, end: short(KEY_NIBBLES), value })
+    };
+    changes.iter().filter_map(leaf).collect()
+}
+
+/// Those of the sorted changes whose keys begin with the first `nibbles` of `key`.
+fn sharing<'c>(changes: &'c [Change], nibbles: usize, key: &B256) -> &'c [Change] {
+    let order = |change: &Change| {
+        if common_prefix(&change.key, key) >= nibbles { Ordering::Equal } else { change.key.cmp(key) }
+    };
+    let start = changes.partition_point(|change| order(change) == Ordering::Less);
+    let end = changes.partition_point(|change| order(change) != Ordering::Greater);
+    &changes[start..end]
+}
+
+/// A depth, or the length of a key.
+pub(crate) fn short(nibbles: usize) -> u8 {
+    u8::try_from(nibbles).expect("a key has 64 nibbles")
+}
