@@ -34,7 +34,7 @@ pub struct Codes {
     /// Their places, in the order of their hashes.
     by_hash: Vec<u32>,
     /// Those that somebody has asked for.
-    ready: [RwLock<B256Map<Bytecode>>; SHARDS],
+    ready: Box<[RwLock<B256Map<Bytecode>>; SHARDS]>,
 }
 
 impl Codes {
@@ -58,7 +58,7 @@ impl Codes {
             bytes.extend_from_slice(code);
             ends.push(bytes.len());
         }
-        Self { bytes: bytes.into(), ends, hashes, by_hash, ready: Default::default() }
+        Self { bytes: bytes.into(), ends, hashes, by_hash, ready: Box::default() }
     }
 
     /// The code with this hash.
