@@ -16,8 +16,8 @@ use crate::block::{Block, ReadyBlock};
 use crate::chain::Chain;
 use crate::error::{BlockError, ExecuteError};
 use crate::execute::{
-    Computation, Computed, InputError, Number, Options, RpcBlock, Stages, Verdict, check_alone, check_gas,
-    compare, execute_block, from_rpc,
+    BlockJson, Computation, Computed, InputError, Number, Options, Stages, Verdict, check_alone, check_gas,
+    compare, execute_block,
 };
 use crate::outcome::ReceiptsSummary;
 use crate::parallel::Counters;
@@ -40,8 +40,8 @@ pub struct PlainBlock {
 struct File {
     /// Chain id; mainnet if it is left out.
     chain_id: Option<Number>,
-    /// The block as `eth_getBlockByNumber` returns it, with whole transactions.
-    block: RpcBlock,
+    /// The block as `eth_getBlockByNumber` returns it, with whole transactions, or as RLP.
+    block: serde_json::Value,
     /// All accounts and slots that the block reads.
     pre_state: AddressMap<AccountJson>,
     /// Hashes of ancestors, by number in decimal.
@@ -68,7 +68,7 @@ impl PlainBlock {
     ///
     /// # Errors
     ///
-    /// [`InputError::Json`] or [`InputError::UnknownChain`].
+    /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
         let invalid = |error: &dyn std::fmt::Display| InputError::json(error);
         let file: File = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
@@ -80,7 +80,9 @@ impl PlainBlock {
         let hashes = file.block_hashes.into_iter().map(|(number, hash)| Ok((number.parse::<u64>()?, hash)));
         let ancestors: Result<Ancestors, std::num::ParseIntError> = hashes.collect();
         let ancestors = ancestors.map_err(|error| invalid(&error))?;
-        Ok(Self { chain, block: from_rpc(file.block), pre_state: plain_state(file.pre_state, ancestors) })
+        // Ommers that are left out change the state only, of which nothing is compared.
+        let BlockJson { block, .. } = BlockJson::read(file.block)?;
+        Ok(Self { chain, block, pre_state: plain_state(file.pre_state, ancestors) })
     }
 
     /// The chain, the block and the state before it.
