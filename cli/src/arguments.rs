@@ -208,7 +208,7 @@ impl RunArguments {
         let threads = self.threads.unwrap_or(cores).get();
         let options = Options::with_threads(threads)?.with_engine(self.engine.into());
         Ok(match self.chain()? {
-            Some(chain) => options.with_chain(chain),
+            Some(chain) => options.with_expected_chain(chain),
             None => options,
         })
     }

@@ -16,11 +16,10 @@ use crate::block::{Block, ReadyBlock};
 use crate::chain::Chain;
 use crate::error::{BlockError, ExecuteError};
 use crate::execute::{
-    BlockJson, Computation, Computed, InputError, Number, Options, Stages, Verdict, check_alone, check_gas,
-    compare, execute_block,
+    BlockJson, Computation, InputError, Number, Options, Verdict, check_alone, check_gas, compare,
+    execute_block,
 };
 use crate::outcome::ReceiptsSummary;
-use crate::parallel::Counters;
 use crate::pre_state::{Ancestors, PlainAccount, PlainState};
 
 /// A block with its plain pre-state.
@@ -93,18 +92,9 @@ impl PlainBlock {
     /// Runs the block and compares what can be compared.
     pub fn run(&self, options: &Options) -> Verdict {
         options.install(|| {
-            let mut verdict = Verdict {
-                error: None,
-                output: None,
-                chain_id: self.chain.id,
-                block_number: self.block.header.number,
-                block_hash: self.block.header.hash_slow(),
-                transactions: self.block.body.transactions.len(),
-                computed: Computed::default(),
-                outcome: None,
-                stages: Stages::default(),
-                counters: Counters::default(),
-            };
+            let Block { header, body } = &self.block;
+            let mut verdict =
+                Verdict::open(self.chain.id, header.number, header.hash_slow(), body.transactions.len());
             verdict.error = self.judge(options, &mut verdict).err();
             verdict
         })
