@@ -242,7 +242,7 @@ impl RunArguments {
             .with_engine(self.engine.into())
             .with_recovery(self.recover.recovery()?);
         Ok(match self.chain()? {
-            Some(chain) => options.with_chain(chain),
+            Some(chain) => options.with_expected_chain(chain),
             None => options,
         })
     }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use weft_engine::execute::wire::StatelessOutput;
-use weft_engine::execute::{self, ExecuteInput, InputError, Options, ReadOptions, Verdict};
+use weft_engine::execute::{self, ExecuteInput, Options, ReadOptions, Verdict};
 use weft_engine::trace::Trace;
 
 use crate::arguments::ExecuteArguments;
@@ -70,9 +70,9 @@ fn judge(
     let input = match ExecuteInput::read(bytes.into(), read_options) {
         Ok(input) => input,
         Err(error) => {
-            let for_execute = matches!(error, InputError::Wire(_) | InputError::Hex(_));
-            let sentinel = for_execute.then(|| StatelessOutput::undecodable(read_options.dialect));
-            return report.unreadable(file, &format!("input: {error}"), sentinel.as_deref());
+            // Whatever does not decode: no JSON and no hex text is an input of EXECUTE either.
+            let sentinel = StatelessOutput::undecodable(read_options.dialect);
+            return report.unreadable(file, &format!("input: {error}"), Some(&sentinel));
         }
     };
     let decode = start.elapsed();

@@ -86,7 +86,7 @@ impl Report {
         }
     }
 
-    /// Shows that `file` cannot be read; `output` is what EXECUTE answers to it, if it is meant for EXECUTE.
+    /// Shows that `file` cannot be read; `output` is what EXECUTE answers to it, if its bytes are known.
     pub(crate) fn unreadable(&self, file: &str, error: &str, output: Option<&[u8]>) -> Status {
         if self.json {
             let mut object = self.blank(file);

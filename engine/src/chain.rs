@@ -1,10 +1,11 @@
 //! A chain: its id, its fork schedule, and the rules of one of its blocks.
 
+mod config;
+
 use alloy_eips::eip7840::BlobParams;
 use alloy_eips::eip7892::BlobScheduleBlobParams;
 use alloy_evm::block::calc;
 use alloy_evm::spec_by_timestamp_and_block_number;
-use alloy_genesis::ChainConfig;
 use alloy_hardforks::{EthereumChainHardforks, EthereumHardfork, EthereumHardforks, ForkCondition};
 use alloy_primitives::{Address, address};
 use revm::primitives::hardfork::SpecId;
@@ -107,61 +108,6 @@ impl Chain {
         });
         let hardforks = EthereumChainHardforks::new(forks);
         Self { id, blob_schedule: scheduled(&hardforks), hardforks, deposit_contract: DEPOSIT_CONTRACT }
-    }
-
-    /// The chain described by a geth-style configuration (`config` in `genesis.json`).
-    pub fn from_config(config: &ChainConfig) -> Self {
-        let block = |number: Option<u64>| number.map(ForkCondition::Block);
-        let time = |time: Option<u64>| time.map(ForkCondition::Timestamp);
-        let paris = config
-            .merge_netsplit_block
-            .or_else(|| config.terminal_total_difficulty.is_some_and(|ttd| ttd.is_zero()).then_some(0))
-            .or_else(|| config.shanghai_time.is_some_and(|time| time == 0).then_some(0));
-        let forks = [
-            (EthereumHardfork::Frontier, Some(ForkCondition::Block(0))),
-            (EthereumHardfork::Homestead, block(config.homestead_block)),
-            (EthereumHardfork::Dao, block(config.dao_fork_block.filter(|_| config.dao_fork_support))),
-            (EthereumHardfork::Tangerine, block(config.eip150_block)),
-            (EthereumHardfork::SpuriousDragon, block(config.eip155_block.max(config.eip158_block))),
-            (EthereumHardfork::Byzantium, block(config.byzantium_block)),
-            (EthereumHardfork::Constantinople, block(config.constantinople_block)),
-            (EthereumHardfork::Petersburg, block(config.petersburg_block)),
-            (EthereumHardfork::Istanbul, block(config.istanbul_block)),
-            (EthereumHardfork::MuirGlacier, block(config.muir_glacier_block)),
-            (EthereumHardfork::Berlin, block(config.berlin_block)),
-            (EthereumHardfork::London, block(config.london_block)),
-            (EthereumHardfork::ArrowGlacier, block(config.arrow_glacier_block)),
-            (EthereumHardfork::GrayGlacier, block(config.gray_glacier_block)),
-            (EthereumHardfork::Paris, block(paris)),
-            (EthereumHardfork::Shanghai, time(config.shanghai_time)),
-            (EthereumHardfork::Cancun, time(config.cancun_time)),
-            (EthereumHardfork::Prague, time(config.prague_time)),
-            (EthereumHardfork::Osaka, time(config.osaka_time)),
-            (EthereumHardfork::Bpo1, time(config.bpo1_time)),
-            (EthereumHardfork::Bpo2, time(config.bpo2_time)),
-            (EthereumHardfork::Bpo3, time(config.bpo3_time)),
-            (EthereumHardfork::Bpo4, time(config.bpo4_time)),
-            (EthereumHardfork::Bpo5, time(config.bpo5_time)),
-            (EthereumHardfork::Amsterdam, time(config.amsterdam_time)),
-        ];
-        let hardforks =
-            EthereumChainHardforks::new(forks.into_iter().filter_map(|(fork, at)| at.map(|at| (fork, at))));
-        let mut blob_schedule = config.blob_schedule_blob_params();
-        let own = !blob_schedule.scheduled.is_empty();
-        for (time, params) in scheduled(&hardforks).scheduled {
-            // Amsterdam changes nothing by itself: a chain that names steps of its own stays at the last of them.
-            let kept = own && config.amsterdam_time == Some(time);
-            if !kept && !blob_schedule.scheduled.iter().any(|(known, _)| *known == time) {
-                blob_schedule.scheduled.push((time, params));
-            }
-        }
-        blob_schedule.scheduled.sort_by_key(|(time, _)| *time);
-        Self {
-            id: config.chain_id,
-            hardforks,
-            blob_schedule,
-            deposit_contract: config.deposit_contract_address.unwrap_or(DEPOSIT_CONTRACT),
-        }
     }
 
     /// The same chain with other blob parameters from `fork` on: target and maximum per block, and the fraction by
@@ -315,23 +261,5 @@ mod tests {
         assert_eq!(chain.rules_at(1, 14_999).evm, SpecId::CANCUN);
         assert_eq!(chain.rules_at(1, 15_000).evm, SpecId::PRAGUE);
         assert_eq!(Chain::at_fork(7, EthereumHardfork::Amsterdam).rules_at(1, 0).evm, SpecId::AMSTERDAM);
-    }
-
-    #[test]
-    fn geth_configuration_is_understood() {
-        let config: ChainConfig = serde_json::from_str(
-            r#"{"chainId": 1729, "homesteadBlock": 0, "eip150Block": 0, "eip155Block": 0, "eip158Block": 0,
-                "byzantiumBlock": 0, "constantinopleBlock": 0, "petersburgBlock": 0, "istanbulBlock": 0,
-                "berlinBlock": 0, "londonBlock": 0, "terminalTotalDifficulty": 0, "shanghaiTime": 0,
-                "cancunTime": 100, "pragueTime": 200, "amsterdamTime": 300}"#,
-        )
-        .unwrap();
-        let chain = Chain::from_config(&config);
-        assert_eq!(chain.id, 1729);
-        assert_eq!(chain.rules_at(1, 99).evm, SpecId::SHANGHAI);
-        assert_eq!(chain.rules_at(1, 100).evm, SpecId::CANCUN);
-        assert_eq!(chain.rules_at(1, 250).evm, SpecId::PRAGUE);
-        assert_eq!(chain.rules_at(1, 300).evm, SpecId::AMSTERDAM);
-        assert_eq!(chain.rules_at(1, 300).blobs.map(|blobs| blobs.max_blob_count), Some(21));
     }
 }

@@ -32,6 +32,7 @@ pub mod block;
 mod block_state;
 mod blooms;
 pub mod chain;
+mod codes;
 mod commit;
 mod deposits;
 pub mod error;

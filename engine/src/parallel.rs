@@ -15,8 +15,8 @@
 use core::cmp::Reverse;
 use core::ops::Range;
 
-use alloy_primitives::map::AddressMap;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::map::{AddressMap, HashMap};
+use alloy_primitives::{Address, B256, TxKind, U256};
 use parking_lot::Mutex;
 use revm::bytecode::Bytecode;
 use revm::context_interface::result::EVMError;
@@ -201,6 +201,7 @@ impl BlockExecutor<'_, '_> {
         for (tx, sender) in self.repeated_senders(length) {
             scheduler.predict(tx, vec![Location::Account(sender)]);
         }
+        scheduler.group(&self.callees(length));
         scheduler.start_early(&self.longest(length, workers));
         let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
             Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
@@ -223,6 +224,18 @@ impl BlockExecutor<'_, '_> {
         let mut last: AddressMap<TxIndex> = AddressMap::default();
         let senders = (0..length).map(|tx| (TxIndex(tx), self.transaction(TxIndex(tx)).env.caller));
         senders.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
+    }
+
+    /// Groups the transactions by whom they call.
+    fn callees(&self, length: u32) -> Vec<u32> {
+        let mut numbers: HashMap<TxKind, u32> = HashMap::default();
+        let mut count = 0..;
+        let mut number = |tx| {
+            *numbers
+                .entry(self.transaction(TxIndex(tx)).env.kind)
+                .or_insert_with(|| count.next().unwrap_or(0))
+        };
+        (0..length).map(&mut number).collect()
     }
 
     /// Transactions that may take so long that it matters when they begin, by the gas that they may use: more than a

@@ -2,14 +2,15 @@
 
 use std::fmt::Debug;
 
-use alloy_consensus::constants::{EMPTY_ROOT_HASH, KECCAK_EMPTY};
-use alloy_primitives::map::{AddressMap, B256Map, HashMap};
+use alloy_consensus::constants::EMPTY_ROOT_HASH;
+use alloy_primitives::map::{AddressMap, HashMap};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
-use weft_trie::{VerifiedWitness, keccak256_batch_parallel};
+use weft_trie::VerifiedWitness;
 
+pub use crate::codes::Codes;
 use crate::error::WitnessError;
 
 /// State that a block starts from. Reads are shared by all workers and always give the same answer.
@@ -48,35 +49,6 @@ pub trait PreState: Sync + Debug {
     ///
     /// [`WitnessError::AncestorMissing`] if it is not known.
     fn block_hash(&self, number: u64) -> Result<B256, WitnessError>;
-}
-
-/// Codes by hash, ready to run.
-///
-/// A code counts as present if it was sent, whatever else was sent with it: its hash is computed here.
-#[derive(Debug, Default)]
-pub struct Codes(B256Map<Bytecode>);
-
-impl Codes {
-    /// Hashes the codes and makes them ready to run, on the threads of the current pool.
-    ///
-    /// Bytes that begin like an EIP-7702 delegation but are none cannot be the code of any account that the
-    /// EVM made; they run as plain code.
-    pub fn new(codes: &[Bytes]) -> Self {
-        use rayon::prelude::*;
-        let ready = |code: &Bytes| {
-            Bytecode::new_raw_checked(code.clone()).unwrap_or_else(|_| Bytecode::new_legacy(code.clone()))
-        };
-        let ready: Vec<Bytecode> = codes.par_iter().map(ready).collect();
-        Self(keccak256_batch_parallel(codes).into_iter().zip(ready).collect())
-    }
-
-    /// The code with this hash.
-    fn get(&self, hash: B256) -> Result<Bytecode, WitnessError> {
-        if hash == KECCAK_EMPTY || hash.is_zero() {
-            return Ok(Bytecode::default());
-        }
-        self.0.get(&hash).cloned().ok_or(WitnessError::CodeMissing { hash })
-    }
 }
 
 /// Hashes of ancestors, by number.

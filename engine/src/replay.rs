@@ -16,11 +16,10 @@ use crate::block::{Block, ReadyBlock};
 use crate::chain::Chain;
 use crate::error::{BlockError, ExecuteError};
 use crate::execute::{
-    Computation, Computed, InputError, Number, Options, RpcBlock, Stages, Verdict, check_alone, check_gas,
-    compare, execute_block, from_rpc,
+    BlockJson, Computation, InputError, Number, Options, Verdict, check_alone, check_gas, compare,
+    execute_block,
 };
 use crate::outcome::ReceiptsSummary;
-use crate::parallel::Counters;
 use crate::pre_state::{Ancestors, PlainAccount, PlainState};
 
 /// A block with its plain pre-state.
@@ -40,8 +39,8 @@ pub struct PlainBlock {
 struct File {
     /// Chain id; mainnet if it is left out.
     chain_id: Option<Number>,
-    /// The block as `eth_getBlockByNumber` returns it, with whole transactions.
-    block: RpcBlock,
+    /// The block as `eth_getBlockByNumber` returns it, with whole transactions, or as RLP.
+    block: serde_json::Value,
     /// All accounts and slots that the block reads.
     pre_state: AddressMap<AccountJson>,
     /// Hashes of ancestors, by number in decimal.
@@ -68,7 +67,7 @@ impl PlainBlock {
     ///
     /// # Errors
     ///
-    /// [`InputError::Json`] or [`InputError::UnknownChain`].
+    /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
         let invalid = |error: &dyn std::fmt::Display| InputError::json(error);
         let file: File = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
@@ -80,7 +79,9 @@ impl PlainBlock {
         let hashes = file.block_hashes.into_iter().map(|(number, hash)| Ok((number.parse::<u64>()?, hash)));
         let ancestors: Result<Ancestors, std::num::ParseIntError> = hashes.collect();
         let ancestors = ancestors.map_err(|error| invalid(&error))?;
-        Ok(Self { chain, block: from_rpc(file.block), pre_state: plain_state(file.pre_state, ancestors) })
+        // Ommers that are left out change the state only, of which nothing is compared.
+        let BlockJson { block, .. } = BlockJson::read(file.block)?;
+        Ok(Self { chain, block, pre_state: plain_state(file.pre_state, ancestors) })
     }
 
     /// The chain, the block and the state before it.
@@ -91,18 +92,9 @@ impl PlainBlock {
     /// Runs the block and compares what can be compared.
     pub fn run(&self, options: &Options) -> Verdict {
         options.install(|| {
-            let mut verdict = Verdict {
-                error: None,
-                output: None,
-                chain_id: self.chain.id,
-                block_number: self.block.header.number,
-                block_hash: self.block.header.hash_slow(),
-                transactions: self.block.body.transactions.len(),
-                computed: Computed::default(),
-                outcome: None,
-                stages: Stages::default(),
-                counters: Counters::default(),
-            };
+            let Block { header, body } = &self.block;
+            let mut verdict =
+                Verdict::open(self.chain.id, header.number, header.hash_slow(), body.transactions.len());
             verdict.error = self.judge(options, &mut verdict).err();
             verdict
         })

@@ -125,6 +125,9 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         while let Some(mut turn) = self.prefix().try_turn() {
             while let Some((tx, run)) = self.settle_frontier(stats)? {
                 stats.committed += 1;
+                if let Some(reads) = &run.reads {
+                    self.likeness().note_commit(tx, |writer| reads.reads_from(writer));
+                }
                 let worth_it = turn.note_commit(run.cost, self.waste());
                 match take(tx, run.output) {
                     Commit::Continue => self.pass(tx)?,

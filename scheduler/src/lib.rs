@@ -83,6 +83,7 @@ mod cursor;
 mod executor;
 mod fault;
 mod idle;
+mod likeness;
 mod location;
 mod mv_memory;
 mod pace;

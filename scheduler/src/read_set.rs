@@ -41,6 +41,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
         self.0.push(Read { key, origin, value });
     }
 
+    /// Whether anything was read that `writer` wrote.
+    pub(crate) fn reads_from(&self, writer: TxIndex) -> bool {
+        self.0.iter().any(|read| matches!(read.origin, Origin::Version(version) if version.tx == writer))
+    }
+
     /// Whether transaction `reader` would see the same again.
     pub(crate) fn still_holds(&self, memory: &MvMemory<K, V>, reader: TxIndex) -> bool {
         self.0.iter().all(|read| memory.still_holds(&read.key, reader, read.origin, read.value.as_ref()))

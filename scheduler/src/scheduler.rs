@@ -28,6 +28,7 @@ use crate::{
     executor::Execution,
     fault::Fault,
     idle::Idle,
+    likeness::Likeness,
     mv_memory::MvMemory,
     pace::{Round, Waste},
     read_set::ReadSet,
@@ -68,6 +69,8 @@ pub(crate) struct Scheduler<K, V, O> {
     window: u32,
     /// Runs in vain, for the decision whether to go on.
     waste: Waste,
+    /// Who resembles whom.
+    likeness: Likeness,
 }
 
 /// One piece of work.
@@ -104,6 +107,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             txs,
             window,
             waste: Waste::default(),
+            likeness: Likeness::default(),
         }
     }
 
@@ -118,6 +122,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// Says who should begin before their turn.
     pub(crate) fn start_early(&mut self, txs: &[TxIndex]) {
         self.early = Early::new(txs);
+    }
+
+    /// Says which transactions resemble each other.
+    pub(crate) fn group(&mut self, groups: &[u32]) {
+        self.likeness = Likeness::new(groups);
     }
 
     /// The task with the lowest index, if there is any within the window.
@@ -150,10 +159,17 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                     None => return Ok(None),
                 }
             };
-            if let Some(tx) = next {
-                let claim = self.lock(tx).status.claim(tx).ok_or(broken("S1", tx))?;
-                return Ok(Some(Task::Execute(claim)));
+            let Some(tx) = next else { continue };
+            let claim = self.lock(tx).status.claim(tx).ok_or(broken("S1", tx))?;
+            // The first run of one that will likely be in vain.
+            if tx >= first_run
+                && let Some(lower) = self.likeness.predecessor(tx)
+                && !self.lock(lower).is_finished()
+            {
+                self.suspend(claim, lower)?;
+                continue;
             }
+            return Ok(Some(Task::Execute(claim)));
         }
     }
 
@@ -192,20 +208,29 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     pub(crate) fn block(&self, claim: ExecutionClaim<K>, wait: Wait) -> Result<(), Fault> {
         let tx = claim.version().tx;
         self.waste.note_wait();
-        let suspension = self.lock(tx).status.block(claim)?;
         match wait {
-            Wait::Frontier => self.release_at(suspension, tx),
+            Wait::Frontier => {
+                let suspension = self.lock(tx).status.block(claim)?;
+                self.release_at(suspension, tx)
+            }
             Wait::Execution(lower) if lower < tx => {
-                let mut lower = self.lock(lower);
-                if !lower.is_finished() {
-                    lower.execution_waiters.push(suspension);
-                    return Ok(());
-                }
-                drop(lower);
-                self.release(suspension)
+                self.likeness.note_waste(tx);
+                self.suspend(claim, lower)
             }
             Wait::Execution(_) => Err(broken("M1", tx)),
         }
+    }
+
+    /// Takes back a claim until `lower` has finished a run.
+    fn suspend(&self, claim: ExecutionClaim<K>, lower: TxIndex) -> Result<(), Fault> {
+        let suspension = self.lock(claim.version().tx).status.block(claim)?;
+        let mut lower = self.lock(lower);
+        if !lower.is_finished() {
+            lower.execution_waiters.push(suspension);
+            return Ok(());
+        }
+        drop(lower);
+        self.release(suspension)
     }
 
     /// Replays the reads of this transaction's last run, and aborts it if they don't hold. Returns whether they do.
@@ -226,6 +251,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ///
     /// A fault if an invariant does not hold.
     pub(crate) fn restart(&self, suspension: Suspension) -> Result<(), Fault> {
+        self.likeness.note_waste(suspension.tx());
         self.validations.rewind(suspension.tx().next());
         self.release(suspension)
     }
@@ -303,6 +329,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// Runs in vain.
     pub(crate) const fn waste(&self) -> &Waste {
         &self.waste
+    }
+
+    /// Who resembles whom.
+    pub(crate) const fn likeness(&self) -> &Likeness {
+        &self.likeness
     }
 
     /// Where idle workers sleep.

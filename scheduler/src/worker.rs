@@ -117,6 +117,12 @@ impl<'e, E: Executor> Block<'e, E> {
         self.scheduler.start_early(txs);
     }
 
+    /// Transactions of one group resemble each other: if some get in each other's way, the others likely will. One
+    /// number per transaction, counted from 0 without gaps.
+    pub fn group(&mut self, groups: &[u32]) {
+        self.scheduler.group(groups);
+    }
+
     /// Works on the block until it is over. Any number of threads may call this at once.
     pub fn work(&self, worker: usize) {
         self.work_watched(worker, |_| ());

@@ -135,6 +135,8 @@ impl Programs {
         let mut block = Block::new(self, txs, workers);
         let early: Vec<TxIndex> = (0..txs).filter(|tx| tx % 7 == 5).map(TxIndex).collect();
         block.start_early(&early);
+        let groups: Vec<u32> = self.txs.iter().map(|program| u32::from(program.start % 3)).collect();
+        block.group(&groups);
         for (tx, program) in (0..).zip(&self.txs).filter(|(_, program)| program.salt % 4 == 0) {
             block.predict(TxIndex(tx), vec![program.start, program.start / 2]);
         }

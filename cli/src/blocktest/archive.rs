@@ -43,17 +43,18 @@ fn files(path: &Path) -> anyhow::Result<Vec<PathBuf>> {
 /// Visits a file or what is in an archive.
 fn visit_file(path: &Path, name: &str, visit: &mut dyn FnMut(&str, &[u8])) -> anyhow::Result<()> {
     let mut contents = Vec::new();
+    let source = source::open(path)?;
+    let taken = source.taken();
     if !path.file_name().is_some_and(|file| file.to_string_lossy().contains(".tar")) {
-        source::read_all(&mut source::open(path)?, &mut contents)?;
+        source.read_all(&mut contents)?;
         visit(name, &contents);
         return Ok(());
     }
-    for entry in tar::Archive::new(source::open(path)?).entries()? {
+    for entry in tar::Archive::new(source).entries()? {
         let mut entry = entry?;
         let name = entry.path()?.display().to_string();
         if Path::new(&name).extension().is_some_and(|extension| extension == "json") {
-            contents.clear();
-            source::read_all(&mut entry, &mut contents)?;
+            taken.read_all(&mut entry, &mut contents)?;
             visit(&name, &contents);
         }
     }

@@ -1,6 +1,6 @@
 //! What EXECUTE is given, in any of the forms it comes in.
 
-use alloy_primitives::Bytes;
+use alloy_primitives::{B256, Bytes};
 
 use super::wire::{self, DecodeError, DialectChoice, StatelessInput};
 use super::witness_json::BlockWitness;
@@ -45,24 +45,49 @@ pub enum InputError {
     /// The block has ommers, of which an RPC answer names the hashes only.
     #[error("block: it has ommers, and JSON holds only their hashes: give the block as RLP")]
     Ommers,
+    /// The JSON names the block's transactions by their hashes.
+    #[error("block: JSON holds only the hashes of its transactions: ask the node for full transactions")]
+    TransactionHashes,
+    /// The fields of the block's header do not hash to the hash that the JSON gives.
+    #[error("block: the header in the JSON hashes to {computed}, its `hash` is {claimed}")]
+    BlockHash {
+        /// Hash of the fields given.
+        computed: B256,
+        /// The hash given.
+        claimed: B256,
+    },
+    /// Where a node's answer should be, the node answered with an error.
+    #[error("{field}: the node answered with error {code}: {message}")]
+    Answer {
+        /// Where in the JSON.
+        field: &'static str,
+        /// The error's number.
+        code: i64,
+        /// What the node said.
+        message: String,
+    },
     /// The file does not say which chain it is of, or names one that is not built in.
     #[error("{}", unknown_chain(*.0))]
     UnknownChain(Option<u64>),
 }
 
-/// The most bytes of a message about JSON: the parser may quote the whole input.
+/// The most bytes of a message that is not ours: the parser may quote the whole input.
 const MESSAGE_BYTES_MAX: usize = 300;
 
 impl InputError {
     /// JSON that does not fit, in a message of bounded length.
     pub(crate) fn json(error: &dyn std::fmt::Display) -> Self {
-        let mut message = error.to_string();
+        Self::Json(Self::shortened(error.to_string()))
+    }
+
+    /// A message of bounded length.
+    pub(super) fn shortened(mut message: String) -> String {
         if message.len() > MESSAGE_BYTES_MAX {
             let end = (0..=MESSAGE_BYTES_MAX).rev().find(|&end| message.is_char_boundary(end));
             message.truncate(end.unwrap_or_default());
             message.push('…');
         }
-        Self::Json(message)
+        message
     }
 }
 

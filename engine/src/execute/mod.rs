@@ -11,6 +11,7 @@
 //! The order of checks is the reference's (execution-specs, `tests-zkevm@v21.0.0`): headers, payload, header
 //! against parent, execution, comparisons. The output bytes don't show which check failed; the [`Verdict`] does.
 
+mod block_json;
 mod compare;
 mod headers;
 mod input;
@@ -26,7 +27,8 @@ pub use pipeline::{Engine, Options, run};
 pub use verdict::{Computed, Stages, Verdict};
 pub use witness_json::{BlockWitness, TrustedParent};
 
+pub(crate) use block_json::BlockJson;
 pub(crate) use compare::{Computation, check_gas, compare};
 pub(crate) use pipeline::execute_block;
 pub(crate) use rules::check_alone;
-pub(crate) use witness_json::{Number, RpcBlock, from_rpc};
+pub(crate) use witness_json::Number;

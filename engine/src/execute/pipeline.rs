@@ -15,7 +15,7 @@ use weft_trie::VerifiedWitness;
 use super::compare::{Computation, check_gas, compare};
 use super::headers::{HeaderChain, HeaderForm};
 use super::input::ExecuteInput;
-use super::verdict::{Computed, Stages, Verdict};
+use super::verdict::{Stages, Verdict};
 use super::wire::{Dialect, ExecutionWitness, StatelessInput, StatelessOutput};
 use super::witness_json::{BlockWitness, TrustedParent};
 use super::{payload, rules};
@@ -41,7 +41,7 @@ pub enum Engine {
     Sequential,
 }
 
-/// How to judge an input. Nothing here changes a verdict, but for `chain`, which adds a check.
+/// How to judge an input. Nothing here changes a verdict, but for `expected_chain`, which adds a check.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -51,7 +51,7 @@ pub struct Options {
     pub recovery: Recovery,
     /// The chain that inputs in the precompile's own form must be of. With it, the fork that the input stands
     /// for must be active at the block's timestamp; the reference leaves that to the client.
-    pub chain: Option<Chain>,
+    pub expected_chain: Option<Chain>,
     /// Where to record what the workers do.
     pub trace: Option<Trace>,
     /// The threads that all stages share.
@@ -76,7 +76,7 @@ impl Options {
         Ok(Self {
             engine: Engine::default(),
             recovery: Recovery::best(),
-            chain: None,
+            expected_chain: None,
             trace: None,
             pool: Arc::new(pool),
         })
@@ -98,8 +98,8 @@ impl Options {
 
     /// The same options with a chain to check inputs against.
     #[must_use]
-    pub fn with_chain(mut self, chain: Chain) -> Self {
-        self.chain = Some(chain);
+    pub fn with_expected_chain(mut self, chain: Chain) -> Self {
+        self.expected_chain = Some(chain);
         self
     }
 
@@ -123,30 +123,30 @@ impl Options {
 
 /// Judges an input: re-executes its block from its witness and compares everything the header commits to.
 pub fn run(input: &ExecuteInput, options: &Options) -> Verdict {
-    options
-        .install(|| match input {
-            ExecuteInput::Stateless(input) => {
-                let mut trial = Trial::new(options);
-                let error = trial.judge_stateless(input, options.chain.as_ref()).err();
-                // A bug of ours says nothing about the block, so there is nothing to answer.
-                let output = (!matches!(error, Some(ExecuteError::Fault(_)))).then_some(StatelessOutput {
-                    root: input.new_payload_request_root,
-                    successful: error.is_none(),
-                    chain_id: input.chain_id,
-                    dialect: input.dialect,
-                });
-                let payload = &input.payload;
-                let block_hash = trial.block_hash.unwrap_or(payload.block_hash);
-                trial.verdict(error, output, input.chain_id, payload.block_number, block_hash)
-            }
-            ExecuteInput::Witness(input) => {
-                let mut trial = Trial::new(options);
-                let error = trial.judge_witness(input).err();
-                let block_hash = input.block.header.hash_slow();
-                trial.verdict(error, None, input.chain.id, input.block.header.number, block_hash)
-            }
-        })
-        .with_transactions(input.transactions())
+    let transactions = input.transactions();
+    options.install(|| match input {
+        ExecuteInput::Stateless(input) => {
+            let payload = &input.payload;
+            let verdict =
+                Verdict::open(input.chain_id, payload.block_number, payload.block_hash, transactions);
+            let mut verdict = Trial::new(options, verdict)
+                .judge(|trial| trial.judge_stateless(input, options.expected_chain.as_ref()));
+            // A bug of ours says nothing about the block, so there is nothing to answer.
+            let answered = !matches!(verdict.error, Some(ExecuteError::Fault(_)));
+            verdict.output = answered.then(|| StatelessOutput {
+                root: input.new_payload_request_root,
+                successful: verdict.valid(),
+                chain_id: input.chain_id,
+                dialect: input.dialect,
+            });
+            verdict
+        }
+        ExecuteInput::Witness(input) => {
+            let header = &input.block.header;
+            let verdict = Verdict::open(input.chain.id, header.number, header.hash_slow(), transactions);
+            Trial::new(options, verdict).judge(|trial| trial.judge_witness(input))
+        }
+    })
 }
 
 /// One input on its way through the checks.
@@ -155,16 +155,8 @@ struct Trial<'a> {
     options: &'a Options,
     /// Records the stages.
     recorder: Option<Recorder<'a>>,
-    /// Hash of the header, once there is one.
-    block_hash: Option<B256>,
-    /// What was computed so far.
-    computed: Computed,
-    /// What running the block gave.
-    outcome: Option<Outcome>,
-    /// Time taken so far.
-    stages: Stages,
-    /// What the scheduler did.
-    counters: Counters,
+    /// What can be said of it so far.
+    verdict: Verdict,
 }
 
 /// Where the block starts from.
@@ -177,70 +169,76 @@ struct Start {
 
 impl<'a> Trial<'a> {
     /// Nothing done yet.
-    fn new(options: &'a Options) -> Self {
-        Self {
-            options,
-            recorder: options.trace.as_ref().map(|trace| trace.recorder(None)),
-            block_hash: None,
-            computed: Computed::default(),
-            outcome: None,
-            stages: Stages::default(),
-            counters: Counters::default(),
-        }
+    fn new(options: &'a Options, verdict: Verdict) -> Self {
+        Self { options, recorder: options.trace.as_ref().map(|trace| trace.recorder(None)), verdict }
+    }
+
+    /// The verdict, once the checks are through or one has failed.
+    fn judge(mut self, checks: impl FnOnce(&mut Self) -> Result<(), ExecuteError>) -> Verdict {
+        self.verdict.error = checks(&mut self).err();
+        self.verdict
     }
 
     /// Judges an input in the precompile's own form.
     fn judge_stateless(&mut self, input: &StatelessInput, chain: Option<&Chain>) -> Result<(), ExecuteError> {
-        let (rules, start, block) = timed(&mut self.stages.witness, || {
-            let rules = stateless_rules(input, chain)?;
-            let start = start(&input.witness, None, HeaderForm::AmsterdamOrPrevious)?;
-            Ok::<_, ExecuteError>((rules, start, payload::to_block(input)))
+        let witness = || Ok(start(&input.witness, None, HeaderForm::AmsterdamOrPrevious)?);
+        let (rules, block) = timed(&mut self.verdict.stages.witness, || {
+            Ok::<_, ExecuteError>((stateless_rules(input, chain)?, payload::to_block(input)))
         })?;
-        let block = block?;
-        // The hash was compared with the one computed from the header.
-        self.block_hash = Some(input.payload.block_hash);
-        self.judge_block(&rules, &block, &start, input.public_keys.as_deref())
+        match block {
+            Ok(block) => self.judge_block(&rules, &block, witness, input.public_keys.as_deref()),
+            // What is wrong with the witness comes first.
+            Err(error) => witness().and(Err(error.into())),
+        }
     }
 
     /// Judges a block with its witness.
     fn judge_witness(&mut self, input: &BlockWitness) -> Result<(), ExecuteError> {
         let header = &input.block.header;
         let rules = input.chain.rules_at(header.number, header.timestamp);
-        let start = timed(&mut self.stages.witness, || {
+        let witness = || {
             let trusted = input.parent.as_ref().map(|parent| (header, parent));
             let start = start(&input.witness, trusted, HeaderForm::Any)?;
             rules::check_body(&input.block)?;
-            Ok::<_, ExecuteError>(start)
-        })?;
-        self.judge_block(&rules, &input.block, &start, None)
+            Ok(start)
+        };
+        self.judge_block(&rules, &input.block, witness, None)
     }
 
-    /// Judges a block from its start.
+    /// Judges a block from the start that `witness` finds.
     fn judge_block(
         &mut self,
         rules: &Rules,
         block: &Block,
-        start: &Start,
+        witness: impl FnOnce() -> Result<Start, ExecuteError> + Send,
         public_keys: Option<&[PublicKey]>,
     ) -> Result<(), ExecuteError> {
-        timed(&mut self.stages.witness, || check_before_execution(rules, block, start))?;
-        self.trace("witness");
-        let ready = timed(&mut self.stages.senders, || {
-            ReadyBlock::with_recovery(rules, block, public_keys, self.options.recovery)
-        })?;
-        self.trace("senders");
-        let (outcome, counters) =
-            timed(&mut self.stages.execution, || execute_block(&ready, &start.pre_state, self.options));
+        let begun = Instant::now();
+        let recovery = self.options.recovery;
+        // Neither needs the other, and where one is waiting for its slowest part the other has work to do.
+        let ((start, witness_time), ready) = rayon::join(
+            || (witness(), begun.elapsed()),
+            || ReadyBlock::with_recovery(rules, block, public_keys, recovery),
+        );
+        self.verdict.stages.witness += witness_time;
+        self.verdict.stages.senders += begun.elapsed().saturating_sub(witness_time);
+        let start = &start?;
+        timed(&mut self.verdict.stages.witness, || check_before_execution(rules, block, start))?;
+        let ready = ready?;
+        self.trace("witness and senders");
+        let (outcome, counters) = timed(&mut self.verdict.stages.execution, || {
+            execute_block(&ready, &start.pre_state, self.options)
+        });
         self.trace("execution");
-        self.counters = counters;
-        let outcome = self.outcome.insert(outcome?);
-        self.computed.gas_used = Some(outcome.gas_used);
+        self.verdict.counters = counters;
+        let outcome = self.verdict.outcome.insert(outcome?);
+        self.verdict.computed.gas_used = Some(outcome.gas_used);
         check_gas(&block.header, outcome)?;
-        let (state_root, receipts) = roots(&start.pre_state, outcome, &mut self.stages)?;
-        self.computed.state_root = Some(state_root);
-        self.computed.receipts_root = Some(receipts.root);
+        let (state_root, receipts) = roots(&start.pre_state, outcome, &mut self.verdict.stages)?;
+        self.verdict.computed.state_root = Some(state_root);
+        self.verdict.computed.receipts_root = Some(receipts.root);
         let computation = Computation { outcome, state_root: Some(state_root), receipts: Some(receipts) };
-        let compared = timed(&mut self.stages.receipts, || compare(&block.header, &computation));
+        let compared = timed(&mut self.verdict.stages.receipts, || compare(&block.header, &computation));
         self.trace("roots");
         Ok(compared?)
     }
@@ -249,29 +247,6 @@ impl<'a> Trial<'a> {
     fn trace(&mut self, stage: &'static str) {
         if let Some(recorder) = &mut self.recorder {
             recorder.note(Work::Stage(stage));
-        }
-    }
-
-    /// The verdict, with everything that is known.
-    fn verdict(
-        self,
-        error: Option<ExecuteError>,
-        output: Option<StatelessOutput>,
-        chain_id: u64,
-        block_number: u64,
-        block_hash: B256,
-    ) -> Verdict {
-        Verdict {
-            error,
-            output,
-            chain_id,
-            block_number,
-            block_hash,
-            transactions: 0,
-            computed: self.computed,
-            outcome: self.outcome,
-            stages: self.stages,
-            counters: self.counters,
         }
     }
 }
@@ -342,8 +317,9 @@ fn start(
             (Some(chain), root, ancestors)
         }
     };
-    let tries = VerifiedWitness::of(&witness.state, pre_state_root)?;
-    Ok(Start { chain, pre_state: WitnessState { tries, codes: Codes::new(&witness.codes), ancestors } })
+    let (tries, codes) =
+        rayon::join(|| VerifiedWitness::of(&witness.state, pre_state_root), || Codes::new(&witness.codes));
+    Ok(Start { chain, pre_state: WitnessState { tries: tries?, codes, ancestors } })
 }
 
 /// The rules of an input in the precompile's own form: those of the fork that its dialect stands for.

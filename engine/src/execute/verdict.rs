@@ -21,7 +21,7 @@ pub struct Verdict {
     pub chain_id: u64,
     /// Block number.
     pub block_number: u64,
-    /// Hash of the block, as computed from its header; as claimed if no header could be put together.
+    /// Hash of the block: of its header if it came with one, else as the payload claims.
     pub block_hash: B256,
     /// Transactions in the block.
     pub transactions: usize,
@@ -85,11 +85,20 @@ impl Stages {
 }
 
 impl Verdict {
-    /// The same verdict on a block with this many transactions.
-    #[must_use]
-    pub(crate) fn with_transactions(mut self, transactions: usize) -> Self {
-        self.transactions = transactions;
-        self
+    /// What can be said of a block before it is judged.
+    pub(crate) fn open(chain_id: u64, block_number: u64, block_hash: B256, transactions: usize) -> Self {
+        Self {
+            error: None,
+            output: None,
+            chain_id,
+            block_number,
+            block_hash,
+            transactions,
+            computed: Computed::default(),
+            outcome: None,
+            stages: Stages::default(),
+            counters: Counters::default(),
+        }
     }
 
     /// Whether the block is valid.

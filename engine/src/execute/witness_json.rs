@@ -8,6 +8,8 @@
 //! {"chainId": 1, "block": "0xf9…", "witness": {"state": ["0xf8…"], "codes": [], "headers": ["0xf9…"]}}
 //! ```
 //!
+//! Block and witness may stand in the envelope in which the node sent them (`{"jsonrpc": "2.0", "result": …}`).
+//!
 //! Where no header is at hand, `preStateRoot` (and `blockHashes`, from the parent's back) stand for
 //! them: the caller then vouches for the pre-state, and the block is not compared with its parent.
 
@@ -17,9 +19,10 @@ use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use serde::Deserialize;
 
+use super::block_json::{AnswerError, BlockJson};
 use super::input::InputError;
 use super::wire::ExecutionWitness;
-use crate::block::{Block, SignedTransaction};
+use crate::block::Block;
 use crate::chain::Chain;
 use crate::error::WitnessError;
 use crate::pre_state::Ancestors;
@@ -74,7 +77,7 @@ impl BlockWitness {
     ///
     /// # Errors
     ///
-    /// [`InputError::Json`], [`InputError::Block`], [`InputError::Ommers`] or [`InputError::UnknownChain`].
+    /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
         let file: File = serde_json::from_slice(json).map_err(|error| InputError::json(&error))?;
         let chain_id = file.chain_id.map(|Number(id)| id);
@@ -83,14 +86,12 @@ impl BlockWitness {
             (None, Some(config)) => Chain::from_config(&config),
             (None, None) => chain_id.and_then(Chain::built_in).ok_or(InputError::UnknownChain(chain_id))?,
         };
-        let block = match file.block {
-            BlockJson::Rlp(bytes) => decode_whole(&bytes)?,
-            // Ommers are rewarded, so without them the post-state cannot come out right.
-            BlockJson::Rpc(block) if !block.uncles.is_empty() => return Err(InputError::Ommers),
-            BlockJson::Rpc(block) => from_rpc(*block),
-        };
-        let headers = oldest_first(file.witness.headers.into_iter().map(HeaderJson::into_rlp).collect());
-        let witness = ExecutionWitness { state: file.witness.state, codes: file.witness.codes, headers };
+        let BlockJson { block, left_out } = BlockJson::read(file.block)?;
+        // Ommers are rewarded, so without them the post-state cannot come out right.
+        if !left_out.is_empty() {
+            return Err(InputError::Ommers);
+        }
+        let witness = file.witness.opened()?;
         let block_hashes = file.block_hashes.unwrap_or_default();
         let parent = file.pre_state_root.map(|pre_state_root| TrustedParent { pre_state_root, block_hashes });
         Ok(Self { chain, block, witness, parent })
@@ -106,21 +107,6 @@ fn oldest_first(mut headers: Vec<Bytes>) -> Vec<Bytes> {
     headers
 }
 
-/// Decodes a block that must take all of `bytes`.
-fn decode_whole(bytes: &[u8]) -> Result<Block, InputError> {
-    let mut rest = bytes;
-    let block = Block::decode(&mut rest).map_err(InputError::Block)?;
-    if rest.is_empty() { Ok(block) } else { Err(InputError::Block(alloy_rlp::Error::UnexpectedLength)) }
-}
-
-/// A block as a node's RPC gives it.
-pub(crate) type RpcBlock = alloy_rpc_types_eth::Block<alloy_rpc_types_eth::Transaction<SignedTransaction>>;
-
-/// The block without what RPC adds to it, and without its ommers, of which RPC names the hashes only.
-pub(crate) fn from_rpc(block: RpcBlock) -> Block {
-    block.into_consensus().map_transactions(|transaction| transaction.inner.into_inner())
-}
-
 /// The JSON file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -130,7 +116,7 @@ struct File {
     /// A geth-style chain configuration.
     config: Option<ChainConfig>,
     /// The block.
-    block: BlockJson,
+    block: serde_json::Value,
     /// The witness; `result` is its name in a JSON-RPC answer.
     #[serde(alias = "executionWitness", alias = "result")]
     witness: WitnessJson,
@@ -140,26 +126,40 @@ struct File {
     block_hashes: Option<Vec<B256>>,
 }
 
-/// A block in either form.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum BlockJson {
-    /// RLP.
-    Rlp(Bytes),
-    /// As RPC gives it.
-    Rpc(Box<RpcBlock>),
-}
-
-/// An execution witness. Whatever else it holds (`keys`) is not needed.
+/// An execution witness, or a node's answer that holds one. Whatever else it holds (`keys`) is not needed.
+///
+/// An answer is told by its fields, not tried first: a witness is megabytes.
 #[derive(Deserialize)]
 struct WitnessJson {
     /// RLP of trie nodes.
-    state: Vec<Bytes>,
+    state: Option<Vec<Bytes>>,
     /// Codes.
-    codes: Vec<Bytes>,
+    codes: Option<Vec<Bytes>>,
     /// Headers, oldest first or parent first.
     #[serde(default)]
     headers: Vec<HeaderJson>,
+    /// What the answer holds.
+    result: Option<Box<WitnessJson>>,
+    /// Why there is no result.
+    error: Option<AnswerError>,
+}
+
+impl WitnessJson {
+    /// The witness.
+    fn opened(self) -> Result<ExecutionWitness, InputError> {
+        if let Some(error) = self.error {
+            return Err(error.in_field("witness"));
+        }
+        if let Some(result) = self.result {
+            return result.opened();
+        }
+        let missing = |field| InputError::Json(format!("witness: missing field `{field}`"));
+        Ok(ExecutionWitness {
+            state: self.state.ok_or_else(|| missing("state"))?,
+            codes: self.codes.ok_or_else(|| missing("codes"))?,
+            headers: oldest_first(self.headers.into_iter().map(HeaderJson::into_rlp).collect()),
+        })
+    }
 }
 
 /// A header in either form.
@@ -221,5 +221,30 @@ mod tests {
         assert_eq!(oldest_first(expected.clone()), expected);
         assert_eq!(oldest_first(expected.iter().rev().cloned().collect()), expected);
         assert_eq!(oldest_first(Vec::new()), Vec::<Bytes>::new());
+    }
+
+    /// A file with this witness.
+    fn file(witness: &str) -> Result<BlockWitness, InputError> {
+        let block = alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(Block::default()));
+        let json = format!(r#"{{"chainId": 1, "block": "{block}", "witness": {witness}}}"#);
+        BlockWitness::from_json(json.as_bytes(), None)
+    }
+
+    #[test]
+    fn a_witness_may_stand_in_its_envelope() {
+        let witness = r#"{"state": ["0x80"], "codes": ["0x00"], "keys": [], "headers": []}"#;
+        let plain = file(witness).unwrap().witness;
+        assert_eq!((plain.state.len(), plain.codes.len()), (1, 1));
+        let answer = format!(r#"{{"jsonrpc": "2.0", "id": 1, "result": {witness}, "error": null}}"#);
+        assert_eq!(file(&answer).unwrap().witness, plain);
+    }
+
+    #[test]
+    fn a_witness_that_is_an_error_or_lacks_a_part_says_so() {
+        let error = |witness| file(witness).unwrap_err().to_string();
+        let answer = r#"{"jsonrpc": "2.0", "error": {"code": -32000, "message": "unknown block"}}"#;
+        assert_eq!(error(answer), "witness: the node answered with error -32000: unknown block");
+        assert_eq!(error(r#"{"codes": []}"#), "JSON: witness: missing field `state`");
+        assert_eq!(error(r#"{"state": []}"#), "JSON: witness: missing field `codes`");
     }
 }
