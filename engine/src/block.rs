@@ -13,6 +13,7 @@ use crate::Recovery;
 use crate::blobs;
 use crate::chain::Rules;
 use crate::error::{BlockError, HeaderError};
+use crate::foresight::Foresight;
 use crate::senders::{self, Malleability, PublicKey};
 
 /// A transaction as it stands in a block: signed, and without the blobs it may refer to.
@@ -39,6 +40,8 @@ pub struct ReadyBlock<'a> {
     pub(crate) transactions: Vec<ReadyTransaction>,
     /// revm's configuration and block environment.
     pub(crate) env: EvmEnv<SpecId>,
+    /// What its access list says that it will write, if it came with one.
+    pub(crate) foresight: Option<Foresight>,
 }
 
 /// A transaction ready to run.
@@ -105,7 +108,16 @@ impl<'a> ReadyBlock<'a> {
             withdrawals: block.body.withdrawals.as_ref().unwrap_or(NO_WITHDRAWALS),
             transactions,
             env: environment(rules, &block.header)?,
+            foresight: None,
         })
+    }
+
+    /// The same block with a block access list in RLP (EIP-7928), so that transactions need not wait for what it says
+    /// that they will read. A list that is wrong takes time and changes nothing.
+    #[must_use]
+    pub fn with_access_list(mut self, list: &[u8]) -> Self {
+        self.foresight = Some(Foresight::decode(list));
+        self
     }
 }
 

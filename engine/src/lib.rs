@@ -38,6 +38,7 @@ mod deposits;
 pub mod error;
 mod evm;
 pub mod execute;
+mod foresight;
 mod ledger;
 mod location;
 pub mod outcome;

@@ -198,8 +198,17 @@ impl BlockExecutor<'_, '_> {
         trace: Option<&Trace>,
     ) -> Result<Stats, weft_scheduler::Fault> {
         let mut scheduler = pace.block(self, length);
-        for (tx, sender) in self.repeated_senders(length) {
-            scheduler.predict(tx, vec![Location::Account(sender)]);
+        if let Some(foresight) = &self.block.foresight {
+            let stretch = self.first..self.first + length;
+            let beneficiary = self.block.header.beneficiary;
+            for (tx, writes) in foresight.of_stretch(stretch, self.committed, beneficiary) {
+                let writes = writes.into_iter().map(|(location, value)| (location, Some(value)));
+                scheduler.predict(tx, writes.collect());
+            }
+        } else {
+            for (tx, sender) in self.repeated_senders(length) {
+                scheduler.predict(tx, vec![(Location::Account(sender), None)]);
+            }
         }
         scheduler.group(&self.callees(length));
         scheduler.start_early(&self.longest(length, workers));

@@ -42,7 +42,7 @@ pub(crate) enum Found<V> {
     Estimate(TxIndex),
 }
 
-impl<K, V: Clone> Location<K, V> {
+impl<K, V: Clone + PartialEq> Location<K, V> {
     /// A location that a reader makes: nobody has read here before.
     pub(crate) fn for_reader(key: K) -> Self {
         Self { key, pre_state: None, highest_reader: AtomicU32::new(0), entries: SmallVec::new() }
@@ -53,26 +53,52 @@ impl<K, V: Clone> Location<K, V> {
         Self { highest_reader: AtomicU32::new(u32::MAX), ..Self::for_reader(key) }
     }
 
-    /// Sets the entry of this run; true if its transaction had none here and a higher one may have read past it.
+    /// Sets the entry of this run; true if a higher transaction may have read past it, or something else than was
+    /// foreseen of it.
     pub(crate) fn write(&mut self, version: Version, value: V) -> bool {
-        let cell = Cell::Written(version.incarnation, value);
         match self.place(version.tx) {
             Ok(place) => {
-                self.entries[place].1 = cell;
-                false
+                let cell = &mut self.entries[place].1;
+                let surprise =
+                    matches!(cell, Cell::Written(Incarnation::FORESEEN, foreseen) if *foreseen != value);
+                *cell = Cell::Written(version.incarnation, value);
+                surprise && self.was_read_above(version.tx)
             }
             Err(place) => {
-                self.entries.insert(place, (version.tx, cell));
-                *self.highest_reader.get_mut() > version.tx.0
+                self.entries.insert(place, (version.tx, Cell::Written(version.incarnation, value)));
+                self.was_read_above(version.tx)
             }
         }
     }
 
-    /// Leaves an estimate of a transaction that has never run.
-    pub(crate) fn predict(&mut self, tx: TxIndex) {
+    /// Leaves what is foreseen of a transaction that has never run: a value, or an estimate.
+    pub(crate) fn predict(&mut self, tx: TxIndex, value: Option<V>) {
         if let Err(place) = self.place(tx) {
-            self.entries.insert(place, (tx, Cell::Estimate));
+            let cell = value.map_or(Cell::Estimate, |value| Cell::Written(Incarnation::FORESEEN, value));
+            self.entries.insert(place, (tx, cell));
         }
+    }
+
+    /// Removes what was foreseen or estimated of `tx`, if its last run has not written here; true if a higher
+    /// transaction may have read it.
+    pub(crate) fn remove_prediction(&mut self, tx: TxIndex) -> bool {
+        let Ok(place) = self.place(tx) else { return false };
+        match &self.entries[place].1 {
+            Cell::Estimate => {
+                self.entries.remove(place);
+                false
+            }
+            Cell::Written(Incarnation::FORESEEN, _) => {
+                self.entries.remove(place);
+                self.was_read_above(tx)
+            }
+            Cell::Written(..) => false,
+        }
+    }
+
+    /// Whether a transaction above `tx` may have read here.
+    fn was_read_above(&mut self, tx: TxIndex) -> bool {
+        *self.highest_reader.get_mut() > tx.0
     }
 
     /// What transaction `reader` sees here, noting that it does.

@@ -14,9 +14,9 @@
 //! # Invariants
 //!
 //! - **M1.** A read sees the highest lower transaction that has an entry, and never the reader's own.
-//! - **M2.** After `apply`, a transaction has exactly the entries of its last run, all of them written.
+//! - **M2.** After `apply`, a transaction has exactly the entries of its last run, all of them written by it.
 //! - **M3.** An estimate stands only where the last run of its transaction wrote, or where it was predicted to write
-//!   and has not run.
+//!   and has not run. So does a value that was foreseen.
 //! - **M4.** Whoever writes where a higher transaction may have read is told so.
 //!
 //! The tests below check them against a plain map.
@@ -102,7 +102,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     }
 
     /// Makes `writes` the only entries of this run's transaction and returns where they are, and whether a higher
-    /// transaction may have missed one of them. `estimates` is where earlier runs of this one had written; from there
+    /// transaction may have missed one of them or read what was foreseen instead. `estimates` is where earlier runs of this one had written; from there
     /// the estimates have kept readers away.
     pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[K]) -> (Vec<K>, bool) {
         let mut missed = false;
@@ -114,18 +114,20 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
             })
             .collect();
         for key in estimates {
-            self.remove_estimate(key, version.tx);
+            missed |= self.remove_prediction(key, version.tx);
         }
         (written, missed)
     }
 
-    /// Puts estimates where `tx` has never written.
-    pub(crate) fn predict(&mut self, tx: TxIndex, keys: &[K]) {
-        for key in keys {
-            let hash = self.hasher.hash_one(key);
+    /// Puts what is foreseen where `tx` has never written.
+    pub(crate) fn predict(&mut self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) -> Vec<K> {
+        let place = |(key, value): (K, Option<V>)| {
+            let hash = self.hasher.hash_one(&key);
             let mut shard = self.shard(hash).write();
-            self.locate(&mut shard, hash, key, Location::for_reader).predict(tx);
-        }
+            self.locate(&mut shard, hash, &key, Location::for_reader).predict(tx, value);
+            key
+        };
+        predictions.into_iter().map(place).collect()
     }
 
     /// Turns what this run wrote at `keys` into estimates.
@@ -170,16 +172,13 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         }
     }
 
-    /// Removes the entry of `tx` at `key` if it is still an estimate, that is, if the last run did not write here.
-    fn remove_estimate(&self, key: &K, tx: TxIndex) {
+    /// Removes what was foreseen or estimated of `tx` at `key`, if its last run did not write here; true if a higher
+    /// transaction may have read it.
+    fn remove_prediction(&self, key: &K, tx: TxIndex) -> bool {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
-        let Some(location) = shard.find_mut(hash, |location| location.key == *key) else { return };
-        if let Ok(place) = location.place(tx)
-            && matches!(location.entries[place].1, Cell::Estimate)
-        {
-            location.entries.remove(place);
-        }
+        let location = shard.find_mut(hash, |location| location.key == *key);
+        location.is_some_and(|location| location.remove_prediction(tx))
     }
 
     /// The shard of a hash. The bits are from the middle: the table below uses both ends.
@@ -243,6 +242,27 @@ mod tests {
         assert!(!missed(4, 'b') && !missed(3, 'b') && missed(2, 'b'));
         assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(4, 0), 1));
         assert!(missed(5, 'b'));
+    }
+
+    #[test]
+    fn m2_m4_what_was_foreseen_is_read_until_its_run_is_over_and_a_surprise_is_told() {
+        let mut memory = MvMemory::new();
+        let keys =
+            memory.predict(TxIndex(1), vec![('a', Some(5)), ('b', Some(6)), ('c', Some(7)), ('d', None)]);
+        let foreseen = Version { tx: TxIndex(1), incarnation: Incarnation::FORESEEN };
+        let seen = |key| memory.read(&key, TxIndex(3));
+        assert_eq!(['a', 'b', 'c'].map(seen), [5, 6, 7].map(|value| Found::Value(foreseen, value)));
+        assert_eq!(seen('d'), Found::Estimate(TxIndex(1)));
+        let holds =
+            |key, value| memory.still_holds(&key, TxIndex(3), Origin::Version(foreseen), Some(&value));
+
+        let (_, missed) = memory.apply(version(1, 0), vec![('a', 5)], &keys[..1]);
+        assert!(!missed && holds('a', 5), "as foreseen");
+        let (_, missed) = memory.apply(version(1, 0), vec![('b', 9)], &keys[1..2]);
+        assert!(missed && !holds('b', 6), "another value");
+        let (_, missed) = memory.apply(version(1, 0), vec![], &keys[2..]);
+        assert!(missed && !holds('c', 7), "not written at all");
+        assert_eq!(['c', 'd'].map(seen), [Found::PreState(None), Found::PreState(None)]);
     }
 
     #[test]

@@ -111,10 +111,10 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
     }
 
-    /// Leaves estimates where `tx` will likely write.
-    pub(crate) fn predict(&mut self, tx: TxIndex, keys: Vec<K>) {
+    /// Leaves what `tx` will likely write where it will likely write.
+    pub(crate) fn predict(&mut self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) {
         if let Some(transaction) = self.transactions.get(tx.0 as usize) {
-            self.memory.predict(tx, &keys);
+            let keys = self.memory.predict(tx, predictions);
             transaction.lock().status.predict(keys);
         }
     }

@@ -42,6 +42,9 @@ impl TxIndex {
 }
 
 impl Incarnation {
+    /// Stands for the run that a value was foreseen of. No transaction runs so often.
+    pub(crate) const FORESEEN: Self = Self(u32::MAX);
+
     /// The run after this one.
     pub(crate) const fn next(self) -> Self {
         Self(self.0.saturating_add(1))

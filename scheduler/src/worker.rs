@@ -105,10 +105,11 @@ impl<'e, E: Executor> Block<'e, E> {
         Self { executor, scheduler: Scheduler::new(txs, round, window), stats: Mutex::new(Stats::default()) }
     }
 
-    /// Transaction `tx` will likely write at `keys`: whoever reads there before it has run waits for it, instead of
-    /// running on what it will overwrite. A prediction that proves wrong costs that wait and nothing else.
-    pub fn predict(&mut self, tx: TxIndex, keys: Vec<E::Key>) {
-        self.scheduler.predict(tx, keys);
+    /// Transaction `tx` will likely write at these locations. Where the value is known as well, whoever reads there
+    /// goes on with it; where it is not, he waits, instead of running on what will be overwritten. A prediction that
+    /// proves wrong costs a run or a wait, and nothing else.
+    pub fn predict(&mut self, tx: TxIndex, predictions: Vec<(E::Key, Option<E::Value>)>) {
+        self.scheduler.predict(tx, predictions);
     }
 
     /// These transactions, of which none is named twice, likely take long: workers with nothing more urgent to do begin

@@ -138,7 +138,8 @@ impl Programs {
         let groups: Vec<u32> = self.txs.iter().map(|program| u32::from(program.start % 3)).collect();
         block.group(&groups);
         for (tx, program) in (0..).zip(&self.txs).filter(|(_, program)| program.salt % 4 == 0) {
-            block.predict(TxIndex(tx), vec![program.start, program.start / 2]);
+            let value = (program.hops > 0).then_some(u64::from(program.salt));
+            block.predict(TxIndex(tx), vec![(program.start, value), (program.start / 2, None)]);
         }
         block
     }

@@ -3,7 +3,8 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use alloy_primitives::B256;
+use alloy_primitives::{B256, U256};
+use revm::state::bal::alloy::AlloyBal;
 use weft_engine::error::ExecuteError;
 use weft_engine::execute::Options;
 use weft_engine::parallel::Counters;
@@ -13,6 +14,7 @@ use weft_engine::{Outcome, ReadyBlock, parallel, sequential};
 use super::account_for;
 use super::case::{Case, State};
 use super::delay::Delayed;
+use super::random::Random;
 
 /// An engine that has to agree with the specification.
 pub(super) type Subject = fn(&ReadyBlock<'_>, &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters);
@@ -86,15 +88,24 @@ impl Matrix {
             }
             caught("account", || account_for::check(case, outcome, expected_roots.as_ref()))??;
         }
+        let mut variants = vec![ready];
+        if let Ok(Outcome { block_access_list: Some(list), .. }) = &expected {
+            // What the transactions will do, said right and said wrong.
+            for list in [list.clone(), misleading(list.clone(), Random::new(case.delays))] {
+                let Ok(ready) = ReadyBlock::new(&rules, &block, None) else { continue };
+                variants.push(ready.with_access_list(&alloy_rlp::encode(list)));
+            }
+        }
         for pool in &self.pools {
             let threads = pool.threads();
             let repetitions = if [2, 3].contains(&threads) { self.repetitions } else { 1 };
             for repetition in 0..2 * repetitions {
                 let subject = self.subjects[repetition % 2];
+                let ready = &variants[repetition / 2 % variants.len()];
                 let name = format!("{threads} threads, run {repetition}");
                 let seed = case.delays.wrapping_add(u64::try_from(repetition).unwrap_or_default());
                 let delayed = Delayed::new(state.get(), seed);
-                let (found, counters) = caught(&name, || pool.install(|| subject(&ready, &delayed)))?;
+                let (found, counters) = caught(&name, || pool.install(|| subject(ready, &delayed)))?;
                 tally.runs += 1;
                 tally.executions += counters.executions;
                 tally.aborts += counters.aborts;
@@ -116,6 +127,28 @@ impl Matrix {
 /// The parallel engine, changing between speculation and running in order every few transactions.
 fn restless(block: &ReadyBlock<'_>, state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
     parallel::run_with(block, state, parallel::Setup::default().restless())
+}
+
+/// The same list with other values, at other transactions, and without some changes.
+fn misleading(mut list: AlloyBal, mut random: Random) -> AlloyBal {
+    for account in &mut list {
+        account.nonce_changes.retain(|_| random.chance(80));
+        account.code_changes.retain(|_| random.chance(80));
+        account.storage_changes.retain(|_| random.chance(80));
+        for change in account.storage_changes.iter_mut().flat_map(|slot| &mut slot.changes) {
+            if random.chance(30) {
+                change.new_value ^= U256::from(random.below(3));
+            }
+            change.block_access_index.0 += u64::from(random.chance(20));
+        }
+        for change in &mut account.balance_changes {
+            if random.chance(30) {
+                change.post_balance = U256::from(random.word());
+            }
+            change.block_access_index.0 += u64::from(random.chance(20));
+        }
+    }
+    list
 }
 
 /// Post-state root and receipts root, where the state is a witness.

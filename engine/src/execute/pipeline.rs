@@ -26,7 +26,6 @@ use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
 use crate::outcome::{Changes, Outcome, ReceiptsSummary};
 use crate::parallel::{self, Counters};
 use crate::pre_state::{Codes, PreState, WitnessState};
-use crate::senders::PublicKey;
 use crate::sequential;
 use crate::trace::{Recorder, Trace, Work};
 
@@ -186,7 +185,14 @@ impl<'a> Trial<'a> {
             Ok::<_, ExecuteError>((stateless_rules(input, chain)?, payload::to_block(input)))
         })?;
         match block {
-            Ok(block) => self.judge_block(&rules, &block, witness, input.public_keys.as_deref()),
+            Ok(block) => {
+                let ready = |recovery| {
+                    let ready =
+                        ReadyBlock::with_recovery(&rules, &block, input.public_keys.as_deref(), recovery)?;
+                    Ok(ready.with_access_list(&input.payload.block_access_list))
+                };
+                self.judge_block(&rules, &block, witness, ready)
+            }
             // What is wrong with the witness comes first.
             Err(error) => witness().and(Err(error.into())),
         }
@@ -202,24 +208,22 @@ impl<'a> Trial<'a> {
             rules::check_body(&input.block)?;
             Ok(start)
         };
-        self.judge_block(&rules, &input.block, witness, None)
+        let ready = |recovery| ReadyBlock::with_recovery(&rules, &input.block, None, recovery);
+        self.judge_block(&rules, &input.block, witness, ready)
     }
 
-    /// Judges a block from the start that `witness` finds.
-    fn judge_block(
+    /// Judges a block from the start that `witness` finds, once `ready` has found who signed what.
+    fn judge_block<'b>(
         &mut self,
         rules: &Rules,
         block: &Block,
         witness: impl FnOnce() -> Result<Start, ExecuteError> + Send,
-        public_keys: Option<&[PublicKey]>,
+        ready: impl FnOnce(Recovery) -> Result<ReadyBlock<'b>, BlockError> + Send,
     ) -> Result<(), ExecuteError> {
         let begun = Instant::now();
         let recovery = self.options.recovery;
         // Neither needs the other, and where one is waiting for its slowest part the other has work to do.
-        let ((start, witness_time), ready) = rayon::join(
-            || (witness(), begun.elapsed()),
-            || ReadyBlock::with_recovery(rules, block, public_keys, recovery),
-        );
+        let ((start, witness_time), ready) = rayon::join(|| (witness(), begun.elapsed()), || ready(recovery));
         self.verdict.stages.witness += witness_time;
         self.verdict.stages.senders += begun.elapsed().saturating_sub(witness_time);
         let start = &start?;
