@@ -3,13 +3,14 @@
 //! [`crate::sequential`] commits into revm's `State`, which is the specification; [`crate::parallel`] into the
 //! [`crate::ledger::Ledger`], which gives the same in less time. [`crate::commit::BlockRun`] drives either.
 
+use alloy_primitives::map::{AddressMap, AddressSet};
 use alloy_primitives::{Address, B256, U256};
-use revm::DatabaseCommit;
 use revm::bytecode::Bytecode;
 use revm::database::states::bundle_state::BundleRetention;
-use revm::database::{BundleState, State};
+use revm::database::{AccountStatus, BundleState, State};
 use revm::database_interface::bal::EvmDatabaseError;
-use revm::state::AccountInfo;
+use revm::state::{Account, AccountInfo};
+use revm::{Database, DatabaseCommit};
 
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::StateDb;
@@ -37,16 +38,78 @@ pub(crate) trait BlockState: StateDb + DatabaseCommit {
 }
 
 /// revm's state over the pre-state of a block.
-pub(crate) type RevmState<'a> = State<PreStateDb<'a>>;
+///
+/// `State` takes an account that has neither nonce nor code, once it has changed, for one that the block has made, and
+/// all storage that it has not seen for zero. Only a genesis makes an account that has storage and neither of the
+/// two; but it can have been given a balance since, and code by EIP-7702. So the state is asked once more where
+/// `State` would not.
+#[derive(Debug)]
+pub(crate) struct RevmState<'a> {
+    /// revm's.
+    state: State<PreStateDb<'a>>,
+    /// The accounts that the block has really made, or removed.
+    renewed: AddressSet,
+}
 
 /// revm's state for a block of which nothing has run.
 pub(crate) fn revm_state(pre_state: &dyn PreState) -> RevmState<'_> {
-    State::builder().with_database(PreStateDb(pre_state)).with_bundle_update().build()
+    let state = State::builder().with_database(PreStateDb(pre_state)).with_bundle_update().build();
+    RevmState { state, renewed: AddressSet::default() }
+}
+
+impl RevmState<'_> {
+    /// Whether all storage of the account that `State` has not seen is zero.
+    fn is_storage_known(&self, address: Address, status: AccountStatus) -> bool {
+        status.is_storage_known()
+            && (status != AccountStatus::InMemoryChange || self.renewed.contains(&address))
+    }
+}
+
+impl Database for RevmState<'_> {
+    type Error = EvmDatabaseError<WitnessError>;
+
+    fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, Self::Error> {
+        self.state.basic(address)
+    }
+
+    fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, Self::Error> {
+        self.state.code_by_hash(hash)
+    }
+
+    fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error> {
+        let status = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?.status;
+        if status.is_storage_known() && !self.is_storage_known(address, status) {
+            let pre_state = self.state.database.0;
+            let cached = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?;
+            if let Some(account) = &mut cached.account
+                && !account.storage.contains_key(&slot)
+            {
+                let value = pre_state.storage(address, slot).map_err(EvmDatabaseError::Database)?;
+                account.storage.insert(slot, value);
+            }
+        }
+        self.state.storage(address, slot)
+    }
+
+    fn block_hash(&mut self, number: u64) -> Result<B256, Self::Error> {
+        self.state.block_hash(number)
+    }
+}
+
+impl DatabaseCommit for RevmState<'_> {
+    fn commit(&mut self, changes: AddressMap<Account>) {
+        let renewed = changes.iter().filter(|(_, account)| {
+            let is_new = account.is_created() || account.is_selfdestructed() || account.is_empty();
+            account.is_touched() && is_new
+        });
+        self.renewed.extend(renewed.map(|(address, _)| *address));
+        self.state.commit(changes);
+    }
 }
 
 impl StateDb for RevmState<'_> {
     fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error> {
-        let cached = self.load_cache_account(address).map_err(EvmDatabaseError::Database)?;
+        let cached = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?;
         let mut slots = cached.account.iter().flat_map(|account| account.storage.values());
         if slots.any(|value| !value.is_zero()) {
             return Ok(true);
@@ -54,7 +117,7 @@ impl StateDb for RevmState<'_> {
         if cached.status.was_destroyed() {
             Ok(false)
         } else {
-            self.database.0.has_storage(address).map_err(EvmDatabaseError::Database)
+            self.state.database.0.has_storage(address).map_err(EvmDatabaseError::Database)
         }
     }
 }
@@ -69,11 +132,11 @@ impl BlockState for RevmState<'_> {
     }
 
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        Ok(self.load_cache_account(address)?.account_info())
+        Ok(self.state.load_cache_account(address)?.account_info())
     }
 
     fn add_code(&mut self, hash: B256, code: &Bytecode) {
-        self.cache.contracts.entry(hash).or_insert_with(|| code.clone());
+        self.state.cache.contracts.entry(hash).or_insert_with(|| code.clone());
     }
 
     fn credit(&mut self, _address: Address, _amount: U256) -> Result<bool, WitnessError> {
@@ -82,14 +145,14 @@ impl BlockState for RevmState<'_> {
 
     fn changes_so_far(&self) -> BundleState {
         let mut bundle = BundleState::default();
-        if let Some(transitions) = &self.transition_state {
+        if let Some(transitions) = &self.state.transition_state {
             bundle.apply_transitions_and_create_reverts(transitions.clone(), BundleRetention::PlainState);
         }
         bundle
     }
 
     fn take_changes(&mut self) -> BundleState {
-        self.merge_transitions(BundleRetention::Reverts);
-        self.take_bundle()
+        self.state.merge_transitions(BundleRetention::Reverts);
+        self.state.take_bundle()
     }
 }

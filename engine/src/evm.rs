@@ -8,7 +8,8 @@
 //!
 //! The state is also told when a run begins to depend on the exact balance of an account, so that a run may be shown a
 //! balance to which others are still adding. A run depends on it where `BALANCE` asks for it, and where code runs in
-//! the account's name: that alone can ask for its own balance, or spend it. That it is not zero is no secret.
+//! the account's name, the code of a creation too: that alone can ask for its own balance, or spend it. That it is not
+//! zero is no secret.
 
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_evm::EvmEnv;
@@ -94,6 +95,13 @@ impl<DB: StateDb> EthEvm<DB> {
         if has_code || is_much { self.database().pin_balance(inputs.target_address) } else { Ok(()) }
     }
 
+    /// Pins the balance of an account that a creation would take: the code that makes it runs in its name, and if that
+    /// fails, nothing shows that it was there.
+    fn pin_created(&mut self, inputs: &CreateInputs) -> Result<(), DB::Error> {
+        let nonce = self.0.ctx.journal_mut().load_account(inputs.caller())?.info.nonce;
+        self.database().pin_balance(inputs.created_address(nonce))
+    }
+
     /// The account that a creation would take, if it has storage and neither nonce nor code.
     ///
     /// Looks at nothing that revm would not look at next: the caller, and then the account.
@@ -159,10 +167,12 @@ impl<DB: StateDb> EvmTr for EthEvm<DB> {
                 self.pin_called(inputs)?;
                 None
             }
-            FrameInput::Create(inputs) if !self.0.ctx.cfg.spec.is_enabled_in(SpecId::AMSTERDAM) => {
-                self.occupied(inputs, init.depth)?
+            FrameInput::Create(inputs) => {
+                self.pin_created(inputs)?;
+                let amsterdam = self.0.ctx.cfg.spec.is_enabled_in(SpecId::AMSTERDAM);
+                if amsterdam { None } else { self.occupied(inputs, init.depth)? }
             }
-            FrameInput::Create(_) | FrameInput::Empty => None,
+            FrameInput::Empty => None,
         };
         match occupied {
             None => self.0.frame_init(init),

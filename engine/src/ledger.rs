@@ -69,7 +69,7 @@ impl<'a> Ledger<'a> {
         let entry = self.known(address)?;
         match entry.slots.get(&slot) {
             Some(kept) => Some(kept.now),
-            None => (entry.now.is_none() || entry.status.is_storage_known()).then_some(U256::ZERO),
+            None => (entry.now.is_none() || entry.storage_known).then_some(U256::ZERO),
         }
     }
 
@@ -182,7 +182,7 @@ impl Database for Ledger<'_> {
         }
         match entry.slots.entry(slot) {
             MapEntry::Occupied(kept) => Ok(kept.get().now),
-            MapEntry::Vacant(_) if entry.status.is_storage_known() => Ok(U256::ZERO),
+            MapEntry::Vacant(_) if entry.storage_known => Ok(U256::ZERO),
             MapEntry::Vacant(vacant) => {
                 let now = pre_state.storage(address, slot)?;
                 Ok(vacant.insert(Slot { now, before: None }).now)

@@ -252,7 +252,7 @@ impl BlockExecutor<'_, '_> {
     fn longest(&self, length: u32, workers: usize) -> Vec<TxIndex> {
         let gas = |tx: &TxIndex| self.transaction(*tx).env.gas_limit;
         let all: u128 = (0..length).map(|tx| u128::from(gas(&TxIndex(tx)))).sum();
-        let long = |tx: &TxIndex| u128::from(gas(tx)) * 4 * workers as u128 >= all;
+        let long = |tx: &TxIndex| u128::from(gas(tx)) * 4 * workers as u128 > all;
         let mut longest: Vec<TxIndex> = (0..length).map(TxIndex).filter(long).collect();
         longest.sort_by_key(|tx| Reverse(gas(tx)));
         longest

@@ -142,7 +142,7 @@ impl Waste {
     /// A run of this cost was found void.
     pub(crate) fn note_abort(&self, cost: u32) {
         // ORDERING: a count that is only compared.
-        self.cost.fetch_add((cost + RUN_OVERHEAD).into(), Ordering::Relaxed);
+        self.cost.fetch_add(u64::from(cost) + u64::from(RUN_OVERHEAD), Ordering::Relaxed);
     }
 
     /// A run was given up halfway.

@@ -162,7 +162,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             let Some(tx) = next else { continue };
             let claim = self.lock(tx).status.claim(tx).ok_or(broken("S1", tx))?;
             // The first run of one that will likely be in vain.
-            if tx >= first_run
+            if claim.version().incarnation == Incarnation(0)
                 && let Some(lower) = self.likeness.predecessor(tx)
                 && !self.lock(lower).is_finished()
             {

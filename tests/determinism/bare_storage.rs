@@ -41,6 +41,34 @@ fn amsterdam_creates_onto_storage() {
     assert!(outcome.receipts[0].status.coerce_status());
 }
 
+/// A change of balance or nonce leaves storage as it is, and so does a delegation; however far the block has been
+/// committed when the slot is read for the first time.
+#[test]
+fn an_account_that_is_delegated_keeps_its_storage() {
+    let [busy, giver, caller, reader] = [1, 2, 3, 4].map(Signer::new);
+    let authority = Signer::new(9);
+    let [code, spinner] = [Address::repeat_byte(0xc0), Address::repeat_byte(0xc1)];
+    let mut world = World::default();
+    for signer in [&busy, &giver, &caller, &reader] {
+        world.put(signer.address(), 0, Vec::new());
+    }
+    world.put(code, 1, COPY_SLOT.to_vec());
+    // Counts down for a while, so that others run before it is committed.
+    world.put(spinner, 1, vec![0x61, 0x0f, 0xff, 0x5b, 0x60, 0x01, 0x90, 0x03, 0x80, 0x60, 0x03, 0x57, 0x00]);
+    world.put_request_contracts();
+    world.put_bare_storage(authority.address(), 5, U256::ZERO, U256::from(7));
+    let transactions = vec![
+        busy.call(0, spinner, Vec::new()),
+        giver.call(0, authority.address(), Vec::new()),
+        caller.delegate(&authority, 0, code),
+        reader.call(0, authority.address(), Vec::new()),
+    ];
+    let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
+    assert!(outcome.receipts.iter().all(|receipt| receipt.status.coerce_status()));
+    assert_eq!(outcome.changes.changed_slot(authority.address(), U256::from(1)), Some(U256::from(7)));
+    assert!(!outcome.changes.wiped.contains(&authority.address()));
+}
+
 /// EIP-161: an empty account that is touched goes, and its storage with it. Whoever comes to its address later in
 /// the block finds no storage: neither a creation nor a delegation does.
 #[test]

@@ -21,6 +21,9 @@ pub(crate) struct Entry {
     pub(crate) status: AccountStatus,
     /// A commit has changed it, or may have.
     pub(crate) changed: bool,
+    /// All storage that is not among the slots is zero: there was no account before the block, or the block has made it
+    /// or removed it. revm's status is no answer: it takes an account with neither nonce nor code for a new one.
+    pub(crate) storage_known: bool,
     /// Its storage was destroyed in this block.
     pub(crate) storage_destroyed: bool,
     /// The slots read or written. Empty if there is no account.
@@ -52,6 +55,7 @@ impl Entry {
             now: found,
             status,
             changed: false,
+            storage_known: status == AccountStatus::LoadedNotExisting,
             storage_destroyed: false,
             slots: HashMap::default(),
         }
@@ -82,6 +86,7 @@ impl Entry {
     pub(crate) fn create(&mut self, account: Account) {
         // What was read of its storage does not count for the account that is made.
         self.slots.retain(|_, slot| slot.before.is_some());
+        self.storage_known = true;
         self.status = self.status.on_created();
         self.now = Some(account.info);
         self.changed = true;
@@ -110,6 +115,7 @@ impl Entry {
     fn remove(&mut self, changed: bool) {
         self.now = None;
         self.slots.clear();
+        self.storage_known = true;
         self.changed |= changed;
         self.storage_destroyed |= changed;
     }

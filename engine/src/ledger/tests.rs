@@ -3,15 +3,14 @@
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::bytecode::Bytecode;
-use revm::database::State;
 use revm::database_interface::DatabaseCommitExt;
 use revm::state::{Account, AccountInfo, EvmStorageSlot, TransactionId};
 use revm::{Database, DatabaseCommit};
 
 use super::Ledger;
-use crate::block_state::{BlockState, RevmState};
+use crate::block_state::{BlockState, RevmState, revm_state};
 use crate::evm::StateDb;
-use crate::pre_state::{Ancestors, PlainAccount, PlainState, PreStateDb};
+use crate::pre_state::{Ancestors, PlainAccount, PlainState};
 
 /// Numbers that look random and are the same in every run (xorshift).
 struct Numbers(u64);
@@ -94,7 +93,7 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
     let pre_state = pre_state();
     for seed in 1..2_000 {
         let mut numbers = Numbers(seed);
-        let mut state = State::builder().with_database(PreStateDb(&pre_state)).with_bundle_update().build();
+        let mut state = revm_state(&pre_state);
         let mut ledger = Ledger::with_capacity(&pre_state, 0);
         for _ in 0..numbers.below(12) {
             let address = address(numbers.below(5));
