@@ -32,6 +32,8 @@ pub(crate) struct Source {
     unpacked: Box<dyn Read>,
     /// How much of the file itself has been read.
     taken: Taken,
+    /// How much it will be, as far as is known.
+    expected: usize,
 }
 
 /// How many bytes of a file have been read, as they lie there.
@@ -64,19 +66,22 @@ pub(crate) fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
 /// If it cannot be opened.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Source> {
     if path == Path::new("-") {
-        Source::new(std::io::stdin())
+        Source::new(std::io::stdin(), 0)
     } else {
-        Source::new(std::fs::File::open(path)?)
+        let file = std::fs::File::open(path)?;
+        let length = file.metadata()?.len();
+        Source::new(file, usize::try_from(length)?)
     }
 }
 
 impl Source {
-    /// What `file` unpacks to.
-    fn new(mut file: impl Read + 'static) -> anyhow::Result<Self> {
+    /// What `file`, of so many bytes, unpacks to.
+    fn new(mut file: impl Read + 'static, length: usize) -> anyhow::Result<Self> {
         let mut magic = Vec::new();
         file.by_ref().take(6).read_to_end(&mut magic)?;
         let taken = Taken::default();
         let whole = Counted { file: Cursor::new(magic.clone()).chain(file), taken: taken.clone() };
+        let mut expected = 0;
         let unpacked: Box<dyn Read> = if magic.starts_with(&[0x1f, 0x8b]) {
             Box::new(flate2::read::MultiGzDecoder::new(whole))
         } else if magic.starts_with(b"\xfd7zXZ\0") {
@@ -85,9 +90,10 @@ impl Source {
         } else if magic.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             Box::new(zstd::Decoder::new(whole)?)
         } else {
+            expected = length.min(SIZE_MAX);
             Box::new(whole)
         };
-        Ok(Self { unpacked, taken })
+        Ok(Self { unpacked, taken, expected })
     }
 
     /// Counts what is read of the file from now on, and counted what was.
@@ -101,6 +107,9 @@ impl Source {
     ///
     /// As [`Taken::read_all`].
     pub(crate) fn read_all(mut self, bytes: &mut Vec<u8>) -> anyhow::Result<()> {
+        // Room for one more shows the end.
+        bytes.clear();
+        bytes.reserve_exact(self.expected + 1);
         self.taken().read_all(&mut self.unpacked, bytes)
     }
 }
@@ -122,8 +131,10 @@ impl Taken {
             }
             let (length, most) = (bytes.len(), size_max(self.0.get()));
             anyhow::ensure!(length <= most, TooLarge { taken: self.0.get(), most });
-            // Twice as much, or all that may come.
-            bytes.reserve_exact(if 2 * length < most { length } else { most + 1 - length });
+            if length == bytes.capacity() {
+                // Twice as much, or all that may come.
+                bytes.reserve_exact(if 2 * length < most { length } else { most + 1 - length });
+            }
         }
     }
 }
@@ -184,8 +195,8 @@ mod tests {
 
     /// Reads packed bytes.
     fn unpack(packed: Vec<u8>) -> (anyhow::Result<()>, Vec<u8>) {
-        let mut bytes = Vec::new();
-        let result = Source::new(Cursor::new(packed)).unwrap().read_all(&mut bytes);
+        let (length, mut bytes) = (packed.len(), Vec::new());
+        let result = Source::new(Cursor::new(packed), length).unwrap().read_all(&mut bytes);
         (result, bytes)
     }
 

@@ -1,7 +1,8 @@
-//! Codes by hash, made ready to run when somebody first runs them.
+//! Codes by hash, made ready to run: long ones on all threads at the start, short ones when somebody first runs them.
 //!
 //! Who sends a witness decides how many codes it has, and need run none of them. So a code that nobody runs costs its
-//! bytes, its hash and a few words; the jump table, which takes far more for a short code, is made at first use.
+//! bytes, its hash and a few words. What it takes to run is some hundred bytes more, which is little for a long code, and
+//! a hundred times the size of a short one.
 //!
 //! - **C1.** A code is found under the Keccak-256 of its bytes, which is computed here, and under nothing else.
 //! - **C2.** What a hash gives depends on the bytes alone: not on the other codes, nor on who asks, when or how often.
@@ -12,6 +13,7 @@ use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, Bytes};
 use parking_lot::RwLock;
+use rayon::prelude::*;
 use revm::bytecode::Bytecode;
 use weft_trie::keccak256_batch_parallel;
 
@@ -19,6 +21,9 @@ use crate::error::WitnessError;
 
 /// Parts of what is ready, each behind a lock of its own.
 const SHARDS: usize = 16;
+
+/// Bytes of a code that is made ready at the start: what that takes is then less than the code itself.
+const LONG: usize = 1_024;
 
 /// Codes by hash.
 ///
@@ -38,7 +43,7 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// Hashes the codes, on the threads of the current pool.
+    /// Hashes the codes and makes the long ones ready to run, on the threads of the current pool.
     ///
     /// # Panics
     ///
@@ -58,7 +63,13 @@ impl Codes {
             bytes.extend_from_slice(code);
             ends.push(bytes.len());
         }
-        Self { bytes: bytes.into(), ends, hashes, by_hash, ready: Box::default() }
+        let codes = Self { bytes: bytes.into(), ends, hashes, by_hash, ready: Box::default() };
+        let places = (0..codes.ends.len()).into_par_iter();
+        places.filter(|&place| codes.bytes_at(place).len() >= LONG).for_each(|place| {
+            // Every code here is found.
+            let _ = codes.get(codes.hashes[place]);
+        });
+        codes
     }
 
     /// The code with this hash.
@@ -82,9 +93,13 @@ impl Codes {
     /// The bytes with this hash.
     fn find(&self, hash: B256) -> Option<Bytes> {
         let found = self.by_hash.binary_search_by_key(&hash, |&place| self.hashes[place as usize]).ok()?;
-        let place = self.by_hash[found] as usize;
+        Some(self.bytes_at(self.by_hash[found] as usize))
+    }
+
+    /// The bytes of the code at this place.
+    fn bytes_at(&self, place: usize) -> Bytes {
         let start = place.checked_sub(1).map_or(0, |before| self.ends[before]);
-        Some(self.bytes.slice(start..self.ends[place]))
+        self.bytes.slice(start..self.ends[place])
     }
 }
 
@@ -150,8 +165,9 @@ mod tests {
 
     /// A witness of short codes that nobody runs must not cost many times its size.
     #[test]
-    fn only_codes_that_are_used_are_made_ready() {
-        let samples = samples();
+    fn short_codes_are_made_ready_when_they_are_used() {
+        let mut samples = samples();
+        samples.retain(|code| code.len() < LONG);
         let codes = Codes::new(&[samples.clone(), samples.clone()].concat());
         assert_eq!(codes.hashes.len(), samples.len());
         let ready = || codes.ready.iter().map(|shard| shard.read().len()).sum::<usize>();
@@ -162,5 +178,8 @@ mod tests {
         }
         let pointer = || codes.get(keccak256(&samples[3])).unwrap().bytes_ref().as_ptr();
         assert_eq!(pointer(), pointer(), "it is made once");
+
+        let codes = Codes::new(&[LONG - 1, LONG, LONG + 1].map(|length| vec![0x5b; length].into()));
+        assert_eq!(codes.ready.iter().map(|shard| shard.read().len()).sum::<usize>(), 2);
     }
 }

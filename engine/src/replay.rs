@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::primitives::hardfork::SpecId;
 use revm::state::AccountInfo;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use crate::block::{Block, ReadyBlock};
 use crate::chain::Chain;
@@ -36,11 +37,12 @@ pub struct PlainBlock {
 /// The JSON file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct File<'a> {
     /// Chain id; mainnet if it is left out.
     chain_id: Option<Number>,
     /// The block as `eth_getBlockByNumber` returns it, with whole transactions, or as RLP.
-    block: serde_json::Value,
+    #[serde(borrow)]
+    block: &'a RawValue,
     /// All accounts and slots that the block reads.
     pre_state: AddressMap<AccountJson>,
     /// Hashes of ancestors, by number in decimal.
@@ -70,7 +72,7 @@ impl PlainBlock {
     /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
         let invalid = |error: &dyn std::fmt::Display| InputError::json(error);
-        let file: File = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
+        let file: File<'_> = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
         let chain_id = file.chain_id.map_or(1, |Number(id)| id);
         let chain = match chain {
             Some(chain) => chain.clone(),

@@ -5,11 +5,13 @@
 //! What is wrong here is the caller's to mend, and says nothing of the block: transactions of which there are only
 //! hashes, or fields that do not hash to the hash they came with.
 
+use std::borrow::Cow;
+
 use alloy_primitives::{B256, hex};
 use alloy_rlp::Decodable;
 use alloy_rpc_types_eth::BlockTransactions;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::input::InputError;
 use crate::block::{Block, SignedTransaction};
@@ -33,13 +35,15 @@ impl BlockJson {
     ///
     /// [`InputError::Json`], [`InputError::Answer`], [`InputError::Hex`], [`InputError::Block`],
     /// [`InputError::TransactionHashes`] or [`InputError::BlockHash`].
-    pub(crate) fn read(json: Value) -> Result<Self, InputError> {
+    pub(crate) fn read(json: &RawValue) -> Result<Self, InputError> {
         let json = opened("block", json)?;
-        if let Value::String(text) = &json {
-            let bytes = hex::decode(text).map_err(InputError::Hex)?;
+        let invalid = |error: serde_json::Error| InputError::Json(format!("block: {error}"));
+        if json.get().starts_with('"') {
+            let text: Cow<'_, str> = serde_json::from_str(json.get()).map_err(invalid)?;
+            let bytes = hex::decode(text.as_ref()).map_err(InputError::Hex)?;
             return Ok(Self { block: decode_whole(&bytes)?, left_out: Vec::new() });
         }
-        from_rpc(serde_json::from_value(json).map_err(|error| InputError::json(&error))?)
+        from_rpc(serde_json::from_str(json.get()).map_err(invalid)?)
     }
 }
 
@@ -60,12 +64,24 @@ impl AnswerError {
     }
 }
 
+/// A node's answer. Nothing else in it is kept, however much there is.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    /// What the answer holds.
+    #[serde(borrow)]
+    result: Option<&'a RawValue>,
+    /// Why there is no result.
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
 /// What a node's answer holds; anything else as it is.
-fn opened(field: &'static str, mut json: Value) -> Result<Value, InputError> {
-    if let Some(error) = json.get_mut("error").map(Value::take).filter(|error| !error.is_null()) {
-        return Err(serde_json::from_value::<AnswerError>(error).unwrap_or_default().in_field(field));
+fn opened<'a>(field: &'static str, json: &'a RawValue) -> Result<&'a RawValue, InputError> {
+    let Ok(answer) = serde_json::from_str::<Answer<'a>>(json.get()) else { return Ok(json) };
+    if let Some(error) = answer.error {
+        return Err(serde_json::from_str::<AnswerError>(error.get()).unwrap_or_default().in_field(field));
     }
-    Ok(json.get_mut("result").map(Value::take).unwrap_or(json))
+    Ok(answer.result.unwrap_or(json))
 }
 
 /// Decodes a block that must take all of `bytes`.
@@ -92,7 +108,8 @@ fn from_rpc(block: RpcBlock) -> Result<BlockJson, InputError> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::value::to_raw_value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -103,9 +120,14 @@ mod tests {
             .unwrap()
     }
 
+    /// Reads the block.
+    fn read(json: Value) -> Result<BlockJson, InputError> {
+        BlockJson::read(&to_raw_value(&json).unwrap())
+    }
+
     /// What reading says.
     fn error(json: Value) -> String {
-        BlockJson::read(json).unwrap_err().to_string()
+        read(json).unwrap_err().to_string()
     }
 
     #[test]
@@ -117,7 +139,7 @@ mod tests {
                 json!({"jsonrpc": "2.0", "id": 1, "result": block}),
                 json!({"error": null, "result": block}),
             ] {
-                assert_eq!(BlockJson::read(json).unwrap().block, Block::default());
+                assert_eq!(read(json).unwrap().block, Block::default());
             }
         }
     }

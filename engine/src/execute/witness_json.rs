@@ -1,8 +1,8 @@
 //! A block with the witness that a node gives for it, as JSON.
 //!
 //! The witness is what `debug_executionWitness` returns: `{state, codes, headers, keys?}`, headers as RLP, oldest
-//! first (reth), or as objects, parent first (geth). Around it stand the block, as RLP or as `eth_getBlockByNumber` returns it with whole
-//! transactions, and the chain id:
+//! first (reth), or as objects, parent first (geth). Around it stand the block, as RLP or as `eth_getBlockByNumber`
+//! returns it with whole transactions, and the chain id:
 //!
 //! ```json
 //! {"chainId": 1, "block": "0xf9…", "witness": {"state": ["0xf8…"], "codes": [], "headers": ["0xf9…"]}}
@@ -18,6 +18,7 @@ use alloy_genesis::ChainConfig;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::{Decodable, Encodable};
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::block_json::{AnswerError, BlockJson};
 use super::input::InputError;
@@ -26,6 +27,9 @@ use crate::block::Block;
 use crate::chain::Chain;
 use crate::error::WitnessError;
 use crate::pre_state::Ancestors;
+
+/// The largest chain configuration that is read, in bytes of JSON.
+const CONFIG_SIZE_MAX: usize = 1 << 20;
 
 /// A block with its witness.
 #[derive(Debug)]
@@ -79,11 +83,11 @@ impl BlockWitness {
     ///
     /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
-        let file: File = serde_json::from_slice(json).map_err(|error| InputError::json(&error))?;
+        let file: File<'_> = serde_json::from_slice(json).map_err(|error| InputError::json(&error))?;
         let chain_id = file.chain_id.map(|Number(id)| id);
         let chain = match (chain, file.config) {
             (Some(chain), _) => chain.clone(),
-            (None, Some(config)) => Chain::from_config(&config),
+            (None, Some(config)) => Chain::from_config(&read_config(config)?),
             (None, None) => chain_id.and_then(Chain::built_in).ok_or(InputError::UnknownChain(chain_id))?,
         };
         let BlockJson { block, left_out } = BlockJson::read(file.block)?;
@@ -98,6 +102,14 @@ impl BlockWitness {
     }
 }
 
+/// The chain configuration. What it says that nobody knows is kept as well, and could be anything.
+fn read_config(json: &RawValue) -> Result<ChainConfig, InputError> {
+    if json.get().len() > CONFIG_SIZE_MAX {
+        return Err(InputError::Json(format!("config: larger than {CONFIG_SIZE_MAX} bytes")));
+    }
+    serde_json::from_str(json.get()).map_err(|error| InputError::json(&error))
+}
+
 /// The headers with the parent's last. geth names the parent first.
 fn oldest_first(mut headers: Vec<Bytes>) -> Vec<Bytes> {
     let number = |rlp: Option<&Bytes>| Header::decode(&mut rlp?.as_ref()).ok().map(|header| header.number);
@@ -110,16 +122,18 @@ fn oldest_first(mut headers: Vec<Bytes>) -> Vec<Bytes> {
 /// The JSON file.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct File {
+struct File<'a> {
     /// Chain id.
     chain_id: Option<Number>,
     /// A geth-style chain configuration.
-    config: Option<ChainConfig>,
+    #[serde(borrow)]
+    config: Option<&'a RawValue>,
     /// The block.
-    block: serde_json::Value,
+    #[serde(borrow)]
+    block: &'a RawValue,
     /// The witness; `result` is its name in a JSON-RPC answer.
-    #[serde(alias = "executionWitness", alias = "result")]
-    witness: WitnessJson,
+    #[serde(borrow, alias = "executionWitness", alias = "result")]
+    witness: WitnessJson<'a>,
     /// State root of the parent.
     pre_state_root: Option<B256>,
     /// Hashes of ancestors, from the parent's back.
@@ -130,21 +144,22 @@ struct File {
 ///
 /// An answer is told by its fields, not tried first: a witness is megabytes.
 #[derive(Deserialize)]
-struct WitnessJson {
+struct WitnessJson<'a> {
     /// RLP of trie nodes.
     state: Option<Vec<Bytes>>,
     /// Codes.
     codes: Option<Vec<Bytes>>,
     /// Headers, oldest first or parent first.
-    #[serde(default)]
-    headers: Vec<HeaderJson>,
+    #[serde(borrow, default)]
+    headers: Vec<&'a RawValue>,
     /// What the answer holds.
-    result: Option<Box<WitnessJson>>,
+    #[serde(borrow)]
+    result: Option<Box<WitnessJson<'a>>>,
     /// Why there is no result.
     error: Option<AnswerError>,
 }
 
-impl WitnessJson {
+impl WitnessJson<'_> {
     /// The witness.
     fn opened(self) -> Result<ExecutionWitness, InputError> {
         if let Some(error) = self.error {
@@ -157,33 +172,21 @@ impl WitnessJson {
         Ok(ExecutionWitness {
             state: self.state.ok_or_else(|| missing("state"))?,
             codes: self.codes.ok_or_else(|| missing("codes"))?,
-            headers: oldest_first(self.headers.into_iter().map(HeaderJson::into_rlp).collect()),
+            headers: oldest_first(self.headers.into_iter().map(header_rlp).collect::<Result<_, _>>()?),
         })
     }
 }
 
-/// A header in either form.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum HeaderJson {
-    /// RLP.
-    Rlp(Bytes),
-    /// As geth gives it.
-    Object(Box<Header>),
-}
-
-impl HeaderJson {
-    /// The header's RLP.
-    fn into_rlp(self) -> Bytes {
-        match self {
-            Self::Rlp(bytes) => bytes,
-            Self::Object(header) => {
-                let mut rlp = Vec::with_capacity(header.length());
-                header.encode(&mut rlp);
-                rlp.into()
-            }
-        }
+/// The RLP of a header in either form.
+fn header_rlp(json: &RawValue) -> Result<Bytes, InputError> {
+    let invalid = |error: serde_json::Error| InputError::Json(format!("witness: header: {error}"));
+    if json.get().starts_with('"') {
+        return serde_json::from_str(json.get()).map_err(invalid);
     }
+    let header: Header = serde_json::from_str(json.get()).map_err(invalid)?;
+    let mut rlp = Vec::with_capacity(header.length());
+    header.encode(&mut rlp);
+    Ok(rlp.into())
 }
 
 /// A number, as JSON number or as hex or decimal text.
