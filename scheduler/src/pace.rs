@@ -17,13 +17,6 @@
 //! A speculative stretch is short enough for its tables to stay in the cache. The caller makes its state as of the
 //! last stretch the pre-state of the next.
 //!
-//! ```
-//! use weft_scheduler::{Pace, Stretch};
-//!
-//! let mut pace = Pace::new(1);
-//! assert_eq!(pace.next_stretch(500), Stretch::InOrder(500), "one worker has nobody to speculate for it");
-//! ```
-//!
 //! # Invariants
 //!
 //! - **A1.** A stretch is at least one transaction long, and no longer than what is left.
@@ -62,6 +55,13 @@ const STEADY: Habits =
 const RESTLESS: Habits = Habits { round: 3, pause_min: 1, pause_max: 4, stretch_max: 11, restless: true };
 
 /// Cuts a block into stretches. It looks at how the last one went, and at nothing else.
+///
+/// ```
+/// use weft_scheduler::{Pace, Stretch};
+///
+/// let mut pace = Pace::new(1);
+/// assert_eq!(pace.next_stretch(500), Stretch::InOrder(500), "one worker has nobody to speculate for it");
+/// ```
 #[derive(Debug)]
 pub struct Pace {
     /// When to look.
