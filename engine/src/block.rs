@@ -24,7 +24,7 @@ pub type Block = alloy_consensus::Block<SignedTransaction, Header>;
 
 /// A block ready to run.
 ///
-/// [`ReadyBlock::with_recovery`] is the only constructor, so code that takes this type need not ask whether the
+/// Only [`ReadyBlock::with_recovery`] makes one, and [`ReadyBlock::new`] by way of it, so code that takes this type need not ask whether the
 /// signatures were checked or which fork it is.
 #[derive(Debug)]
 pub struct ReadyBlock<'a> {

@@ -38,7 +38,8 @@ pub(crate) enum Value {
 }
 
 /// What one transaction may add to the beneficiary's balance for it to be a tip. More than all the ether there is, and
-/// so little that all tips of a block together cannot make a balance overflow that is below [`TIPPED_MAX`].
+/// so little that all tips of a block together cannot make a balance overflow that is below [`TIPPED_MAX`]; nor can the
+/// fees, each of which is a product of 128 and 64 bits.
 pub(crate) const TIP_MAX: U256 = U256::from_limbs([0, 0, 1, 0]);
 
 /// The highest balance to which tips are added unseen.

@@ -56,10 +56,6 @@ pub struct Counters {
 /// # Errors
 ///
 /// As [`crate::sequential::run`].
-///
-/// # Panics
-///
-/// Never: a block of four billion transactions does not fit in memory.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
     run_with(block, pre_state, Setup::default())
 }
@@ -96,10 +92,6 @@ impl<'a> Setup<'a> {
 /// # Errors
 ///
 /// As [`crate::sequential::run`].
-///
-/// # Panics
-///
-/// Never: a block of four billion transactions does not fit in memory.
 pub fn run_with(
     block: &ReadyBlock<'_>,
     pre_state: &dyn PreState,

@@ -12,10 +12,11 @@
 //! 4. The lowest transaction that is not committed stands at the *frontier*. Everything below it is final, so its run
 //!    needs one last validation and no more; a run that starts at the frontier needs none. Whoever finishes it hands
 //!    its output to the executor, and the frontier moves on.
-//!
 //! 5. A speculative run that finds itself at the frontier is validated there and then, and goes on as a final one.
 //! 6. Where speculation does not pay, the block ends before its time, and the caller goes on in order for a while; see
 //!    [`Pace`].
+//! 7. The caller may say what it foresees: what transactions will write, which take long, which resemble each other.
+//!    That decides who runs when, and never what comes out.
 //!
 //! The transaction at the frontier never waits, so every block ends, whatever its conflicts.
 //!
@@ -74,7 +75,9 @@
 //!
 //! `tests/programs.rs` checks them on random programs. The modules have invariants of their own.
 //!
-//! Read `status.rs`, then `mv_memory.rs`, `scheduler.rs` and `commit.rs`; `worker.rs` puts them together.
+//! Read `status.rs`, `location.rs` and `mv_memory.rs`, then `read_set.rs` and `view.rs`; `cursor.rs`, `likeness.rs`,
+//! `scheduler.rs`, `commit.rs` and `idle.rs` decide who runs; `worker.rs` puts them together, and `pace.rs` cuts what
+//! it is given.
 
 #![forbid(unsafe_code)]
 

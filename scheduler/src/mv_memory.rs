@@ -18,6 +18,11 @@
 //! - **M3.** An estimate stands only where the last run of its transaction wrote, or where it was predicted to write
 //!   and has not run. So does a value that was foreseen.
 //! - **M4.** Whoever writes where a higher transaction may have read is told so.
+//! - **M5.** What lies beneath may change as transactions are committed, and nobody who counts sees more of it than he
+//!   should. Say `w` is committed, and changes what lies beneath at a key that it wrote. It had entered its write here
+//!   before. So whoever is above `w` finds that entry, or has found nothing and looked beneath, and then his validation
+//!   finds it; and whoever is below `w` is committed. A value that is kept beside the entries may be one that `w` left:
+//!   nobody looks at it any more. `tests/programs.rs` has commits that change it.
 //!
 //! The tests below check them against a plain map.
 

@@ -115,7 +115,7 @@ impl<K, R> TxStatus<K, R> {
         Ok(())
     }
 
-    /// `Executing(i)` → `Aborted(i)`: the run met an estimate, or wants to wait. It has written nothing.
+    /// `Executing(i)` → `Aborted(i)`: the run met an estimate, or wants to wait, or has not begun. It has written nothing.
     ///
     /// # Errors
     ///

@@ -22,7 +22,7 @@ use crate::{
 pub(crate) struct Transaction<K, V, O> {
     /// Where it stands.
     pub(crate) status: TxStatus<K, Run<K, V, O>>,
-    /// Higher transactions that met an estimate of this one. They go on when it has finished a run.
+    /// Higher transactions that met an estimate of this one, or follow it in a row. They go on when it has finished a run.
     pub(crate) execution_waiters: Vec<Suspension>,
     /// Higher transactions that may not start again before this one is committed.
     pub(crate) commit_waiters: Vec<Suspension>,

@@ -24,7 +24,7 @@ pub struct Version {
 pub enum Origin {
     /// The value written by this run, which was the highest below the reader.
     Version(Version),
-    /// No lower transaction wrote the location: the reader used the state before the block.
+    /// No lower transaction wrote the location: the reader used what lies beneath the block.
     PreState,
 }
 

@@ -51,7 +51,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     }
 
     /// The value of the highest lower transaction that wrote `key`. `None` if there is none: the caller reads its
-    /// pre-state, which must not change while the block runs.
+    /// pre-state, which must not change while the block runs but as [`View::read_or`] says.
     ///
     /// # Errors
     ///
@@ -64,7 +64,11 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     }
 
     /// As [`View::read`], but where no lower transaction wrote, the value is that of the pre-state: looked up by
-    /// `load` the first time anybody asks, and kept for the others. A key is always read with the same pre-state.
+    /// `load` the first time anybody asks, and kept for the others.
+    ///
+    /// What `load` looks at may change while the block runs, but only in [`crate::Executor::commit`], and only where
+    /// the transaction that is committed wrote: at this key, or at one that every reader of this key reads before it.
+    /// Then a run that was shown the change too early fails its validation (invariant M5).
     ///
     /// # Errors
     ///

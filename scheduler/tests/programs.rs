@@ -26,8 +26,10 @@ struct Program {
 struct Programs {
     /// The transactions.
     txs: Vec<Program>,
-    /// What lies beneath.
+    /// What lies beneath at the start.
     memory: HashMap<u8, u64>,
+    /// What lies beneath as the block is committed (M5).
+    beneath: Mutex<HashMap<u8, u64>>,
     /// Outputs, in the order of their commits.
     committed: Mutex<Vec<(u32, u64)>>,
     /// Stops the block at this transaction.
@@ -81,21 +83,30 @@ impl Executor for Programs {
         assert!(!(view.is_final() && self.panic_at == Some(tx.0)), "asked to panic");
         let (writes, output) = program.run(|location| {
             std::thread::yield_now();
-            Ok(view.read(&location)?.unwrap_or_else(|| self.pre_state(location)))
+            view.read_or(&location, || {
+                let value = self.beneath.lock().unwrap().get(&location).copied().unwrap_or(7);
+                std::thread::yield_now();
+                Ok::<_, Blocked>(value)
+            })
         })?;
         Ok(Execution { writes, cost: 100, output })
     }
 
     fn commit(&self, tx: TxIndex, output: u64) -> Commit {
         self.committed.lock().unwrap().push((tx.0, output));
+        // In order, it would have written this.
+        let mut beneath = self.beneath.lock().unwrap();
+        let read = |location| Ok::<_, ()>(beneath.get(&location).copied().unwrap_or(7));
+        let (writes, _) = self.txs[tx.0 as usize].run(read).unwrap();
+        beneath.extend(writes);
         if self.stop_at == Some(tx.0) { Commit::Stop } else { Commit::Continue }
     }
 }
 
 impl Programs {
     fn new(programs: Vec<Program>) -> Self {
-        let (memory, committed) = Default::default();
-        Self { txs: programs, memory, committed, stop_at: None, panic_at: None }
+        let (memory, beneath, committed) = Default::default();
+        Self { txs: programs, memory, beneath, committed, stop_at: None, panic_at: None }
     }
 
     /// What nobody has written.
@@ -131,6 +142,8 @@ impl Programs {
 
     /// A block to run, with guesses that are good for nothing: they must not matter.
     fn block(&self, workers: usize) -> Block<'_, Self> {
+        self.committed.lock().unwrap().clear();
+        self.beneath.lock().unwrap().clone_from(&self.memory);
         let txs = u32::try_from(self.txs.len()).unwrap();
         let mut block = Block::new(self, txs, workers);
         let early: Vec<TxIndex> = (0..txs).filter(|tx| tx % 7 == 5).map(TxIndex).collect();
@@ -146,7 +159,6 @@ impl Programs {
 
     /// Runs on this many threads.
     fn run(&self, workers: usize) -> Result<weft_scheduler::Stats, Fault> {
-        self.committed.lock().unwrap().clear();
         let block = self.block(workers);
         std::thread::scope(|threads| {
             for worker in 1..workers {
@@ -160,7 +172,6 @@ impl Programs {
 
     /// Runs one worker's steps after another's, in the order that `schedule` says.
     fn run_steps(&self, workers: usize, schedule: &[u8]) {
-        self.committed.lock().unwrap().clear();
         let block = self.block(workers);
         let mut crew: Vec<_> = (0..workers).map(|index| block.worker(index)).collect();
         let mut done = vec![false; workers];

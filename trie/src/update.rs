@@ -150,7 +150,7 @@ impl Arena<'_> {
     ///
     /// # Errors
     ///
-    /// [`WitnessError::MissingNode`], naming `account`. The arena is then as before.
+    /// [`WitnessError::MissingNode`], naming `account`. Its nodes are then as before.
     pub(crate) fn update(
         &mut self,
         root: Child,
