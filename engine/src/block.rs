@@ -13,7 +13,6 @@ use crate::Recovery;
 use crate::blobs;
 use crate::chain::Rules;
 use crate::error::{BlockError, HeaderError};
-use crate::foresight::Foresight;
 use crate::senders::{self, Malleability, PublicKey};
 
 /// A transaction as it stands in a block: signed, and without the blobs it may refer to.
@@ -26,7 +25,7 @@ pub type Block = alloy_consensus::Block<SignedTransaction, Header>;
 ///
 /// Only [`ReadyBlock::with_recovery`] makes one, and [`ReadyBlock::new`] by way of it, so code that takes this type need not ask whether the
 /// signatures were checked or which fork it is.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ReadyBlock<'a> {
     /// The rules it obeys.
     pub(crate) rules: &'a Rules,
@@ -40,12 +39,12 @@ pub struct ReadyBlock<'a> {
     pub(crate) transactions: Vec<ReadyTransaction>,
     /// revm's configuration and block environment.
     pub(crate) env: EvmEnv<SpecId>,
-    /// What its access list says that it will write, if it came with one.
-    pub(crate) foresight: Option<Foresight>,
+    /// The access list that it came with, as RLP.
+    pub(crate) access_list: Option<&'a [u8]>,
 }
 
 /// A transaction ready to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ReadyTransaction {
     /// What revm needs to know of it.
     pub(crate) env: TxEnv,
@@ -108,15 +107,15 @@ impl<'a> ReadyBlock<'a> {
             withdrawals: block.body.withdrawals.as_ref().unwrap_or(NO_WITHDRAWALS),
             transactions,
             env: environment(rules, &block.header)?,
-            foresight: None,
+            access_list: None,
         })
     }
 
     /// The same block with a block access list in RLP (EIP-7928), so that transactions need not wait for what it says
     /// that they will read. A list that is wrong takes time and changes nothing.
     #[must_use]
-    pub fn with_access_list(mut self, list: &[u8]) -> Self {
-        self.foresight = Some(Foresight::decode(list));
+    pub fn with_access_list(mut self, list: &'a [u8]) -> Self {
+        self.access_list = Some(list);
         self
     }
 }

@@ -57,14 +57,6 @@ pub(crate) fn revm_state(pre_state: &dyn PreState) -> RevmState<'_> {
     RevmState { state, renewed: AddressSet::default() }
 }
 
-impl RevmState<'_> {
-    /// Whether all storage of the account that `State` has not seen is zero.
-    fn is_storage_known(&self, address: Address, status: AccountStatus) -> bool {
-        status.is_storage_known()
-            && (status != AccountStatus::InMemoryChange || self.renewed.contains(&address))
-    }
-}
-
 impl Database for RevmState<'_> {
     type Error = EvmDatabaseError<WitnessError>;
 
@@ -77,16 +69,15 @@ impl Database for RevmState<'_> {
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, Self::Error> {
-        let status = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?.status;
-        if status.is_storage_known() && !self.is_storage_known(address, status) {
-            let pre_state = self.state.database.0;
-            let cached = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?;
-            if let Some(account) = &mut cached.account
-                && !account.storage.contains_key(&slot)
-            {
-                let value = pre_state.storage(address, slot).map_err(EvmDatabaseError::Database)?;
-                account.storage.insert(slot, value);
-            }
+        let pre_state = self.state.database.0;
+        let cached = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?;
+        if cached.status == AccountStatus::InMemoryChange
+            && !self.renewed.contains(&address)
+            && let Some(account) = &mut cached.account
+            && !account.storage.contains_key(&slot)
+        {
+            let value = pre_state.storage(address, slot).map_err(EvmDatabaseError::Database)?;
+            account.storage.insert(slot, value);
         }
         self.state.storage(address, slot)
     }

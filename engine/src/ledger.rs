@@ -69,7 +69,7 @@ impl<'a> Ledger<'a> {
         let entry = self.known(address)?;
         match entry.slots.get(&slot) {
             Some(kept) => Some(kept.now),
-            None => (entry.now.is_none() || entry.storage_known).then_some(U256::ZERO),
+            None => entry.storage_known.then_some(U256::ZERO),
         }
     }
 

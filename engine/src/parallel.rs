@@ -29,6 +29,7 @@ use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::BlockRun;
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
+use crate::foresight::Foresight;
 use crate::ledger::Ledger;
 use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
@@ -106,6 +107,9 @@ pub fn run_with(
     };
     let mut committed =
         Committed { committer: Mutex::new(Committer { run, state: ledger, error: None }), pre_state };
+    // Nobody looks ahead of one worker.
+    let list = block.access_list.filter(|_| workers > 1);
+    let foresight = list.map(Foresight::decode);
     let mut pace = if setup.restless { Pace::restless(workers) } else { Pace::new(workers) };
     loop {
         let done = committed.committer.get_mut();
@@ -119,7 +123,8 @@ pub fn run_with(
                 done.error = run_in_order(block, done, first..first + length, setup.trace).err();
             }
             Stretch::Speculative(length) => {
-                let executor = BlockExecutor { block, committed: &committed, first };
+                let executor =
+                    BlockExecutor { block, foresight: foresight.as_ref(), committed: &committed, first };
                 match executor.run(length, &pace, workers, setup.trace) {
                     Ok(counts) => {
                         pace.note(&counts);
@@ -174,6 +179,8 @@ fn run_in_order(
 struct BlockExecutor<'s, 'a> {
     /// The block.
     block: &'a ReadyBlock<'a>,
+    /// What its access list says, if it came with one.
+    foresight: Option<&'s Foresight>,
     /// State before the stretch, and then as the stretch is committed.
     committed: &'s Committed<'a>,
     /// The stretch's first transaction. The scheduler counts from here.
@@ -190,7 +197,7 @@ impl BlockExecutor<'_, '_> {
         trace: Option<&Trace>,
     ) -> Result<Stats, weft_scheduler::Fault> {
         let mut scheduler = pace.block(self, length);
-        if let Some(foresight) = &self.block.foresight {
+        if let Some(foresight) = self.foresight {
             let stretch = self.first..self.first + length;
             let beneficiary = self.block.header.beneficiary;
             for (tx, writes) in foresight.of_stretch(stretch, self.committed, beneficiary) {

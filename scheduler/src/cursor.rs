@@ -69,8 +69,8 @@ impl Early {
 
     /// Takes one that nobody has taken and that is not below `from`.
     pub(crate) fn take(&self, from: TxIndex) -> Option<TxIndex> {
-        let waiting = self.0.iter().filter(|(tx, _)| *tx >= from);
-        waiting.map(|(tx, _)| *tx).find(|tx| self.begin(*tx))
+        let mut waiting = self.0.iter().filter(|(tx, _)| *tx >= from);
+        waiting.find(|(_, taken)| !taken.swap(true, Ordering::AcqRel)).map(|(tx, _)| *tx)
     }
 
     /// Whether the first run of `tx` is the caller's: it is not if somebody has taken it.

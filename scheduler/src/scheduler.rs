@@ -8,15 +8,16 @@
 //!
 //! How far ahead of the frontier a transaction may start depends on how often it has failed. The first incarnation may
 //! start `window` ahead, the next half as far, and so on; in the end it starts at the frontier, where nothing can go
-//! wrong. (To have waited for one that resembles it counts as a failure; the few that begin early ignore the window.) So a chain of conflicts, or a block made to provoke them, wastes a bounded number of runs. Where speculation
-//! does not pay at all, `pace.rs` ends the block.
+//! wrong. (To have waited for one that resembles it counts as a failure; the few that begin early ignore the window.)
+//! So a chain of conflicts, or a block made to provoke them, wastes a bounded number of runs. Where speculation does
+//! not pay at all, `pace.rs` ends the block.
 //!
 //! # Waiting
 //!
 //! An aborted transaction waits for a run of the transaction whose estimate it met, or for a commit that brings the
-//! frontier within its reach; one that has never run may wait for a run of the one before it in its group. It is entered in the list of the one it waits for, under that one's lock and only if
-//! what it waits for has not come about; and that one empties its list under the same lock, after it has come about.
-//! So nobody is entered too late. Everybody waits for a lower transaction, so nobody waits in a circle.
+//! frontier within its reach; one that has never run may wait for a run of the one before it in its group. It is
+//! entered in the list of the one it waits for, under that one's lock and only if what it waits for has not come about;
+//! and that one empties its list under the same lock, after it has come about. So nobody is entered too late. Everybody waits for a lower transaction, so nobody waits in a circle.
 
 use core::hash::Hash;
 
