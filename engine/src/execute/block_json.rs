@@ -37,7 +37,7 @@ impl BlockJson {
     /// [`InputError::TransactionHashes`] or [`InputError::BlockHash`].
     pub(crate) fn read(json: &RawValue) -> Result<Self, InputError> {
         let json = opened("block", json)?;
-        let invalid = |error: serde_json::Error| InputError::Json(format!("block: {error}"));
+        let invalid = |error: serde_json::Error| InputError::json(&format_args!("block: {error}"));
         if json.get().starts_with('"') {
             let text: Cow<'_, str> = serde_json::from_str(json.get()).map_err(invalid)?;
             let bytes = hex::decode(text.as_ref()).map_err(InputError::Hex)?;
@@ -151,6 +151,12 @@ mod tests {
         assert_eq!(error(json!({"error": "odd"})), "block: the node answered with error 0: ");
         let long = json!({"error": {"code": 1, "message": "é".repeat(10_000)}});
         assert!(error(long).len() < 1_000);
+    }
+
+    /// The parser quotes what it did not expect.
+    #[test]
+    fn a_message_is_short_however_long_the_block_is() {
+        assert!(error(json!({"uncles": "é".repeat(10_000)})).len() < 1_000);
     }
 
     #[test]

@@ -179,7 +179,7 @@ impl WitnessJson<'_> {
 
 /// The RLP of a header in either form.
 fn header_rlp(json: &RawValue) -> Result<Bytes, InputError> {
-    let invalid = |error: serde_json::Error| InputError::Json(format!("witness: header: {error}"));
+    let invalid = |error: serde_json::Error| InputError::json(&format_args!("witness: header: {error}"));
     if json.get().starts_with('"') {
         return serde_json::from_str(json.get()).map_err(invalid);
     }
