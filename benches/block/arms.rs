@@ -60,7 +60,7 @@ impl Arms {
     pub(crate) fn new(threads: &[usize]) -> anyhow::Result<Self> {
         let mut arms = vec![Arm::Journal, Arm::Cache, Arm::State];
         for threads in threads {
-            arms.push(Arm::Weft(Box::new(Options::with_threads(*threads)?)));
+            arms.push(Arm::Weft(Box::new(Options::with_pinned_threads(*threads)?)));
         }
         Ok(Self(arms))
     }

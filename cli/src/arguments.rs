@@ -238,7 +238,7 @@ impl RunArguments {
     pub(crate) fn options(&self) -> anyhow::Result<Options> {
         let cores = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let threads = self.threads.unwrap_or(cores).get();
-        let options = Options::with_threads(threads)?
+        let options = Options::with_pinned_threads(threads)?
             .with_engine(self.engine.into())
             .with_recovery(self.recover.recovery()?);
         Ok(match self.chain()? {

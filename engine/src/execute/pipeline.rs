@@ -1,7 +1,6 @@
 //! From input to verdict: the checks in the reference's order, with the time each stage takes.
 
 use std::borrow::Cow;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -66,12 +65,32 @@ impl Options {
     ///
     /// [`Fault::Threads`] if the system gives no threads.
     pub fn with_threads(threads: usize) -> Result<Self, Fault> {
-        let threads = NonZeroUsize::new(threads).unwrap_or(NonZeroUsize::MIN);
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads.get())
-            .thread_name(|index| format!("weft-{index}"))
-            .build()
-            .map_err(|error| Fault::Threads(error.to_string()))?;
+        Self::with_builder(pool_of(threads))
+    }
+
+    /// As [`Options::with_threads`], for a process that does little else: if there are as many threads as the process
+    /// may use CPUs, each stays on one of them.
+    ///
+    /// Blocks are judged in milliseconds with pauses in between. A system that wakes two threads on one CPU, as Linux
+    /// may where a thread last ran beside the one that wakes it, has not yet moved one of them away when all is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`Options::with_threads`].
+    pub fn with_pinned_threads(threads: usize) -> Result<Self, Fault> {
+        let cpus = core_affinity::get_core_ids().unwrap_or_default();
+        if threads != cpus.len() {
+            return Self::with_threads(threads);
+        }
+        // A thread that cannot be pinned runs wherever the system puts it.
+        Self::with_builder(pool_of(threads).start_handler(move |index| {
+            core_affinity::set_for_current(cpus[index]);
+        }))
+    }
+
+    /// Options with the threads that `builder` makes.
+    fn with_builder(builder: rayon::ThreadPoolBuilder) -> Result<Self, Fault> {
+        let pool = builder.build().map_err(|error| Fault::Threads(error.to_string()))?;
         Ok(Self {
             engine: Engine::default(),
             recovery: Recovery::best(),
@@ -118,6 +137,11 @@ impl Options {
     pub fn install<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         self.pool.install(work)
     }
+}
+
+/// How to make a pool of so many threads.
+fn pool_of(threads: usize) -> rayon::ThreadPoolBuilder {
+    rayon::ThreadPoolBuilder::new().num_threads(threads.max(1)).thread_name(|index| format!("weft-{index}"))
 }
 
 /// Judges an input: re-executes its block from its witness and compares everything the header commits to.
@@ -356,4 +380,26 @@ fn timed<T>(stage: &mut Duration, work: impl FnOnce() -> T) -> T {
     let result = work();
     *stage += start.elapsed();
     result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pinned_threads_share_no_cpu() {
+        let cpus = core_affinity::get_core_ids().expect("CPUs to run on");
+        let options = Options::with_pinned_threads(cpus.len()).expect("threads");
+        let mut taken = options.pool.broadcast(|_| core_affinity::get_core_ids().expect("a CPU to run on"));
+        taken.sort();
+        assert_eq!(taken, cpus.into_iter().map(|cpu| vec![cpu]).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn another_number_of_threads_goes_where_it_likes() {
+        let cpus = core_affinity::get_core_ids().expect("CPUs to run on");
+        let options = Options::with_pinned_threads(cpus.len() + 1).expect("threads");
+        let free = options.pool.broadcast(|_| core_affinity::get_core_ids().expect("CPUs to run on"));
+        assert!(free.iter().all(|allowed| *allowed == cpus));
+    }
 }
