@@ -160,8 +160,9 @@ impl Arm {
                 took
             }
             Self::Weft(options) => {
+                // A block runs on threads that are there already, like the loops that it is compared with.
                 let ((_outcome, counters), took) =
-                    time(|| options.install(|| parallel::run(ready, &workload.pre_state)));
+                    options.install(|| time(|| parallel::run(ready, &workload.pre_state)));
                 return Ok((took, counters));
             }
         };

@@ -30,9 +30,6 @@ pub(crate) trait BlockState: StateDb + DatabaseCommit {
     /// Adds to a balance if that is all there is to it; false, and no change, if it takes a commit of the account.
     fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError>;
 
-    /// All changes so far, without reverts.
-    fn changes_so_far(&self) -> BundleState;
-
     /// All changes, with reverts. The state is of no use afterwards.
     fn take_changes(&mut self) -> BundleState;
 }
@@ -132,14 +129,6 @@ impl BlockState for RevmState<'_> {
 
     fn credit(&mut self, _address: Address, _amount: U256) -> Result<bool, WitnessError> {
         Ok(false)
-    }
-
-    fn changes_so_far(&self) -> BundleState {
-        let mut bundle = BundleState::default();
-        if let Some(transitions) = &self.state.transition_state {
-            bundle.apply_transitions_and_create_reverts(transitions.clone(), BundleRetention::PlainState);
-        }
-        bundle
     }
 
     fn take_changes(&mut self) -> BundleState {

@@ -25,14 +25,14 @@ use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm::primitives::hardfork::SpecId;
-use revm::state::{Account, EvmState, TransactionId};
+use revm::state::{Account, AccountInfo, EvmState, TransactionId};
+use weft_trie::{AccountChange, AccountFields, StateChanges};
 
 use crate::access_list::AccessList;
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::block_state::BlockState;
 use crate::deposits;
 use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
-use crate::evm::EthEvm;
 use crate::outcome::{Changes, Outcome, TransactionReceipt};
 use crate::transaction::{self, Transacted, blame};
 
@@ -54,8 +54,10 @@ pub(crate) struct BlockRun<'a> {
     wiped: AddressSet,
     /// What was read and written, and when, if the header commits to it.
     access_list: AccessList,
-    /// State changes after each transaction, where receipts need state roots (before Byzantium).
-    steps: Vec<Changes>,
+    /// What each transaction has changed, if that is wanted.
+    steps: Vec<StateChanges>,
+    /// What has changed since the last transaction, if that is wanted.
+    step: Option<StateChanges>,
 }
 
 /// Gas of the committed transactions, by what it counts for.
@@ -88,6 +90,8 @@ impl<'a> BlockRun<'a> {
             wiped: AddressSet::default(),
             access_list: AccessList::new(block.rules.header_has(SpecId::AMSTERDAM)),
             steps: Vec::new(),
+            // Their receipts hold state roots.
+            step: (!block.rules.has(SpecId::BYZANTIUM)).then(StateChanges::default),
         };
         if block.rules.dao_transition {
             run.move_dao_balances(state)?;
@@ -181,8 +185,8 @@ impl<'a> BlockRun<'a> {
         });
         self.access_list.begin_transaction(index);
         self.commit_accounts(state, accounts);
-        if !self.block.rules.has(SpecId::BYZANTIUM) {
-            self.steps.push(self.changes_so_far(state));
+        if let Some(step) = &mut self.step {
+            self.steps.push(core::mem::take(step));
         }
         Ok(())
     }
@@ -244,8 +248,7 @@ impl<'a> BlockRun<'a> {
         contract: Address,
         data: Bytes,
     ) -> Result<ExecutionResult<HaltReason>, ExecuteError> {
-        let mut evm = EthEvm::new(&mut *state, &self.block.env);
-        let (result, accounts) = transaction::call_system(&mut evm, contract, data)
+        let (result, accounts) = transaction::call_system(&mut *state, &self.block.env, contract, data)
             // A system call is no transaction: only the database can fail it.
             .map_err(|error| blame(usize::MAX, error, S::blame))?;
         self.commit_accounts(state, accounts);
@@ -255,10 +258,16 @@ impl<'a> BlockRun<'a> {
     /// Commits the accounts that a transaction or system call touched.
     fn commit_accounts(&mut self, state: &mut impl BlockState, accounts: EvmState) {
         for (address, account) in &accounts {
-            if account.is_touched()
-                && (account.is_created() || account.is_selfdestructed() || self.is_cleared(account))
-            {
+            let is_wiped = account.is_touched()
+                && (account.is_created() || account.is_selfdestructed() || self.is_cleared(account));
+            if is_wiped {
                 self.wiped.insert(*address);
+            }
+            if let Some(step) = &mut self.step
+                && account.is_touched()
+                && let Some(change) = change_of(account, is_wiped)
+            {
+                step.append([(*address, change)]);
             }
             // Code set in this block answers for its hash from now on, whoever has it: the witness need not
             // hold what the block itself brought.
@@ -301,8 +310,9 @@ impl<'a> BlockRun<'a> {
         address: Address,
         amount: U256,
     ) -> Result<bool, WitnessError> {
-        // The access list wants to see the account.
-        Ok(!self.access_list.is_wanted() && state.credit(address, amount)?)
+        // The access list and the step want to see the account.
+        let is_seen = self.access_list.is_wanted() || self.step.is_some();
+        Ok(!is_seen && state.credit(address, amount)?)
     }
 
     /// The account with `amount` added, as revm's journal would leave it.
@@ -399,11 +409,21 @@ impl<'a> BlockRun<'a> {
             }
         }
     }
+}
 
-    /// All changes committed so far, without ending the block.
-    fn changes_so_far(&self, state: &impl BlockState) -> Changes {
-        Changes { bundle: state.changes_so_far(), wiped: self.wiped.clone() }
+/// What a commit makes of a touched account; `None` if there was none and is none.
+fn change_of(account: &Account, storage_wiped: bool) -> Option<AccountChange> {
+    let exists = !account.is_selfdestructed() && (!account.is_empty() || account.is_created());
+    if !exists && account.is_loaded_as_not_existing() {
+        return None;
     }
+    let AccountInfo { nonce, balance, code_hash, .. } = account.info;
+    let slots = account.changed_storage_slots().filter(|_| exists);
+    Some(AccountChange {
+        account: exists.then_some(AccountFields { nonce, balance, code_hash }),
+        storage_wiped,
+        storage: slots.map(|(slot, value)| (*slot, value.present_value)).collect(),
+    })
 }
 
 /// Ommers: at most two, different ones, of the six generations before the block.

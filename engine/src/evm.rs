@@ -11,24 +11,24 @@
 //! the account's name, the code of a creation too: that alone can ask for its own balance, or spend it. That it is not
 //! zero is no secret.
 
+use std::sync::LazyLock;
+
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_evm::EvmEnv;
 use alloy_primitives::Address;
 use revm::bytecode::opcode::BALANCE;
-use revm::context::{ContextTr, FrameStack};
+use revm::context::{BlockEnv, CfgEnv, ContextTr, FrameStack, TxEnv};
 use revm::context_interface::JournalTr;
 use revm::context_interface::context::ContextError;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
-use revm::handler::{
-    EthFrame, EvmTr, FrameInitOrResult, FrameResult, ItemOrResult, MainnetContext, MainnetEvm,
-};
+use revm::handler::{EthFrame, EvmTr, FrameInitOrResult, FrameResult, ItemOrResult, MainnetEvm};
 use revm::interpreter::instructions::host;
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::{CallInputs, CreateInputs, FrameInit, FrameInput};
 use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::primitives::hardfork::SpecId;
-use revm::{Context, Database, MainBuilder, MainContext};
+use revm::{Context, Database, Journal, MainBuilder, MainContext};
 
 use crate::location::TIP_MAX;
 
@@ -62,19 +62,23 @@ impl<DB: StateDb> StateDb for &mut DB {
     }
 }
 
-/// revm's context over a state.
-type EthContext<DB> = MainnetContext<DB>;
+/// revm's context over a state, for transactions that are kept elsewhere.
+type EthContext<'t, DB> = Context<BlockEnv, &'t TxEnv, CfgEnv, DB, Journal<DB>>;
+
+/// No transaction at all.
+static NO_TRANSACTION: LazyLock<TxEnv> = LazyLock::new(TxEnv::default);
 
 /// The EVM of mainnet, over a state.
 #[derive(Debug)]
-pub(crate) struct EthEvm<DB: Database>(MainnetEvm<EthContext<DB>>);
+pub(crate) struct EthEvm<'t, DB: Database>(MainnetEvm<EthContext<'t, DB>>);
 
-impl<DB: StateDb> EthEvm<DB> {
+impl<DB: StateDb> EthEvm<'_, DB> {
     /// An EVM for the block described by `env`.
     pub(crate) fn new(database: DB, env: &EvmEnv<SpecId>) -> Self {
         let context = Context::mainnet()
             .with_block(env.block_env.clone())
             .with_cfg(env.cfg_env.clone())
+            .with_tx(&*NO_TRANSACTION)
             .with_db(database);
         let mut evm = context.build_mainnet();
         let gas = evm.instruction.gas_table()[usize::from(BALANCE)];
@@ -141,10 +145,10 @@ impl<DB: StateDb> EthEvm<DB> {
     }
 }
 
-impl<DB: StateDb> EvmTr for EthEvm<DB> {
-    type Context = EthContext<DB>;
-    type Instructions = <MainnetEvm<EthContext<DB>> as EvmTr>::Instructions;
-    type Precompiles = <MainnetEvm<EthContext<DB>> as EvmTr>::Precompiles;
+impl<'t, DB: StateDb> EvmTr for EthEvm<'t, DB> {
+    type Context = EthContext<'t, DB>;
+    type Instructions = <MainnetEvm<EthContext<'t, DB>> as EvmTr>::Instructions;
+    type Precompiles = <MainnetEvm<EthContext<'t, DB>> as EvmTr>::Precompiles;
     type Frame = EthFrame;
 
     fn all(&self) -> (&Self::Context, &Self::Instructions, &Self::Precompiles, &FrameStack<EthFrame>) {
@@ -194,7 +198,7 @@ impl<DB: StateDb> EvmTr for EthEvm<DB> {
 
 /// `BALANCE` as revm has it, for a state that wants to know whose balance is looked at.
 fn balance<DB: StateDb>(
-    context: InstructionContext<'_, EthContext<DB>, EthInterpreter>,
+    context: InstructionContext<'_, EthContext<'_, DB>, EthInterpreter>,
 ) -> Result<(), InstructionResult> {
     if let Some(word) = context.interpreter.stack.data().last() {
         let pinned = context.host.db_mut().pin_balance(Address::from_word((*word).into()));

@@ -136,28 +136,6 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Everything the block has changed.
-    fn bundle(&self, entries: impl Iterator<Item = Entry>, with_reverts: bool) -> BundleState {
-        let mut bundle = BundleState::default();
-        bundle.state.reserve(self.entries.len());
-        let mut reverts = Vec::with_capacity(if with_reverts { self.entries.len() } else { 0 });
-        for entry in entries.filter(|entry| entry.changed) {
-            let (address, transition) = (entry.address, entry.into_transition());
-            if let Some((hash, code)) = transition.has_new_contract() {
-                bundle.contracts.insert(hash, code.clone());
-            }
-            let account = transition.present_bundle_account();
-            let Some(revert) = transition.create_revert() else { continue };
-            bundle.state_size += account.size_hint();
-            bundle.state.insert(address, account);
-            if with_reverts {
-                bundle.reverts_size += revert.size_hint();
-                reverts.push((address, revert));
-            }
-        }
-        bundle.reverts = Reverts::new(vec![reverts]);
-        bundle
-    }
 }
 
 impl Database for Ledger<'_> {
@@ -239,13 +217,26 @@ impl BlockState for Ledger<'_> {
         Ok(true)
     }
 
-    fn changes_so_far(&self) -> BundleState {
-        self.bundle(self.entries.iter().cloned(), false)
-    }
-
     fn take_changes(&mut self) -> BundleState {
-        let entries = core::mem::take(&mut self.entries);
         self.index.clear();
-        self.bundle(entries.into_iter(), true)
+        let mut bundle = BundleState::default();
+        let changed = |entry: &Entry| entry.changed;
+        let count = self.entries.iter().filter(|entry| changed(entry)).count();
+        bundle.state.reserve(count);
+        let mut reverts = Vec::with_capacity(count);
+        for entry in core::mem::take(&mut self.entries).into_iter().filter(changed) {
+            let (address, transition) = (entry.address, entry.into_transition());
+            if let Some((hash, code)) = transition.has_new_contract() {
+                bundle.contracts.insert(hash, code.clone());
+            }
+            let account = transition.present_bundle_account();
+            let Some(revert) = transition.create_revert() else { continue };
+            bundle.state_size += account.size_hint();
+            bundle.state.insert(address, account);
+            bundle.reverts_size += revert.size_hint();
+            reverts.push((address, revert));
+        }
+        bundle.reverts = Reverts::new(vec![reverts]);
+        bundle
     }
 }

@@ -28,8 +28,9 @@ pub struct Outcome {
     pub changes: Changes,
     /// The block access list (EIP-7928), from Amsterdam on.
     pub block_access_list: Option<AlloyBal>,
-    /// Changes up to and including each transaction, before Byzantium, whose receipts hold state roots.
-    pub steps: Vec<Changes>,
+    /// What each transaction changed, before Byzantium, whose receipts hold state roots. What precedes the first
+    /// counts with it.
+    pub steps: Vec<StateChanges>,
 }
 
 /// Changes to the state, as revm's `State` gives them.

@@ -316,11 +316,11 @@ impl Executor for BlockExecutor<'_, '_> {
     type Value = Value;
     type Output = Result<Box<Transacted>, ExecuteError>;
     type Scratch<'b>
-        = EthEvm<ViewDb<'b>>
+        = EthEvm<'b, ViewDb<'b>>
     where
         Self: 'b;
 
-    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, Location, Value>) -> EthEvm<ViewDb<'b>> {
+    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, Location, Value>) -> Self::Scratch<'b> {
         let database = ViewDb {
             view,
             pre_state: self.committed.pre_state,
@@ -334,13 +334,13 @@ impl Executor for BlockExecutor<'_, '_> {
         EthEvm::new(database, &self.block.env)
     }
 
-    fn view<'s, 'b>(&'b self, evm: &'s mut EthEvm<ViewDb<'b>>) -> &'s mut View<'b, Location, Value> {
+    fn view<'s, 'b>(&'b self, evm: &'s mut Self::Scratch<'b>) -> &'s mut View<'b, Location, Value> {
         &mut evm.database().view
     }
 
     fn execute<'b>(
         &'b self,
-        evm: &mut EthEvm<ViewDb<'b>>,
+        evm: &mut Self::Scratch<'b>,
         tx: TxIndex,
     ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
         let index = self.index(tx);

@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 
 use alloy_eips::eip4788::SYSTEM_ADDRESS;
+use alloy_evm::EvmEnv;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context::{ContextSetters, ContextTr, TxEnv};
 use revm::context_interface::context::take_error;
@@ -43,11 +44,11 @@ impl Transacted {
 }
 
 /// Runs a transaction and pays the beneficiary.
-pub(crate) fn transact<DB: StateDb>(
-    evm: &mut EthEvm<DB>,
-    transaction: &TxEnv,
+pub(crate) fn transact<'t, DB: StateDb>(
+    evm: &mut EthEvm<'t, DB>,
+    transaction: &'t TxEnv,
 ) -> Result<Transacted, EVMError<DB::Error>> {
-    evm.ctx().set_tx(transaction.clone());
+    evm.ctx().set_tx(transaction);
     let result = RewardHandler::new(false).run(evm);
     let state = evm.ctx().journal_mut().finalize();
     Ok(Transacted { result: result?, state, unpaid_reward: None })
@@ -57,12 +58,12 @@ pub(crate) fn transact<DB: StateDb>(
 ///
 /// Every transaction pays the beneficiary. If each run wrote that balance, no two could run side by side; so a
 /// speculative run only says how much it owes, and the commit pays in block order.
-pub(crate) fn transact_unpaid<DB: StateDb>(
-    evm: &mut EthEvm<DB>,
-    transaction: &TxEnv,
+pub(crate) fn transact_unpaid<'t, DB: StateDb>(
+    evm: &mut EthEvm<'t, DB>,
+    transaction: &'t TxEnv,
 ) -> Result<Transacted, EVMError<DB::Error>> {
     let mut handler = RewardHandler::new(true);
-    evm.ctx().set_tx(transaction.clone());
+    evm.ctx().set_tx(transaction);
     let result = handler.run(evm);
     let state = evm.ctx().journal_mut().finalize();
     Ok(Transacted { result: result?, state, unpaid_reward: handler.unpaid.get() })
@@ -70,12 +71,15 @@ pub(crate) fn transact_unpaid<DB: StateDb>(
 
 /// Calls a system contract: no fee, no nonce, gas of its own (EIP-4788).
 pub(crate) fn call_system<DB: StateDb>(
-    evm: &mut EthEvm<DB>,
+    database: DB,
+    env: &EvmEnv<SpecId>,
     contract: Address,
     data: Bytes,
 ) -> Result<(ExecutionResult<HaltReason>, EvmState), EVMError<DB::Error>> {
-    evm.ctx().set_tx(TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data));
-    let result: Result<_, EVMError<DB::Error>> = MainnetHandler::default().run_system_call(evm);
+    let transaction = TxEnv::new_system_tx_with_caller(SYSTEM_ADDRESS, contract, data);
+    let mut evm = EthEvm::new(database, env);
+    evm.ctx().set_tx(&transaction);
+    let result: Result<_, EVMError<DB::Error>> = MainnetHandler::default().run_system_call(&mut evm);
     let state = evm.ctx().journal_mut().finalize();
     Ok((result?, state))
 }
@@ -83,24 +87,24 @@ pub(crate) fn call_system<DB: StateDb>(
 /// revm's mainnet handler, but for the beneficiary's reward.
 ///
 /// revm multiplies price and gas in 128 bits, which a sender of a made-up state can be rich enough to overflow.
-struct RewardHandler<DB> {
+struct RewardHandler<'t, DB> {
     /// Leave the reward to the commit, unless the run has looked at the beneficiary.
     deferred: bool,
     /// What the beneficiary is still owed.
     unpaid: Cell<Option<U256>>,
-    /// The handler's EVM is typed by its database.
-    _database: PhantomData<DB>,
+    /// The handler's EVM is typed by its database and where its transactions are kept.
+    _evm: PhantomData<(&'t TxEnv, DB)>,
 }
 
-impl<DB> RewardHandler<DB> {
+impl<DB> RewardHandler<'_, DB> {
     /// A handler for one transaction.
     fn new(deferred: bool) -> Self {
-        Self { deferred, unpaid: Cell::new(None), _database: PhantomData }
+        Self { deferred, unpaid: Cell::new(None), _evm: PhantomData }
     }
 }
 
-impl<DB: StateDb> Handler for RewardHandler<DB> {
-    type Evm = EthEvm<DB>;
+impl<'t, DB: StateDb> Handler for RewardHandler<'t, DB> {
+    type Evm = EthEvm<'t, DB>;
     type Error = EVMError<DB::Error>;
     type HaltReason = HaltReason;
 

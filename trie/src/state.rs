@@ -67,6 +67,21 @@ impl FromIterator<(Address, AccountChange)> for StateChanges {
     }
 }
 
+impl StateChanges {
+    /// Adds what changed afterwards.
+    pub fn append(&mut self, later: impl IntoIterator<Item = (Address, AccountChange)>) {
+        for (address, later) in later {
+            let change = self.accounts.entry(address).or_default();
+            if later.storage_wiped || later.account.is_none() {
+                change.storage_wiped = true;
+                change.storage.clear();
+            }
+            change.account = later.account;
+            change.storage.extend(later.storage);
+        }
+    }
+}
+
 impl<'w> SparseState<'w> {
     /// The pre-state with `changes` on top.
     ///
@@ -140,5 +155,29 @@ impl<'w> SparseState<'w> {
             root.map_or(Child::NONE, Child::supplied)
         };
         Ok(TrieView { arena: &self.arena, root, account: Some(hashed_address) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_changes_lie_over_earlier_ones_and_a_wipe_covers_them() {
+        let fields = |nonce| Some(AccountFields { nonce, balance: U256::ZERO, code_hash: B256::ZERO });
+        let change = |account, storage_wiped, slots: &[(u8, u8)]| {
+            let storage = slots.iter().map(|(slot, value)| (U256::from(*slot), U256::from(*value))).collect();
+            [(Address::ZERO, AccountChange { account, storage_wiped, storage })]
+        };
+        let mut changes = StateChanges::default();
+        let mut then = |account, storage_wiped, slots: &[(u8, u8)]| {
+            changes.append(change(account, storage_wiped, slots));
+            changes.accounts.clone().into_iter().collect::<Vec<_>>()
+        };
+        assert_eq!(then(fields(1), false, &[(1, 1), (2, 2)]), change(fields(1), false, &[(1, 1), (2, 2)]));
+        assert_eq!(then(fields(2), false, &[(2, 0)]), change(fields(2), false, &[(1, 1), (2, 0)]));
+        assert_eq!(then(None, false, &[]), change(None, true, &[]));
+        assert_eq!(then(fields(0), true, &[(3, 3)]), change(fields(0), true, &[(3, 3)]));
+        assert_eq!(then(fields(1), false, &[(1, 4)]), change(fields(1), true, &[(1, 4), (3, 3)]));
     }
 }

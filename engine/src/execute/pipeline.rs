@@ -9,7 +9,7 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 use rayon::ThreadPool;
 use revm::primitives::hardfork::SpecId;
-use weft_trie::VerifiedWitness;
+use weft_trie::{StateChanges, VerifiedWitness};
 
 use super::compare::{Computation, check_gas, compare};
 use super::headers::{HeaderChain, HeaderForm};
@@ -22,7 +22,7 @@ use crate::Recovery;
 use crate::block::{Block, ReadyBlock};
 use crate::chain::{Chain, Rules};
 use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
-use crate::outcome::{Changes, Outcome, ReceiptsSummary};
+use crate::outcome::{Outcome, ReceiptsSummary};
 use crate::parallel::{self, Counters};
 use crate::pre_state::{Codes, PreState, WitnessState};
 use crate::sequential;
@@ -315,14 +315,16 @@ fn roots(
     stages: &mut Stages,
 ) -> Result<(B256, ReceiptsSummary), WitnessError> {
     let start = Instant::now();
-    let root_after = |changes: &Changes| -> Result<B256, WitnessError> {
-        Ok(pre_state.tries.post_state(&changes.to_trie())?.state_root())
+    let root_after = |changes: &StateChanges| -> Result<B256, WitnessError> {
+        Ok(pre_state.tries.post_state(changes)?.state_root())
     };
+    let mut so_far = StateChanges::default();
     for (receipt, step) in outcome.receipts.iter_mut().zip(&outcome.steps) {
-        receipt.status = Eip658Value::PostState(root_after(step)?);
+        so_far.append(step.accounts.clone());
+        receipt.status = Eip658Value::PostState(root_after(&so_far)?);
     }
     // A single receipt may be megabytes, and its hash keep one thread busy for longer than all the state does.
-    let state = || (root_after(&outcome.changes), start.elapsed());
+    let state = || (root_after(&outcome.changes.to_trie()), start.elapsed());
     let ((state_root, root_time), receipts) = rayon::join(state, || outcome.summarize_receipts());
     stages.root += root_time;
     stages.receipts += start.elapsed().saturating_sub(root_time);
