@@ -87,6 +87,11 @@ impl<'a> Ledger<'a> {
         self.codes.get(&hash).cloned()
     }
 
+    /// The accounts that the block had to do with.
+    pub(crate) fn addresses(&self) -> impl ExactSizeIterator<Item = Address> {
+        self.entries.iter().map(|entry| entry.address)
+    }
+
     /// The entry of an account, if the ledger need not ask the pre-state for it.
     pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
         let place = *self.index.get(&address)?;
@@ -135,7 +140,6 @@ impl<'a> Ledger<'a> {
             entry.change(account);
         }
     }
-
 }
 
 impl Database for Ledger<'_> {
@@ -219,18 +223,17 @@ impl BlockState for Ledger<'_> {
 
     fn take_changes(&mut self) -> BundleState {
         self.index.clear();
+        let mut entries = core::mem::take(&mut self.entries);
+        entries.retain(|entry| entry.changed);
         let mut bundle = BundleState::default();
-        let changed = |entry: &Entry| entry.changed;
-        let count = self.entries.iter().filter(|entry| changed(entry)).count();
-        bundle.state.reserve(count);
-        let mut reverts = Vec::with_capacity(count);
-        for entry in core::mem::take(&mut self.entries).into_iter().filter(changed) {
-            let (address, transition) = (entry.address, entry.into_transition());
-            if let Some((hash, code)) = transition.has_new_contract() {
+        bundle.state.reserve(entries.len());
+        let mut reverts = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let address = entry.address;
+            if let Some((hash, code)) = entry.new_code() {
                 bundle.contracts.insert(hash, code.clone());
             }
-            let account = transition.present_bundle_account();
-            let Some(revert) = transition.create_revert() else { continue };
+            let Some((account, revert)) = entry.into_change() else { continue };
             bundle.state_size += account.size_hint();
             bundle.state.insert(address, account);
             bundle.reverts_size += revert.size_hint();

@@ -15,10 +15,11 @@
 use core::cmp::Reverse;
 use core::ops::Range;
 
-use alloy_primitives::map::{AddressMap, HashMap};
+use alloy_primitives::map::{AddressMap, AddressSet, HashMap};
 use alloy_primitives::{Address, B256, TxKind, U256};
-use parking_lot::Mutex;
+use parking_lot::RwLock;
 use revm::bytecode::Bytecode;
+use revm::context::TxEnv;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{
@@ -105,12 +106,17 @@ pub fn run_with(
         Ok(run) => run,
         Err(error) => return (Err(error), counters),
     };
-    let mut committed =
-        Committed { committer: Mutex::new(Committer { run, state: ledger, error: None }), pre_state };
+    let committer = RwLock::new(Committer { run, state: ledger, error: None });
+    let mut committed = Committed { committer, pre_state, familiar: None };
     // Nobody looks ahead of one worker.
     let list = block.access_list.filter(|_| workers > 1);
     let foresight = list.map(Foresight::decode);
-    let mut pace = if setup.restless { Pace::restless(workers) } else { Pace::new(workers) };
+    let mut pace = if setup.restless {
+        Pace::restless(workers)
+    } else {
+        Pace::new(workers)
+            .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env)))
+    };
     loop {
         let done = committed.committer.get_mut();
         let (first, left) = (done.run.committed(), done.run.left());
@@ -123,6 +129,7 @@ pub fn run_with(
                 done.error = run_in_order(block, done, first..first + length, setup.trace).err();
             }
             Stretch::Speculative(length) => {
+                committed.begin_stretch(block.header.beneficiary);
                 let executor =
                     BlockExecutor { block, foresight: foresight.as_ref(), committed: &committed, first };
                 match executor.run(length, &pace, workers, setup.trace) {
@@ -281,33 +288,61 @@ struct Committer<'a> {
 /// The committed part, behind the lock that commits take, and what lies beneath it.
 struct Committed<'a> {
     /// The committed part.
-    committer: Mutex<Committer<'a>>,
+    committer: RwLock<Committer<'a>>,
     /// State before the block. It is asked without the lock: that takes long.
     pre_state: &'a dyn PreState,
+    /// The accounts that the block had to do with before the stretch, if there are few, and the beneficiary. Whoever
+    /// looks beneath a stretch sees any other as it is in the pre-state, and need not ask the committed part.
+    familiar: Option<AddressSet>,
+}
+
+impl Committed<'_> {
+    /// More familiar accounts than this are not listed: to make the list would take longer than to do without.
+    const FAMILIAR_MAX: usize = 64;
+
+    /// A stretch begins.
+    fn begin_stretch(&mut self, beneficiary: Address) {
+        let known = self.committer.get_mut().state.addresses();
+        self.familiar = (known.len() <= Self::FAMILIAR_MAX).then(|| known.chain([beneficiary]).collect());
+    }
+
+    /// Whether the block had nothing to do with this account before the stretch.
+    fn is_unfamiliar(&self, address: &Address) -> bool {
+        self.familiar.as_ref().is_some_and(|familiar| !familiar.contains(address))
+    }
 }
 
 impl CommittedState for Committed<'_> {
     fn count(&self) -> u32 {
-        self.committer.lock().run.committed()
+        self.committer.read().run.committed()
     }
 
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        let known = self.committer.lock().state.known(address).map(|entry| entry.now.clone());
+        if self.is_unfamiliar(&address) {
+            return self.pre_state.account(address);
+        }
+        let known = self.committer.read().state.known(address).map(|entry| entry.now.clone());
         known.map_or_else(|| self.pre_state.account(address), Ok)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        let known = self.committer.lock().state.known_slot(address, slot);
+        if self.is_unfamiliar(&address) {
+            return self.pre_state.storage(address, slot);
+        }
+        let known = self.committer.read().state.known_slot(address, slot);
         known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        let known = self.committer.lock().state.knows_storage(address);
+        if self.is_unfamiliar(&address) {
+            return self.pre_state.has_storage(address);
+        }
+        let known = self.committer.read().state.knows_storage(address);
         known.map_or_else(|| self.pre_state.has_storage(address), Ok)
     }
 
     fn code(&self, hash: B256) -> Option<Bytecode> {
-        self.committer.lock().state.known_code(hash)
+        self.committer.read().state.known_code(hash)
     }
 }
 
@@ -362,14 +397,14 @@ impl Executor for BlockExecutor<'_, '_> {
                     ViewError::Witness(error) => error.into(),
                     ViewError::Blocked(_) => Fault::Evm("a blocked read was swallowed".to_owned()).into(),
                 });
-                Ok(Execution { writes: Vec::new(), cost: RUN_OVERHEAD, output: Err(error) })
+                Ok(Execution { writes: Vec::new(), cost: 0, output: Err(error) })
             }
         }
     }
 
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
         let index = self.index(tx);
-        let Committer { run, state, error } = &mut *self.committed.committer.lock();
+        let Committer { run, state, error } = &mut *self.committed.committer.write();
         let committed = run
             .admit(index)
             .map_err(ExecuteError::from)
@@ -385,10 +420,21 @@ impl Executor for BlockExecutor<'_, '_> {
     }
 }
 
-/// How long a transaction takes in order: a plain transfer takes about as long as the scheduler adds to it, and every
-/// 4,000 units of gas beyond that as long again.
+/// How long a transaction takes in order: a plain transfer takes half as long as what the scheduler adds to it, and
+/// every 4,000 units of gas beyond that as long as what it adds. Measured with `benches/`, `raw/independent` and
+/// `swap/independent`.
 fn cost(transacted: &Transacted) -> u32 {
+    cost_of_gas(transacted.result.tx_gas_used())
+}
+
+/// How long a transaction may take that has not run.
+fn expected_cost(transaction: &TxEnv) -> u32 {
+    cost_of_gas(if transaction.data.is_empty() { 0 } else { transaction.gas_limit })
+}
+
+/// How long a transaction takes that uses so much gas.
+fn cost_of_gas(gas: u64) -> u32 {
+    const TRANSFER: u32 = RUN_OVERHEAD / 2;
     const GAS_PER_COST: u64 = 4_000 / RUN_OVERHEAD as u64;
-    let beyond = transacted.result.tx_gas_used().saturating_sub(21_000);
-    RUN_OVERHEAD.saturating_add(u32::try_from(beyond / GAS_PER_COST).unwrap_or(u32::MAX))
+    TRANSFER.saturating_add(u32::try_from(gas.saturating_sub(21_000) / GAS_PER_COST).unwrap_or(u32::MAX))
 }

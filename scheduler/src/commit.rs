@@ -128,12 +128,13 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                 if let Some(reads) = &run.reads {
                     self.likeness().note_commit(tx, |writer| reads.reads_from(writer));
                 }
-                let worth_it = turn.note_commit(run.cost, self.waste());
+                let worth_it = turn.note_commit(run.cost, run.spent, self.waste());
                 match take(tx, run.output) {
                     Commit::Continue => self.pass(tx)?,
                     Commit::Stop => self.end(Ok(())),
                 }
-                if !worth_it && !self.prefix().has_ended() {
+                // What has taken long already is not to be thrown away just before its turn.
+                if !worth_it && !self.early().is_under_way_above(tx) {
                     stats.gave_up = true;
                     self.end(Ok(()));
                 }

@@ -14,13 +14,18 @@
 //! conflicts costs what it costs on one core. Each time that speculation fails again right after a pause, the next
 //! pause is longer.
 //!
+//! After a pause, the first speculative stretch is only as long as it takes to find out, so that little is run in vain
+//! where nothing has changed.
+//!
 //! A speculative stretch is short enough for its tables to stay in the cache. The caller makes its state as of the
 //! last stretch the pre-state of the next.
 //!
 //! # Invariants
 //!
 //! - **A1.** A stretch is at least one transaction long, and no longer than what is left.
-//! - **A2.** A stretch that does not pay ends within 64 commits.
+//! - **A2.** A stretch that does not pay ends within 64 commits, or when what began before its turn is committed.
+
+use crossbeam_utils::CachePadded;
 
 use crate::{
     executor::Executor,
@@ -28,6 +33,10 @@ use crate::{
     sync::{AtomicU32, AtomicU64, Ordering},
     worker::Block,
 };
+
+/// The cost below which a second worker brings nothing: about 250 µs, of which half could be saved, and waking one and
+/// making its EVM takes as long.
+const WORTH_WAKING: u64 = 100 * RUN_OVERHEAD as u64;
 
 /// What the scheduler adds to a run, in the unit of [`crate::Execution::cost`]: versions, reads, validation.
 pub const RUN_OVERHEAD: u32 = 16;
@@ -72,6 +81,8 @@ pub struct Pace {
     pause: u32,
     /// The last stretch did not pay.
     paused: bool,
+    /// A pause is over: a short stretch is to show whether speculation pays by now.
+    probing: bool,
 }
 
 /// How to run the next transactions.
@@ -98,7 +109,19 @@ impl Pace {
     /// A pace with these habits.
     fn with_habits(habits: Habits, workers: usize) -> Self {
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
-        Self { habits, workers, pause: habits.pause_min, paused: false }
+        Self { habits, workers, pause: habits.pause_min, paused: false, probing: false }
+    }
+
+    /// The same pace for a block whose transactions will take about so long each, in the unit of
+    /// [`crate::Execution::cost`]. If all of it is over before a second worker is awake, or if it does not pay even
+    /// without conflicts, it begins in order.
+    #[must_use]
+    pub fn expecting(mut self, costs: impl ExactSizeIterator<Item = u32>) -> Self {
+        let overhead = costs.len() as u64 * u64::from(RUN_OVERHEAD);
+        let in_order: u64 = costs.map(u64::from).sum();
+        let pays = in_order + overhead <= in_order.saturating_mul(self.workers.into());
+        self.paused = !self.habits.restless && (in_order < WORTH_WAKING || !pays);
+        self
     }
 
     /// The next `txs` transactions, to be run by so many workers, or fewer if they are not worth it.
@@ -114,15 +137,18 @@ impl Pace {
         } else if paused {
             let length = self.pause.min(left);
             self.pause = self.pause.saturating_mul(2).min(self.habits.pause_max);
+            self.probing = !self.habits.restless;
             Stretch::InOrder(length)
         } else {
-            Stretch::Speculative(left.min(self.habits.stretch_max))
+            let longest = if self.probing { self.habits.round } else { self.habits.stretch_max };
+            Stretch::Speculative(left.min(longest))
         }
     }
 
     /// A speculative stretch has ended.
     pub fn note(&mut self, stats: &Stats) {
         self.paused = stats.gave_up;
+        self.probing = false;
         if !stats.gave_up || stats.committed > self.habits.round {
             self.pause = self.habits.pause_min;
         }
@@ -132,17 +158,37 @@ impl Pace {
 /// What was spent on runs in vain since the last look. All workers count here.
 #[derive(Debug, Default)]
 pub(crate) struct Waste {
-    /// The cost of runs that came to their end.
-    cost: AtomicU64,
+    /// What was spent on runs that came to their end.
+    spent: AtomicU64,
     /// Runs that did not.
     waits: AtomicU32,
+    /// Workers that have something to do.
+    busy: CachePadded<AtomicU32>,
 }
 
 impl Waste {
-    /// A run of this cost was found void.
-    pub(crate) fn note_abort(&self, cost: u32) {
+    /// What a run of this cost, which is just over, has taken of all `workers` together: its cost and overhead, and as
+    /// much again for each that had nothing to do meanwhile.
+    pub(crate) fn spent(&self, cost: u32, workers: u32) -> u64 {
         // ORDERING: a count that is only compared.
-        self.cost.fetch_add(u64::from(cost) + u64::from(RUN_OVERHEAD), Ordering::Relaxed);
+        let busy = self.busy.load(Ordering::Relaxed).clamp(1, workers);
+        (u64::from(cost) + u64::from(RUN_OVERHEAD)) * u64::from(workers) / u64::from(busy)
+    }
+
+    /// A worker has something to do now, or no more.
+    pub(crate) fn note_busy(&self, busy: bool) {
+        // ORDERING: as above.
+        if busy {
+            self.busy.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A run on which so much was spent was found void.
+    pub(crate) fn note_abort(&self, spent: u64) {
+        // ORDERING: as above.
+        self.spent.fetch_add(spent, Ordering::Relaxed);
     }
 
     /// A run was given up halfway.
@@ -163,12 +209,14 @@ pub(crate) struct Round {
     left: u32,
     /// The cost of what was committed.
     cost: u64,
+    /// What was spent on it.
+    spent: u64,
 }
 
 impl Round {
     /// Nothing is committed.
     const fn new(habits: Habits, workers: u32) -> Self {
-        Self { habits, workers, left: habits.round, cost: 0 }
+        Self { habits, workers, left: habits.round, cost: 0, spent: 0 }
     }
 
     /// Nothing is committed of a block to be run by so many workers.
@@ -176,26 +224,25 @@ impl Round {
         Self::new(STEADY, workers)
     }
 
-    /// A run of this cost is committed. Returns whether it is worth going on.
+    /// A run of this cost is committed, on which so much was spent. Returns whether it is worth going on.
     ///
-    /// In order, the round would have cost the sum of its runs. Side by side it has cost that, the overhead of each
-    /// run, and what was in vain, divided by the workers.
-    pub(crate) fn note_commit(&mut self, cost: u32, waste: &Waste) -> bool {
+    /// In order, the round would have kept one worker for the sum of its costs. Side by side it has kept all of them
+    /// for what was spent on its runs, and on those in vain.
+    pub(crate) fn note_commit(&mut self, cost: u32, spent: u64, waste: &Waste) -> bool {
         self.cost += u64::from(cost);
+        self.spent += spent;
         self.left -= 1;
         if self.left > 0 {
             return true;
         }
-        let in_order = core::mem::replace(self, Self::new(self.habits, self.workers)).cost;
+        let Self { cost: in_order, spent, .. } =
+            core::mem::replace(self, Self::new(self.habits, self.workers));
         // ORDERING: as above.
-        let wasted = waste.cost.swap(0, Ordering::Relaxed);
+        let wasted = waste.spent.swap(0, Ordering::Relaxed);
         let waits = u64::from(waste.waits.swap(0, Ordering::Relaxed));
-        let commits = u64::from(self.habits.round);
-        let overhead = commits * u64::from(RUN_OVERHEAD);
         // Of a run that was given up, half is lost on average.
-        let halves = waits * (in_order + overhead) / (2 * commits);
-        !self.habits.restless
-            && in_order + overhead + wasted + halves <= in_order.saturating_mul(self.workers.into())
+        let halves = waits * spent / (2 * u64::from(self.habits.round));
+        !self.habits.restless && spent + wasted + halves <= in_order.saturating_mul(self.workers.into())
     }
 }
 
@@ -206,20 +253,34 @@ mod tests {
     /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
     fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
         let (waste, mut round) = (Waste::default(), Round::steady(2));
+        waste.note_busy(true);
+        waste.note_busy(true);
         let mut pays = true;
         for _ in 0..STEADY.round {
             assert!(pays, "A2: nothing is said within a round");
             note(&waste);
-            pays = round.note_commit(cost, &waste);
+            pays = round.note_commit(cost, waste.spent(cost, 2), &waste);
         }
         pays
     }
 
     #[test]
+    fn a2_a_worker_with_nothing_to_do_brings_nothing() {
+        for cost in [1, RUN_OVERHEAD, 1_000 * RUN_OVERHEAD] {
+            assert!(!pays(cost, |waste| {
+                if waste.busy.load(Ordering::Relaxed) == 2 {
+                    waste.note_busy(false);
+                }
+            }));
+        }
+    }
+
+    #[test]
     fn a2_two_workers_may_spend_twice_what_one_would() {
         assert!(pays(RUN_OVERHEAD, |_| ()) && !pays(RUN_OVERHEAD - 1, |_| ()));
-        assert!(pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(RUN_OVERHEAD)));
-        assert!(!pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(RUN_OVERHEAD + 1)));
+        let lost = u64::from(2 * RUN_OVERHEAD);
+        assert!(pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(lost)));
+        assert!(!pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(lost + 1)));
         assert!(pays(3 * RUN_OVERHEAD, Waste::note_wait));
         assert!(!pays(2 * RUN_OVERHEAD, Waste::note_wait));
     }
@@ -228,12 +289,15 @@ mod tests {
     fn a1_stretches_fit_and_pauses_grow_while_speculation_fails() {
         let mut pace = Pace::new(2);
         let failed = Stats { committed: STEADY.round, gave_up: true, ..Stats::default() };
-        for pause in [512, 1_024, 2_048, 4_096, 4_096] {
-            assert_eq!(pace.next_stretch(9_000), Stretch::Speculative(4_096));
+        let long = STEADY.stretch_max;
+        for (stretch, pause) in [(long, 512), (64, 1_024), (64, 2_048), (64, 4_096), (64, 4_096)] {
+            assert_eq!(pace.next_stretch(9_000), Stretch::Speculative(stretch));
             pace.note(&failed);
             assert_eq!(pace.next_stretch(9_000), Stretch::InOrder(pause));
         }
-        assert_eq!(pace.next_stretch(100), Stretch::Speculative(100));
+        assert_eq!(pace.next_stretch(100), Stretch::Speculative(64));
+        pace.note(&Stats { committed: 64, ..Stats::default() });
+        assert_eq!(pace.next_stretch(100), Stretch::Speculative(100), "it pays again");
         pace.note(&Stats { committed: 2 * STEADY.round, ..failed });
         assert_eq!(pace.next_stretch(7), Stretch::InOrder(7), "a good round makes the pause short again");
         assert_eq!(pace.next_stretch(1), Stretch::InOrder(1));
@@ -242,10 +306,22 @@ mod tests {
     }
 
     #[test]
+    fn what_cannot_pay_begins_in_order() {
+        let first = |txs: u32, cost, workers| {
+            Pace::new(workers).expecting(vec![cost; txs as usize].into_iter()).next_stretch(txs)
+        };
+        assert_eq!(first(500, RUN_OVERHEAD, 2), Stretch::Speculative(500));
+        assert_eq!(first(500, RUN_OVERHEAD - 1, 2), Stretch::InOrder(500));
+        assert_eq!(first(500, RUN_OVERHEAD / 2, 3), Stretch::Speculative(500), "for three it pays");
+        assert_eq!(first(3, 33 * RUN_OVERHEAD, 2), Stretch::InOrder(3), "over before anybody is awake");
+        assert_eq!(first(3, 34 * RUN_OVERHEAD, 2), Stretch::Speculative(3));
+    }
+
+    #[test]
     fn a1_a_restless_pace_gives_up_after_each_round() {
         let (waste, pace) = (Waste::default(), Pace::restless(8));
         let mut round = Round::new(pace.habits, pace.workers);
-        let pays: Vec<bool> = (0..6).map(|_| round.note_commit(1_000, &waste)).collect();
+        let pays: Vec<bool> = (0..6).map(|_| round.note_commit(1_000, 1_000, &waste)).collect();
         assert_eq!(pays, [true, true, false, true, true, false]);
     }
 }

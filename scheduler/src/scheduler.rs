@@ -68,6 +68,8 @@ pub(crate) struct Scheduler<K, V, O> {
     txs: u32,
     /// How far ahead of the frontier a first run may start.
     window: u32,
+    /// How many workers there may be.
+    workers: u32,
     /// Runs in vain, for the decision whether to go on.
     waste: Waste,
     /// Who resembles whom.
@@ -96,6 +98,7 @@ impl<K> Task<K> {
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
     pub(crate) fn new(txs: u32, round: Round, window: u32) -> Self {
+        let workers = round.workers;
         Self {
             transactions: (0..txs).map(|_| CachePadded::new(Mutex::new(Transaction::new()))).collect(),
             memory: MvMemory::new(),
@@ -107,6 +110,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             idle: Idle::new(),
             txs,
             window,
+            workers,
             waste: Waste::default(),
             likeness: Likeness::default(),
         }
@@ -187,9 +191,10 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ) -> Result<(), Fault> {
         let version = claim.version();
         let Execution { writes, cost, output } = execution;
+        let spent = self.waste.spent(cost, self.workers);
         let (written, missed) = self.memory.apply(version, writes, &claim.take_estimates());
         let mut transaction = self.lock(version.tx);
-        transaction.status.finish(claim, Run { reads, written, cost, output })?;
+        transaction.status.finish(claim, Run { reads, written, cost, spent, output })?;
         let waiters = transaction.take_execution_waiters();
         drop(transaction);
         if missed {
@@ -325,6 +330,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// How far the block is committed.
     pub(crate) const fn prefix(&self) -> &CommittedPrefix {
         &self.prefix
+    }
+
+    /// Those that may begin before their turn.
+    pub(crate) const fn early(&self) -> &Early {
+        &self.early
     }
 
     /// Runs in vain.

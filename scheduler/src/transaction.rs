@@ -37,6 +37,8 @@ pub(crate) struct Run<K, V, O> {
     pub(crate) written: Vec<K>,
     /// How long it took to run.
     pub(crate) cost: u32,
+    /// What it took of all workers together.
+    pub(crate) spent: u64,
     /// What else it produced.
     pub(crate) output: O,
 }
@@ -68,7 +70,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         }
         stats.aborts += 1;
         self.status.abort(tx, |version, run| {
-            waste.note_abort(run.cost);
+            waste.note_abort(run.spent);
             memory.mark_estimates(version, &run.written);
             run.written
         })

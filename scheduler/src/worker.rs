@@ -9,7 +9,7 @@
 //!
 //! # Invariants
 //!
-//! - **W1.** One worker alone finishes the block, whether or not others start.
+//! - **W1.** One worker alone finishes the block, whether or not others start, or finds that it does not pay.
 //! - **W2.** A panic or a broken invariant ends the block for all workers.
 
 use core::fmt;
@@ -59,6 +59,8 @@ pub struct Worker<'b, 'e: 'b, E: Executor> {
     task: Option<Task<E::Key>>,
     /// Something has changed since it last looked whether anything can be committed.
     commit_due: bool,
+    /// It counts among those that have something to do.
+    busy: bool,
     /// The transaction at hand, in case of a panic.
     at: TxIndex,
     /// What it has done.
@@ -158,6 +160,7 @@ impl<'e, E: Executor> Block<'e, E> {
             scratch: None,
             task: None,
             commit_due: false,
+            busy: false,
             at: TxIndex(0),
             stats: Stats::default(),
         }
@@ -190,11 +193,22 @@ impl<E: Executor> Worker<'_, '_, E> {
         }
         // INVARIANT W2: whatever goes wrong ends the block, and wakes those who sleep.
         match catch_unwind(AssertUnwindSafe(|| self.try_step())) {
-            Ok(Ok(step)) => return step,
+            Ok(Ok(step)) => {
+                self.note_busy(step != Step::Idle);
+                return step;
+            }
             Ok(Err(fault)) => scheduler.end(Err(fault)),
             Err(_) => scheduler.end(Err(Fault::Panicked { tx: self.at })),
         }
         Step::Done
+    }
+
+    /// Counts itself among those that have something to do, or no more.
+    fn note_busy(&mut self, busy: bool) {
+        if self.busy != busy {
+            self.busy = busy;
+            self.block.scheduler.waste().note_busy(busy);
+        }
     }
 
     /// Does one thing, or reports a broken invariant.
@@ -286,6 +300,7 @@ impl<E: Executor> Drop for Worker<'_, '_, E> {
         if let Some(Task::Execute(claim)) = &self.task {
             self.block.scheduler.end(Err(Fault::Abandoned { tx: claim.version().tx }));
         }
+        self.note_busy(false);
         self.block.stats.lock().add(&self.stats);
     }
 }

@@ -1,9 +1,11 @@
 //! One account of the ledger, and how a commit changes it.
 
 use alloy_primitives::map::HashMap;
-use alloy_primitives::{Address, U256};
+use alloy_primitives::{Address, B256, U256};
+use revm::bytecode::Bytecode;
 use revm::database::states::StorageSlot;
-use revm::database::{AccountStatus, TransitionAccount};
+use revm::database::states::reverts::AccountInfoRevert;
+use revm::database::{AccountRevert, AccountStatus, BundleAccount, RevertToSlot, TransitionAccount};
 use revm::state::{Account, AccountInfo, EvmStorage};
 
 /// One account.
@@ -134,8 +136,45 @@ impl Entry {
         }
     }
 
+    /// The code that the account has now and had not before.
+    pub(crate) fn new_code(&self) -> Option<(B256, &Bytecode)> {
+        let now = self.now.as_ref()?;
+        let is_new = self.before.as_ref().is_none_or(|before| before.code_hash != now.code_hash);
+        now.code.as_ref().filter(|_| is_new).map(|code| (now.code_hash, code))
+    }
+
+    /// What has become of the account, and how to undo it; `None` if there is nothing to say of it.
+    pub(crate) fn into_change(self) -> Option<(BundleAccount, AccountRevert)> {
+        if !matches!(self.status, AccountStatus::Changed | AccountStatus::InMemoryChange) {
+            let transition = self.into_transition();
+            let account = transition.present_bundle_account();
+            return Some((account, transition.create_revert()?));
+        }
+        // What revm does with accounts that nobody has destroyed, which are nearly all, without the copies that it
+        // takes for the others.
+        let account = if self.status_before == AccountStatus::LoadedNotExisting {
+            AccountInfoRevert::DeleteIt
+        } else if self.before == self.now {
+            AccountInfoRevert::DoNothing
+        } else {
+            AccountInfoRevert::RevertTo(self.before.clone().unwrap_or_default())
+        };
+        let changed = || self.slots.iter().filter_map(|(key, slot)| Some((*key, slot.before?, slot.now)));
+        let revert = AccountRevert {
+            account,
+            storage: changed().map(|(key, before, _)| (key, RevertToSlot::Some(before))).collect(),
+            previous_status: self.status_before,
+            wipe_storage: false,
+        };
+        if revert.is_empty() {
+            return None;
+        }
+        let storage = changed().map(|(key, before, now)| (key, StorageSlot::new_changed(before, now)));
+        Some((BundleAccount::new(self.before, self.now, storage.collect(), self.status), revert))
+    }
+
     /// The entry as revm's `State` would keep it.
-    pub(crate) fn into_transition(self) -> TransitionAccount {
+    fn into_transition(self) -> TransitionAccount {
         let changed = |(key, slot): (U256, Slot)| {
             slot.before.map(|before| (key, StorageSlot::new_changed(before, slot.now)))
         };
