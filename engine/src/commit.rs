@@ -34,6 +34,7 @@ use crate::block_state::BlockState;
 use crate::deposits;
 use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
 use crate::outcome::{Changes, Outcome, TransactionReceipt};
+use crate::setup::{Committed, InvalidTransactions, LeftOut, Setup};
 use crate::transaction::{self, Transacted, blame};
 
 /// Gas that one item of a block access list stands for (EIP-7928).
@@ -58,6 +59,14 @@ pub(crate) struct BlockRun<'a> {
     steps: Vec<StateChanges>,
     /// What has changed since the last transaction, if that is wanted.
     step: Option<StateChanges>,
+    /// What to do with invalid transactions, and whom to tell of the others.
+    setup: Setup<'a>,
+    /// Of how many transactions he has been told before.
+    told: usize,
+    /// Transactions that are no part of the block.
+    left_out: Vec<LeftOut>,
+    /// The block ends here.
+    stopped: bool,
 }
 
 /// Gas of the committed transactions, by what it counts for.
@@ -82,6 +91,7 @@ impl<'a> BlockRun<'a> {
     pub(crate) fn begin(
         block: &'a ReadyBlock<'a>,
         state: &mut impl BlockState,
+        setup: Setup<'a>,
     ) -> Result<Self, ExecuteError> {
         let mut run = Self {
             block,
@@ -90,8 +100,12 @@ impl<'a> BlockRun<'a> {
             wiped: AddressSet::default(),
             access_list: AccessList::new(block.rules.header_has(SpecId::AMSTERDAM)),
             steps: Vec::new(),
-            // Their receipts hold state roots.
-            step: (!block.rules.has(SpecId::BYZANTIUM)).then(StateChanges::default),
+            // Receipts held state roots once.
+            step: (setup.steps || !block.rules.has(SpecId::BYZANTIUM)).then(StateChanges::default),
+            setup,
+            told: 0,
+            left_out: Vec::new(),
+            stopped: false,
         };
         if block.rules.dao_transition {
             run.move_dao_balances(state)?;
@@ -100,15 +114,49 @@ impl<'a> BlockRun<'a> {
         Ok(run)
     }
 
-    /// How many transactions are committed.
-    pub(crate) fn committed(&self) -> u32 {
-        u32::try_from(self.receipts.len()).expect("a receipt takes more than a byte of memory")
+    /// The same run for somebody who has been told of the first transactions before.
+    pub(crate) fn telling_from(mut self, told: usize) -> Self {
+        self.told = told;
+        self
+    }
+
+    /// How many transactions are part of the block.
+    pub(crate) fn included(&self) -> usize {
+        self.receipts.len()
+    }
+
+    /// How many transactions are decided: part of the block, or left out.
+    pub(crate) fn decided(&self) -> u32 {
+        let decided = self.receipts.len() + self.left_out.len();
+        u32::try_from(decided).expect("a receipt takes more than a byte of memory")
     }
 
     /// How many transactions are not.
     pub(crate) fn left(&self) -> u32 {
-        let left = self.block.transactions.len() - self.receipts.len();
+        if self.stopped {
+            return 0;
+        }
+        let left = self.block.transactions.len() - self.receipts.len() - self.left_out.len();
         u32::try_from(left).expect("a transaction takes more than a byte of memory")
+    }
+
+    /// A transaction is no part of the block, if the setup lets it be left out. Otherwise, or if the error is another
+    /// one, the block fails.
+    ///
+    /// # Errors
+    ///
+    /// The same error.
+    pub(crate) fn leave_out(&mut self, error: ExecuteError) -> Result<(), ExecuteError> {
+        match error {
+            ExecuteError::Block(BlockError::Transaction { index, reason })
+                if self.setup.invalid != InvalidTransactions::Reject =>
+            {
+                self.left_out.push(LeftOut { index, reason });
+                self.stopped = self.setup.invalid == InvalidTransactions::Stop;
+                Ok(())
+            }
+            error => Err(error),
+        }
     }
 
     /// Whether the block has room for transaction `index`.
@@ -183,10 +231,16 @@ impl<'a> BlockRun<'a> {
             cumulative_gas_used: self.gas.paid,
             logs: result.into_logs(),
         });
-        self.access_list.begin_transaction(index);
+        self.access_list.begin_transaction(self.receipts.len() - 1);
         self.commit_accounts(state, accounts);
         if let Some(step) = &mut self.step {
             self.steps.push(core::mem::take(step));
+        }
+        if let Some(on_commit) = self.setup.on_commit
+            && let Some(receipt) = self.receipts.last()
+            && self.receipts.len() > self.told
+        {
+            on_commit(Committed { index, receipt, changes: self.steps.last() });
         }
         Ok(())
     }
@@ -197,7 +251,7 @@ impl<'a> BlockRun<'a> {
     ///
     /// [`ExecuteError`] if a system call that must succeed does not, or if state is absent.
     pub(crate) fn finish(mut self, state: &mut impl BlockState) -> Result<Outcome, ExecuteError> {
-        self.access_list.begin_end(self.block.transactions.len());
+        self.access_list.begin_end(self.receipts.len());
         for (address, amount) in self.credits()? {
             self.credit(state, address, U256::from(amount))?;
         }
@@ -221,6 +275,7 @@ impl<'a> BlockRun<'a> {
             changes,
             block_access_list,
             steps: self.steps,
+            left_out: self.left_out,
         })
     }
 

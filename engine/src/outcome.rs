@@ -11,6 +11,7 @@ use revm::state::bal::alloy::AlloyBal;
 use weft_trie::{AccountChange, AccountFields, StateChanges};
 
 use crate::blooms::blooms;
+use crate::setup::LeftOut;
 
 /// What running a block gives. A function of the block and its pre-state, and of nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,9 +29,12 @@ pub struct Outcome {
     pub changes: Changes,
     /// The block access list (EIP-7928), from Amsterdam on.
     pub block_access_list: Option<AlloyBal>,
-    /// What each transaction changed, before Byzantium, whose receipts hold state roots. What precedes the first
-    /// counts with it.
+    /// What each transaction changed, if the setup asks for it, and before Byzantium, whose receipts hold state roots.
+    /// What precedes the first counts with it.
     pub steps: Vec<StateChanges>,
+    /// Transactions that are no part of the block, in order, if the setup lets them be left out: all that cannot be, or
+    /// the first, before which the block ends.
+    pub left_out: Vec<LeftOut>,
 }
 
 /// Changes to the state, as revm's `State` gives them.

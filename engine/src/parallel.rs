@@ -36,6 +36,7 @@ use crate::location::{Location, Value, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::sequential;
+use crate::setup::Setup;
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
@@ -62,33 +63,6 @@ pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> (Result<Outcome,
     run_with(block, pre_state, Setup::default())
 }
 
-/// How to run a block. The outcome is the same.
-#[derive(Debug, Clone, Copy, Default)]
-#[non_exhaustive]
-pub struct Setup<'a> {
-    /// Where to record who did what and when.
-    pub trace: Option<&'a Trace>,
-    /// Change between speculation and running in order every few transactions. For tests: it makes rare what is common
-    /// and common what is rare.
-    pub restless: bool,
-}
-
-impl<'a> Setup<'a> {
-    /// The same setup with a trace to fill.
-    #[must_use]
-    pub const fn with_trace(mut self, trace: Option<&'a Trace>) -> Self {
-        self.trace = trace;
-        self
-    }
-
-    /// The same setup, restless.
-    #[must_use]
-    pub const fn restless(mut self) -> Self {
-        self.restless = true;
-        self
-    }
-}
-
 /// As [`run`], in another way.
 ///
 /// # Errors
@@ -102,7 +76,7 @@ pub fn run_with(
     let workers = rayon::current_num_threads().min(block.transactions.len());
     let mut ledger = Ledger::new(block, pre_state);
     let mut counters = Counters::default();
-    let run = match BlockRun::begin(block, &mut ledger) {
+    let run = match BlockRun::begin(block, &mut ledger, setup) {
         Ok(run) => run,
         Err(error) => return (Err(error), counters),
     };
@@ -119,7 +93,7 @@ pub fn run_with(
     };
     loop {
         let done = committed.committer.get_mut();
-        let (first, left) = (done.run.committed(), done.run.left());
+        let (first, left) = (done.run.decided(), done.run.left());
         if left == 0 || done.error.is_some() {
             break;
         }
@@ -142,7 +116,8 @@ pub fn run_with(
                         // A bug of ours is no property of the block: the specification decides, and the counters tell.
                         debug_assert!(false, "the scheduler failed: {fault}");
                         counters.fallbacks += 1;
-                        return (sequential::run(block, pre_state), counters);
+                        let told = committed.committer.into_inner().run.included();
+                        return (sequential::run_telling_from(told, block, pre_state, setup), counters);
                     }
                 }
             }
@@ -168,13 +143,20 @@ fn run_in_order(
     let mut evm = EthEvm::new(state, &block.env);
     for tx in indices {
         let index = tx as usize;
-        run.admit(index)?;
-        let transacted = transaction::transact_unpaid(&mut evm, &block.transactions[index].env)
-            .map_err(|error| blame(index, error, ExecuteError::from))?;
+        let transacted = run.admit(index).map_err(ExecuteError::from).and_then(|()| {
+            transaction::transact_unpaid(&mut evm, &block.transactions[index].env)
+                .map_err(|error| blame(index, error, ExecuteError::from))
+        });
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(tx));
         }
-        run.commit(*evm.database(), index, transacted)?;
+        match transacted {
+            Ok(transacted) => run.commit(*evm.database(), index, transacted)?,
+            Err(error) => run.leave_out(error)?,
+        }
+        if run.left() == 0 {
+            break;
+        }
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
         }
@@ -314,7 +296,7 @@ impl Committed<'_> {
 
 impl CommittedState for Committed<'_> {
     fn count(&self) -> u32 {
-        self.committer.read().run.committed()
+        self.committer.read().run.decided()
     }
 
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
@@ -405,17 +387,22 @@ impl Executor for BlockExecutor<'_, '_> {
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
         let index = self.index(tx);
         let Committer { run, state, error } = &mut *self.committed.committer.write();
-        let committed = run
-            .admit(index)
-            .map_err(ExecuteError::from)
-            .and(output)
-            .and_then(|transacted| run.commit(state, index, *transacted));
-        match committed {
-            Ok(()) => Commit::Continue,
-            Err(first) => {
-                *error = Some(first);
-                Commit::Stop
-            }
+        let mut stop = |first| {
+            *error = Some(first);
+            Commit::Stop
+        };
+        let transacted = run.admit(index).map_err(ExecuteError::from).and(output);
+        match transacted {
+            Ok(transacted) => match run.commit(state, index, *transacted) {
+                Ok(()) => Commit::Continue,
+                Err(error) => stop(error),
+            },
+            Err(error) => match run.leave_out(error) {
+                Ok(()) if run.left() == 0 => Commit::Stop,
+                // It may have run, where the block has no room for it.
+                Ok(()) => Commit::Discard,
+                Err(error) => stop(error),
+            },
         }
     }
 }

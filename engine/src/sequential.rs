@@ -7,6 +7,7 @@ use crate::error::ExecuteError;
 use crate::evm::EthEvm;
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
+use crate::setup::Setup;
 use crate::transaction::{self, blame};
 
 /// Runs a block on its pre-state, one transaction after the other.
@@ -15,14 +16,44 @@ use crate::transaction::{self, blame};
 ///
 /// [`ExecuteError`] of the first place at which the block cannot go on.
 pub fn run(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Result<Outcome, ExecuteError> {
+    run_with(block, pre_state, Setup::default())
+}
+
+/// As [`run`], in another way.
+///
+/// # Errors
+///
+/// As [`run`].
+pub fn run_with(
+    block: &ReadyBlock<'_>,
+    pre_state: &dyn PreState,
+    setup: Setup<'_>,
+) -> Result<Outcome, ExecuteError> {
+    run_telling_from(0, block, pre_state, setup)
+}
+
+/// As [`run_with`], for somebody who has been told of the first transactions before.
+pub(crate) fn run_telling_from(
+    told: usize,
+    block: &ReadyBlock<'_>,
+    pre_state: &dyn PreState,
+    setup: Setup<'_>,
+) -> Result<Outcome, ExecuteError> {
     let mut state = block_state::revm_state(pre_state);
-    let mut run = BlockRun::begin(block, &mut state)?;
+    let mut run = BlockRun::begin(block, &mut state, setup)?.telling_from(told);
     let mut evm = EthEvm::new(state, &block.env);
     for (index, transaction) in block.transactions.iter().enumerate() {
-        run.admit(index)?;
-        let transacted = transaction::transact(&mut evm, &transaction.env)
-            .map_err(|error| blame(index, error, RevmState::blame))?;
-        run.commit(evm.database(), index, transacted)?;
+        let transacted = run.admit(index).map_err(ExecuteError::from).and_then(|()| {
+            transaction::transact(&mut evm, &transaction.env)
+                .map_err(|error| blame(index, error, RevmState::blame))
+        });
+        match transacted {
+            Ok(transacted) => run.commit(evm.database(), index, transacted)?,
+            Err(error) => run.leave_out(error)?,
+        }
+        if run.left() == 0 {
+            break;
+        }
     }
     run.finish(evm.database())
 }

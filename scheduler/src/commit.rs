@@ -131,6 +131,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                 let worth_it = turn.note_commit(run.cost, run.spent, self.waste());
                 match take(tx, run.output) {
                     Commit::Continue => self.pass(tx)?,
+                    Commit::Discard => {
+                        // Before the frontier passes: whoever finds himself there must not see it any more.
+                        self.discard(tx, &run.written);
+                        self.pass(tx)?;
+                    }
                     Commit::Stop => self.end(Ok(())),
                 }
                 // What has taken long already is not to be thrown away just before its turn.

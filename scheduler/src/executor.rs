@@ -69,6 +69,8 @@ pub struct Execution<K, V, O> {
 pub enum Commit {
     /// The next one may commit.
     Continue,
+    /// The next one may commit, and this one has written nothing: whatever it has is taken back.
+    Discard,
     /// The block ends here, for instance because it is invalid. No later transaction commits.
     Stop,
 }

@@ -147,6 +147,20 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         }
     }
 
+    /// Removes what `tx` wrote at `keys`.
+    pub(crate) fn retract(&self, tx: TxIndex, keys: &[K]) {
+        for key in keys {
+            let hash = self.hasher.hash_one(key);
+            let mut shard = self.shard(hash).write();
+            let location = shard.find_mut(hash, |location| location.key == *key);
+            if let Some(location) = location
+                && let Ok(place) = location.place(tx)
+            {
+                location.entries.remove(place);
+            }
+        }
+    }
+
     /// Shows `look` the highest entry at `key` below `reader`.
     fn below<R>(&self, key: &K, reader: TxIndex, look: impl FnOnce(Option<&(TxIndex, Cell<V>)>) -> R) -> R {
         let hash = self.hasher.hash_one(key);
@@ -226,6 +240,18 @@ mod tests {
         assert_eq!((written.as_slice(), missed), (['b'].as_slice(), false));
         assert_eq!(memory.read(&'a', TxIndex(9)), Found::PreState(None));
         assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(1, 1), 2));
+    }
+
+    #[test]
+    fn what_is_retracted_is_seen_no_more_and_nothing_else_is() {
+        let memory = MvMemory::new();
+        memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
+        memory.apply(version(2, 0), vec![('a', 2)], &[]);
+        memory.retract(TxIndex(2), &['a', 'c']);
+        assert_eq!(
+            ['a', 'b'].map(|key| memory.read(&key, TxIndex(9))),
+            [1, 1].map(|value| Found::Value(version(1, 0), value))
+        );
     }
 
     #[test]

@@ -251,6 +251,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         Ok(false)
     }
 
+    /// Takes back what `tx` has written, whose outcome is that it has not; those who read it are validated.
+    pub(crate) fn discard(&self, tx: TxIndex, written: &[K]) {
+        self.memory.retract(tx, written);
+        if !written.is_empty() {
+            self.validations.rewind(tx.next());
+        }
+    }
+
     /// What follows an abort: those who read the void writes are validated, and the transaction will run again.
     ///
     /// # Errors

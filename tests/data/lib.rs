@@ -118,6 +118,7 @@ pub fn matrix() -> Vec<Options> {
     let options = |threads| Options::with_threads(threads).expect("there are threads");
     let mut matrix = vec![options(1).with_engine(Engine::Sequential)];
     matrix.extend([1, 2, 3, 8].map(options));
+    matrix.extend([2, 8].map(|threads| options(threads).with_engine(Engine::Restless)));
     matrix
 }
 

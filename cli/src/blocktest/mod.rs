@@ -59,7 +59,11 @@ impl Session {
     fn new(arguments: &BlocktestArguments) -> anyhow::Result<Self> {
         let mut matrix = vec![Options::with_threads(1)?.with_engine(Engine::Sequential)];
         for &threads in &arguments.threads {
-            matrix.push(Options::with_threads(threads.get())?);
+            let options = Options::with_threads(threads.get())?;
+            if threads.get() > 1 {
+                matrix.push(options.clone().with_engine(Engine::Restless));
+            }
+            matrix.push(options);
         }
         let names = arguments.names.as_deref().map(read_names).transpose()?;
         Ok(Self {

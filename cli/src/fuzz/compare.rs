@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
 
 use alloy_primitives::{B256, U256};
 use revm::state::bal::alloy::AlloyBal;
@@ -9,7 +10,7 @@ use weft_engine::error::ExecuteError;
 use weft_engine::execute::Options;
 use weft_engine::parallel::Counters;
 use weft_engine::pre_state::PreState;
-use weft_engine::{Outcome, ReadyBlock, parallel, sequential};
+use weft_engine::{Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, parallel, sequential};
 
 use super::account_for;
 use super::case::{Case, State};
@@ -122,13 +123,57 @@ impl Matrix {
                 }
             }
         }
+        for invalid in [InvalidTransactions::Skip, InvalidTransactions::Stop] {
+            self.run_leaving_out(invalid, case, &ready, state.get())?;
+        }
         Ok(tally)
+    }
+
+    /// Runs a block without the transactions that cannot be part of it, and listens to what is committed.
+    fn run_leaving_out(
+        &self,
+        invalid: InvalidTransactions,
+        case: &Case,
+        block: &ReadyBlock<'_>,
+        state: &dyn PreState,
+    ) -> Result<(), String> {
+        let heard = |run: &dyn Fn(Setup<'_>) -> Result<Outcome, ExecuteError>| {
+            let told = Mutex::new(Vec::new());
+            let listen = |committed: Committed<'_>| {
+                let changes = committed.changes.cloned();
+                told.lock().unwrap_or_else(PoisonError::into_inner).push((
+                    committed.index,
+                    committed.receipt.clone(),
+                    changes,
+                ));
+            };
+            let setup = Setup::default().with_invalid(invalid).with_steps().with_on_commit(&listen);
+            let found = run(setup);
+            (found, told.into_inner().unwrap_or_else(PoisonError::into_inner))
+        };
+        let expected = caught("sequential", || heard(&|setup| sequential::run_with(block, state, setup)))?;
+        for pool in &self.pools {
+            let name = format!("{} threads, {invalid:?}", pool.threads());
+            let delayed = Delayed::new(state, case.delays);
+            let run = |mut setup: Setup<'_>| {
+                setup.restless = case.delays % 2 == 0;
+                parallel::run_with(block, &delayed, setup).0
+            };
+            let found = caught(&name, || pool.install(|| heard(&run)))?;
+            if found.0 != expected.0 {
+                return Err(format!("{name}: {}", difference(&expected.0, &found.0)));
+            }
+            if found.1 != expected.1 {
+                return Err(format!("{name}: told of {:?}, in order {:?}", found.1, expected.1));
+            }
+        }
+        Ok(())
     }
 }
 
 /// The parallel engine, changing between speculation and running in order every few transactions.
 fn restless(block: &ReadyBlock<'_>, state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
-    parallel::run_with(block, state, parallel::Setup::default().restless())
+    parallel::run_with(block, state, Setup::default().restless())
 }
 
 /// The same list with other values, at other transactions, and without some changes.
@@ -210,6 +255,7 @@ fn difference(expected: &Result<Outcome, ExecuteError>, found: &Result<Outcome, 
         ("wiped accounts", expected.changes.wiped != found.changes.wiped),
         ("block access list", expected.block_access_list != found.block_access_list),
         ("steps", expected.steps != found.steps),
+        ("transactions left out", expected.left_out != found.left_out),
     ];
     let different: Vec<&str> = parts.iter().filter(|(_, differs)| *differs).map(|(name, _)| *name).collect();
     format!("different: {}", if different.is_empty() { "something".to_owned() } else { different.join(", ") })

@@ -26,6 +26,7 @@ use crate::outcome::{Outcome, ReceiptsSummary};
 use crate::parallel::{self, Counters};
 use crate::pre_state::{Codes, PreState, WitnessState};
 use crate::sequential;
+use crate::setup::Setup;
 use crate::trace::{Recorder, Trace, Work};
 
 /// Which engine runs the transactions. The outcome is the same.
@@ -37,6 +38,9 @@ pub enum Engine {
     Parallel,
     /// One after the other.
     Sequential,
+    /// As `Parallel`, and changes between speculation and running in order every few transactions, whether or not it
+    /// pays. For tests: most blocks made for them are too small for anybody to speculate on.
+    Restless,
 }
 
 /// How to judge an input. Nothing here changes a verdict, but for `expected_chain`, which adds a check.
@@ -300,8 +304,9 @@ pub(crate) fn execute_block(
             let counters = Counters { executions: block.transactions.len() as u64, ..Counters::default() };
             (sequential::run(block, pre_state), counters)
         }
-        Engine::Parallel => {
-            let setup = parallel::Setup::default().with_trace(options.trace.as_ref());
+        Engine::Parallel | Engine::Restless => {
+            let mut setup = Setup::default().with_trace(options.trace.as_ref());
+            setup.restless = options.engine == Engine::Restless;
             parallel::run_with(block, pre_state, setup)
         }
     }

@@ -1,0 +1,122 @@
+//! How to run a block: what to do with transactions that cannot be part of it, and who watches.
+
+use core::fmt;
+
+use crate::error::TransactionError;
+use crate::outcome::TransactionReceipt;
+use crate::trace::Trace;
+use weft_trie::StateChanges;
+
+/// How to run a block. Both engines give the same for the same setup.
+///
+/// ```
+/// use weft_engine::{InvalidTransactions, Setup};
+///
+/// let watch = |committed: weft_engine::Committed<'_>| println!("{}", committed.index);
+/// let setup = Setup::default().with_invalid(InvalidTransactions::Skip).with_on_commit(&watch);
+/// ```
+#[derive(Clone, Copy, Default)]
+#[non_exhaustive]
+pub struct Setup<'a> {
+    /// What to do with a transaction that cannot be part of the block.
+    pub invalid: InvalidTransactions,
+    /// Whom to tell of each transaction as it becomes part of the block, in block order, while others still run.
+    ///
+    /// It is called once for each, by one thread at a time, and transactions wait meanwhile. It must not panic.
+    pub on_commit: Option<&'a OnCommit<'a>>,
+    /// Whether to keep what each transaction changed ([`crate::Outcome::steps`]) where the receipts do not need it.
+    pub steps: bool,
+    /// Where to record who did what and when.
+    pub trace: Option<&'a Trace>,
+    /// Change between speculation and running in order every few transactions. For tests: it makes rare what is common
+    /// and common what is rare.
+    pub restless: bool,
+}
+
+/// See [`Setup::on_commit`].
+pub type OnCommit<'a> = dyn Fn(Committed<'_>) + Sync + 'a;
+
+/// A transaction that has become part of the block.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Committed<'a> {
+    /// Its place among the transactions that were given.
+    pub index: usize,
+    /// Its receipt.
+    pub receipt: &'a TransactionReceipt,
+    /// What it changed, if the setup asks for steps.
+    pub changes: Option<&'a StateChanges>,
+}
+
+/// What to do with a transaction that cannot be part of the block: it has a wrong nonce, its sender cannot pay, or the
+/// block has no room for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InvalidTransactions {
+    /// The block is invalid: for validation.
+    #[default]
+    Reject,
+    /// It is left out, and the block goes on with the next: for chains that order first and execute afterwards.
+    Skip,
+    /// The block ends before it: for building.
+    Stop,
+}
+
+/// A transaction that is no part of the block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LeftOut {
+    /// Its place among the transactions that were given.
+    pub index: usize,
+    /// Why.
+    pub reason: TransactionError,
+}
+
+impl<'a> Setup<'a> {
+    /// The same setup with another way to treat invalid transactions.
+    #[must_use]
+    pub const fn with_invalid(mut self, invalid: InvalidTransactions) -> Self {
+        self.invalid = invalid;
+        self
+    }
+
+    /// The same setup with somebody to tell of each transaction.
+    #[must_use]
+    pub const fn with_on_commit(mut self, on_commit: &'a OnCommit<'a>) -> Self {
+        self.on_commit = Some(on_commit);
+        self
+    }
+
+    /// The same setup, keeping what each transaction changed.
+    #[must_use]
+    pub const fn with_steps(mut self) -> Self {
+        self.steps = true;
+        self
+    }
+
+    /// The same setup with a trace to fill.
+    #[must_use]
+    pub const fn with_trace(mut self, trace: Option<&'a Trace>) -> Self {
+        self.trace = trace;
+        self
+    }
+
+    /// The same setup, restless.
+    #[must_use]
+    pub const fn restless(mut self) -> Self {
+        self.restless = true;
+        self
+    }
+}
+
+impl fmt::Debug for Setup<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { invalid, on_commit, steps, trace, restless } = self;
+        f.debug_struct("Setup")
+            .field("invalid", invalid)
+            .field("on_commit", &on_commit.is_some())
+            .field("steps", steps)
+            .field("trace", trace)
+            .field("restless", restless)
+            .finish()
+    }
+}
