@@ -1,5 +1,7 @@
 //! Makes blocks of signed transactions on a plain pre-state, and runs them on every engine.
 
+use std::sync::Mutex;
+
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip7702};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
 use alloy_eips::eip7702::Authorization;
@@ -13,7 +15,13 @@ use k256::ecdsa::SigningKey;
 use revm::state::AccountInfo;
 use weft_engine::error::ExecuteError;
 use weft_engine::pre_state::{Ancestors, PlainAccount, PlainState};
-use weft_engine::{Block, Chain, Outcome, ReadyBlock, SignedTransaction, parallel, sequential};
+use weft_engine::{
+    Block, Chain, Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, SignedTransaction, parallel,
+    sequential,
+};
+
+/// The gas limit of a transaction about which nothing else is said.
+const GAS_LIMIT: u64 = 200_000;
 
 /// Somebody who signs.
 pub(crate) struct Signer(SigningKey);
@@ -38,12 +46,17 @@ impl Signer {
 
     /// A signed call.
     pub(crate) fn call(&self, nonce: u64, to: Address, input: Vec<u8>) -> SignedTransaction {
-        self.send(nonce, TxKind::Call(to), input)
+        self.send(nonce, TxKind::Call(to), input, GAS_LIMIT)
+    }
+
+    /// A signed call with a gas limit of its own.
+    pub(crate) fn call_with_gas(&self, nonce: u64, to: Address, gas_limit: u64) -> SignedTransaction {
+        self.send(nonce, TxKind::Call(to), Vec::new(), gas_limit)
     }
 
     /// A signed creation.
     pub(crate) fn create(&self, nonce: u64, init: Vec<u8>) -> SignedTransaction {
-        self.send(nonce, TxKind::Create, init)
+        self.send(nonce, TxKind::Create, init, GAS_LIMIT)
     }
 
     /// A signed delegation of `authority` to `code`, whose nonce is `nonce` (EIP-7702).
@@ -52,7 +65,7 @@ impl Signer {
         let signature = authority.sign(authorization.signature_hash());
         let transaction = TxEip7702 {
             chain_id: 1,
-            gas_limit: 200_000,
+            gas_limit: GAS_LIMIT,
             max_fee_per_gas: 100,
             max_priority_fee_per_gas: 1,
             to: Address::repeat_byte(0xdd),
@@ -64,11 +77,11 @@ impl Signer {
     }
 
     /// A signed transaction of type 2.
-    fn send(&self, nonce: u64, to: TxKind, input: Vec<u8>) -> SignedTransaction {
+    fn send(&self, nonce: u64, to: TxKind, input: Vec<u8>, gas_limit: u64) -> SignedTransaction {
         let transaction = TxEip1559 {
             chain_id: 1,
             nonce,
-            gas_limit: 200_000,
+            gas_limit,
             max_fee_per_gas: 100,
             max_priority_fee_per_gas: 1,
             to,
@@ -88,6 +101,10 @@ pub(crate) struct World {
     pub(crate) beneficiary: Address,
     /// The base fee of the block.
     pub(crate) base_fee: u64,
+    /// The gas limit of the block.
+    pub(crate) gas_limit: u64,
+    /// What to do with invalid transactions.
+    pub(crate) invalid: InvalidTransactions,
     /// Withdrawals, as address and Gwei.
     pub(crate) withdrawals: Vec<(Address, u64)>,
 }
@@ -99,6 +116,8 @@ impl Default for World {
             codes: Vec::new(),
             beneficiary: Address::repeat_byte(0xbe),
             base_fee: 7,
+            gas_limit: 30_000_000,
+            invalid: InvalidTransactions::Reject,
             withdrawals: Vec::new(),
         }
     }
@@ -140,7 +159,7 @@ impl World {
         let header = Header {
             number: 100,
             timestamp: 1_000,
-            gas_limit: 30_000_000,
+            gas_limit: self.gas_limit,
             base_fee_per_gas: Some(self.base_fee),
             beneficiary: self.beneficiary,
             excess_blob_gas: Some(0),
@@ -154,13 +173,31 @@ impl World {
         let block = Block { header, body };
         let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
         let ready = ReadyBlock::new(&rules, &block, None)?;
-        let expected = sequential::run(&ready, &pre_state);
+        let heard = |run: &(dyn Fn(Setup<'_>) -> Result<Outcome, ExecuteError> + Sync)| {
+            let told = Mutex::new(Vec::new());
+            let listen = |committed: Committed<'_>| {
+                let Committed { index, receipt, changes, .. } = committed;
+                told.lock().unwrap().push((index, receipt.clone(), changes.cloned()));
+            };
+            let found = run(Setup::default().with_invalid(self.invalid).with_steps().with_on_commit(&listen));
+            (found, told.into_inner().unwrap())
+        };
+        let expected = heard(&|setup| sequential::run_with(&ready, &pre_state, setup));
         for options in &weft_tests::matrix()[1..] {
-            for _ in 0..20 {
-                let (found, _) = options.install(|| parallel::run(&ready, &pre_state));
-                assert_eq!(found, expected, "{} threads", options.threads());
+            for restless in [false, true].repeat(10) {
+                let run = |mut setup: Setup<'_>| {
+                    setup.restless = restless;
+                    options.install(|| parallel::run_with(&ready, &pre_state, setup).0)
+                };
+                assert_eq!(heard(&run), expected, "{} threads", options.threads());
             }
         }
-        expected
+        let (outcome, told) = expected;
+        if let Ok(outcome) = &outcome {
+            let receipts = told.iter().map(|(_, receipt, _)| receipt);
+            assert!(receipts.eq(&outcome.receipts), "each is told of once");
+            assert!(told.iter().map(|(_, _, changes)| changes.as_ref()).eq(outcome.steps.iter().map(Some)));
+        }
+        outcome
     }
 }

@@ -5,5 +5,6 @@
 
 mod bare_storage;
 mod edges;
+mod invalid;
 mod made;
 mod peers;
