@@ -5,7 +5,7 @@ use serde::Serialize;
 use weft_benches::Workload;
 use weft_benches::baselines::{Input, cache, journal, state};
 use weft_engine::execute::Options;
-use weft_engine::parallel::{self, Counters};
+use weft_engine::{Counters, parallel};
 use weft_engine::{ReadyBlock, Rules, sequential};
 
 use crate::clock::{Took, median, shortest, time};

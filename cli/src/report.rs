@@ -12,7 +12,7 @@ use crate::arguments::EngineArgument;
 use crate::console::Console;
 
 /// The fields of a JSON line, in order.
-const FIELDS: [&str; 17] = [
+const FIELDS: [&str; 18] = [
     "file",
     "valid",
     "error",
@@ -30,6 +30,7 @@ const FIELDS: [&str; 17] = [
     "stages_us",
     "executions",
     "aborts",
+    "counters",
 ];
 
 /// How it ended, worst last.
@@ -124,6 +125,14 @@ impl Report {
         object["stages_us"] = stages.into();
         object["executions"] = verdict.counters.executions.into();
         object["aborts"] = verdict.counters.aborts.into();
+        object["counters"] = Value::Object(
+            verdict
+                .counters
+                .named()
+                .map(|(name, count)| (name.to_owned(), count.into()))
+                .into_iter()
+                .collect(),
+        );
         Value::Object(object)
     }
 
@@ -164,7 +173,9 @@ impl Report {
         row("gas used", verdict.computed.gas_used.map_or_else(unknown, grouped));
         row("engine", format!("{}, threads: {}", self.engine.name(), self.threads));
         let counters = verdict.counters;
-        row("executions", format!("{}, aborts: {}", grouped(counters.executions), grouped(counters.aborts)));
+        let [executions, aborts, in_order] =
+            [counters.executions, counters.aborts, counters.in_order].map(grouped);
+        row("executions", format!("{executions}, in order: {in_order}, aborts: {aborts}"));
         for (name, time) in verdict.stages.named() {
             row(name, millis(time));
         }

@@ -147,16 +147,13 @@ impl<'a> BlockRun<'a> {
     ///
     /// The same error.
     pub(crate) fn leave_out(&mut self, error: ExecuteError) -> Result<(), ExecuteError> {
-        match error {
-            ExecuteError::Block(BlockError::Transaction { index, reason })
-                if self.setup.invalid != InvalidTransactions::Reject =>
-            {
-                self.left_out.push(LeftOut { index, reason });
-                self.stopped = self.setup.invalid == InvalidTransactions::Stop;
-                Ok(())
-            }
-            error => Err(error),
+        let ExecuteError::Block(BlockError::Transaction { index, reason }) = error else { return Err(error) };
+        if self.setup.invalid == InvalidTransactions::Reject {
+            return Err(BlockError::Transaction { index, reason }.into());
         }
+        self.left_out.push(LeftOut { index, reason });
+        self.stopped = self.setup.invalid == InvalidTransactions::Stop;
+        Ok(())
     }
 
     /// Whether the block has room for transaction `index`.

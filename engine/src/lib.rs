@@ -34,6 +34,7 @@ mod blooms;
 pub mod chain;
 mod codes;
 mod commit;
+mod counters;
 mod deposits;
 pub mod error;
 mod evm;
@@ -54,6 +55,7 @@ mod view;
 
 pub use block::{Block, ReadyBlock, SignedTransaction};
 pub use chain::{Chain, Rules};
+pub use counters::Counters;
 pub use outcome::Outcome;
 pub use senders::PublicKey;
 pub use setup::{Committed, InvalidTransactions, LeftOut, OnCommit, Setup};

@@ -28,6 +28,7 @@ use weft_scheduler::{
 
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::BlockRun;
+use crate::counters::Counters;
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
 use crate::foresight::Foresight;
@@ -40,19 +41,6 @@ use crate::setup::Setup;
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
-
-/// What the run did, for those who watch: no part of the outcome, and different from run to run.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Counters {
-    /// Incarnations run, first ones and repetitions.
-    pub executions: u64,
-    /// Incarnations thrown away.
-    pub aborts: u64,
-    /// Blocks that the specification ran in the end, because the scheduler broke one of its own rules. Anything but
-    /// zero is a bug of ours to report.
-    pub fallbacks: u64,
-}
 
 /// Runs a block on its pre-state with the threads of the current rayon pool.
 ///
@@ -74,14 +62,18 @@ pub fn run_with(
     setup: Setup<'_>,
 ) -> (Result<Outcome, ExecuteError>, Counters) {
     let workers = rayon::current_num_threads().min(block.transactions.len());
+    let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
     let mut ledger = Ledger::new(block, pre_state);
     let mut counters = Counters::default();
     let run = match BlockRun::begin(block, &mut ledger, setup) {
         Ok(run) => run,
         Err(error) => return (Err(error), counters),
     };
-    let committer = RwLock::new(Committer { run, state: ledger, error: None });
-    let mut committed = Committed { committer, pre_state, familiar: None };
+    let mut committed = CommittedPart {
+        committer: RwLock::new(Committer { run, state: ledger, error: None }),
+        pre_state,
+        familiar: None,
+    };
     // Nobody looks ahead of one worker.
     let list = block.access_list.filter(|_| workers > 1);
     let foresight = list.map(Foresight::decode);
@@ -99,7 +91,8 @@ pub fn run_with(
         }
         match pace.next_stretch(left) {
             Stretch::InOrder(length) => {
-                counters.executions += u64::from(length);
+                counters.in_order(length);
+                tracing::trace!(first, length, "stretch in order");
                 done.error = run_in_order(block, done, first..first + length, setup.trace).err();
             }
             Stretch::Speculative(length) => {
@@ -109,13 +102,14 @@ pub fn run_with(
                 match executor.run(length, &pace, workers, setup.trace) {
                     Ok(counts) => {
                         pace.note(&counts);
-                        counters.executions += counts.executions;
-                        counters.aborts += counts.aborts;
+                        counters.speculative(&counts);
+                        tracing::trace!(first, length, ?counts, "speculative stretch");
                     }
                     Err(fault) => {
                         // A bug of ours is no property of the block: the specification decides, and the counters tell.
                         debug_assert!(false, "the scheduler failed: {fault}");
                         counters.fallbacks += 1;
+                        tracing::error!(%fault, "the scheduler failed; the block runs again in order");
                         let told = committed.committer.into_inner().run.included();
                         return (sequential::run_telling_from(told, block, pre_state, setup), counters);
                     }
@@ -171,7 +165,7 @@ struct BlockExecutor<'s, 'a> {
     /// What its access list says, if it came with one.
     foresight: Option<&'s Foresight>,
     /// State before the stretch, and then as the stretch is committed.
-    committed: &'s Committed<'a>,
+    committed: &'s CommittedPart<'a>,
     /// The stretch's first transaction. The scheduler counts from here.
     first: u32,
 }
@@ -268,7 +262,7 @@ struct Committer<'a> {
 }
 
 /// The committed part, behind the lock that commits take, and what lies beneath it.
-struct Committed<'a> {
+struct CommittedPart<'a> {
     /// The committed part.
     committer: RwLock<Committer<'a>>,
     /// State before the block. It is asked without the lock: that takes long.
@@ -278,7 +272,7 @@ struct Committed<'a> {
     familiar: Option<AddressSet>,
 }
 
-impl Committed<'_> {
+impl CommittedPart<'_> {
     /// More familiar accounts than this are not listed: to make the list would take longer than to do without.
     const FAMILIAR_MAX: usize = 64;
 
@@ -294,7 +288,7 @@ impl Committed<'_> {
     }
 }
 
-impl CommittedState for Committed<'_> {
+impl CommittedState for CommittedPart<'_> {
     fn count(&self) -> u32 {
         self.committer.read().run.decided()
     }

@@ -163,6 +163,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         let run = transaction.status.commit();
         drop(transaction);
         if let Some(suspension) = aborted {
+            stats.aborts_at_frontier += 1;
             self.restart(suspension)?;
         }
         Ok(run.map(|run| (tx, run)))

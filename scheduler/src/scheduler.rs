@@ -139,7 +139,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// # Errors
     ///
     /// A fault if a transaction that should be ready is not.
-    pub(crate) fn next_task(&self) -> Result<Option<Task<K>>, Fault> {
+    pub(crate) fn next_task(&self, stats: &mut Stats) -> Result<Option<Task<K>>, Fault> {
         loop {
             let restart = self.restarts.lowest();
             let first_run = self.first_runs.peek();
@@ -171,6 +171,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                 && let Some(lower) = self.likeness.predecessor(tx)
                 && !self.lock(lower).is_finished()
             {
+                stats.delays += 1;
                 self.suspend(claim, lower)?;
                 continue;
             }
@@ -188,11 +189,18 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         mut claim: ExecutionClaim<K>,
         reads: Option<ReadSet<K, V>>,
         execution: Execution<K, V, O>,
+        stats: &mut Stats,
     ) -> Result<(), Fault> {
         let version = claim.version();
         let Execution { writes, cost, output } = execution;
         let spent = self.waste.spent(cost, self.workers);
-        let (written, missed) = self.memory.apply(version, writes, &claim.take_estimates());
+        let estimates = claim.take_estimates();
+        let (written, missed) = self.memory.apply(version, writes, &estimates);
+        if version.incarnation == Incarnation(0) {
+            stats.predictions += estimates.len() as u64;
+            let hits = estimates.iter().filter(|key| written.contains(key));
+            stats.prediction_hits += hits.count() as u64;
+        }
         let mut transaction = self.lock(version.tx);
         transaction.status.finish(claim, Run { reads, written, cost, spent, output })?;
         let waiters = transaction.take_execution_waiters();

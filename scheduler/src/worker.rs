@@ -26,7 +26,7 @@ use crate::{
     status::ExecutionClaim,
     sync::Mutex,
     version::TxIndex,
-    view::View,
+    view::{View, Wait},
 };
 
 /// How many transactions ahead of the frontier each worker may keep busy. It bounds memory, and what a conflict can
@@ -225,7 +225,7 @@ impl<E: Executor> Worker<'_, '_, E> {
                 return Ok(Step::Committed { first, count });
             }
         }
-        let Some(task) = self.block.scheduler.next_task()? else { return Ok(Step::Idle) };
+        let Some(task) = self.block.scheduler.next_task(&mut self.stats)? else { return Ok(Step::Idle) };
         let tx = task.tx();
         self.task = Some(task);
         Ok(Step::Claimed(tx))
@@ -246,11 +246,12 @@ impl<E: Executor> Worker<'_, '_, E> {
         match (wait, result) {
             (Some(wait), _) => {
                 self.stats.waits += 1;
+                self.stats.waits_for_frontier += u64::from(wait == Wait::Frontier);
                 scheduler.block(claim, wait)?;
                 return Ok(Step::Suspended(tx));
             }
             (None, Ok(execution)) => {
-                scheduler.publish(claim, reads, execution)?;
+                scheduler.publish(claim, reads, execution, &mut self.stats)?;
                 self.commit_due = true;
             }
             (None, Err(_)) => return Err(Fault::BlockedWithoutCause { tx }),

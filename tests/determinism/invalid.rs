@@ -36,7 +36,7 @@ fn run(
 #[test]
 fn what_found_no_room_has_not_run() {
     let signers: Vec<Signer> = (0..40).map(Signer::new).collect();
-    let gas = |index: usize| if index % 2 == 0 { 900_000 } else { 100_000 };
+    let gas = |index: usize| if index.is_multiple_of(2) { 900_000 } else { 100_000 };
     let calls = || {
         let call = |(index, signer): (usize, &Signer)| signer.call_with_gas(0, counter(), gas(index));
         signers.iter().enumerate().map(call).collect::<Vec<_>>()

@@ -6,9 +6,9 @@ use std::sync::{Mutex, PoisonError};
 
 use alloy_primitives::{B256, U256};
 use revm::state::bal::alloy::AlloyBal;
+use weft_engine::Counters;
 use weft_engine::error::ExecuteError;
 use weft_engine::execute::Options;
-use weft_engine::parallel::Counters;
 use weft_engine::pre_state::PreState;
 use weft_engine::{Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, parallel, sequential};
 
@@ -156,7 +156,7 @@ impl Matrix {
             let name = format!("{} threads, {invalid:?}", pool.threads());
             let delayed = Delayed::new(state, case.delays);
             let run = |mut setup: Setup<'_>| {
-                setup.restless = case.delays % 2 == 0;
+                setup.restless = case.delays.is_multiple_of(2);
                 parallel::run_with(block, &delayed, setup).0
             };
             let found = caught(&name, || pool.install(|| heard(&run)))?;

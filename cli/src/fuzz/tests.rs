@@ -1,7 +1,7 @@
 //! A few hundred seeds, and proof that a difference is found.
 
+use weft_engine::Counters;
 use weft_engine::error::ExecuteError;
-use weft_engine::parallel::Counters;
 use weft_engine::pre_state::PreState;
 use weft_engine::{Outcome, ReadyBlock, parallel};
 

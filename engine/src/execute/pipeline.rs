@@ -21,9 +21,10 @@ use super::{payload, rules};
 use crate::Recovery;
 use crate::block::{Block, ReadyBlock};
 use crate::chain::{Chain, Rules};
+use crate::counters::Counters;
 use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
 use crate::outcome::{Outcome, ReceiptsSummary};
-use crate::parallel::{self, Counters};
+use crate::parallel;
 use crate::pre_state::{Codes, PreState, WitnessState};
 use crate::sequential;
 use crate::setup::Setup;
@@ -202,7 +203,12 @@ impl<'a> Trial<'a> {
 
     /// The verdict, once the checks are through or one has failed.
     fn judge(mut self, checks: impl FnOnce(&mut Self) -> Result<(), ExecuteError>) -> Verdict {
+        let Verdict { block_number, block_hash, transactions, .. } = &self.verdict;
+        let span = tracing::debug_span!("execute", number = block_number, hash = %block_hash, transactions);
+        let _entered = span.entered();
         self.verdict.error = checks(&mut self).err();
+        let Verdict { error, counters, stages, .. } = &self.verdict;
+        tracing::debug!(valid = error.is_none(), error = ?error, ?counters, ?stages, "judged");
         self.verdict
     }
 

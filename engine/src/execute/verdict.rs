@@ -5,9 +5,9 @@ use std::time::Duration;
 use alloy_primitives::B256;
 
 use super::wire::StatelessOutput;
+use crate::counters::Counters;
 use crate::error::ExecuteError;
 use crate::outcome::Outcome;
-use crate::parallel::Counters;
 
 /// What EXECUTE says of an input.
 #[derive(Debug, Clone)]
