@@ -28,10 +28,11 @@ use crate::{
     executor::Commit,
     fault::Fault,
     pace::Round,
+    planted::planted,
     scheduler::Scheduler,
     stats::Stats,
     status::TxStatus,
-    sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering},
+    sync::{AtomicBool, AtomicU32, Mutex, Ordering, TryLock, TryLockGuard},
     transaction::Run,
     version::TxIndex,
 };
@@ -42,7 +43,7 @@ pub(crate) struct CommittedPrefix {
     /// Read by all, written by whoever has the turn.
     shared: CachePadded<Shared>,
     /// The turn to commit, and what goes with it.
-    turn: CachePadded<Mutex<Round>>,
+    turn: CachePadded<TryLock<Round>>,
     /// How the block ended; the first word counts.
     ending: Mutex<Option<Result<(), Fault>>>,
     /// How many transactions the block has.
@@ -65,7 +66,7 @@ impl CommittedPrefix {
         let shared = Shared { frontier: AtomicU32::new(0), ended: AtomicBool::new(ending.is_some()) };
         Self {
             shared: CachePadded::new(shared),
-            turn: CachePadded::new(Mutex::new(round)),
+            turn: CachePadded::new(TryLock::new(round)),
             ending: Mutex::new(ending),
             txs,
         }
@@ -96,7 +97,7 @@ impl CommittedPrefix {
     }
 
     /// The turn to commit, if nobody has it.
-    fn try_turn(&self) -> Option<MutexGuard<'_, Round>> {
+    fn try_turn(&self) -> Option<TryLockGuard<'_, Round>> {
         self.turn.try_lock()
     }
 
@@ -122,13 +123,19 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         mut take: impl FnMut(TxIndex, O) -> Commit,
     ) -> Result<u32, Fault> {
         let before = stats.committed;
-        while let Some(mut turn) = self.prefix().try_turn() {
+        'turn: while let Some(mut turn) = self.prefix().try_turn() {
             while let Some((tx, run)) = self.settle_frontier(stats)? {
                 stats.committed += 1;
                 if let Some(reads) = &run.reads {
                     self.likeness().note_commit(tx, |writer| reads.reads_from(writer));
                 }
                 let worth_it = turn.note_commit(run.cost, run.spent, self.waste());
+                if planted!(CommitOutOfOrder) {
+                    drop(turn);
+                    self.pass(tx)?;
+                    let _: Commit = take(tx, run.output);
+                    continue 'turn;
+                }
                 match take(tx, run.output) {
                     Commit::Continue => self.pass(tx)?,
                     Commit::Discard => {
@@ -145,7 +152,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                 }
             }
             drop(turn);
-            if !self.frontier_is_executed() {
+            if planted!(NoSecondLook) || !self.frontier_is_executed() {
                 break;
             }
         }
@@ -159,7 +166,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
         let tx = self.prefix().frontier();
         let mut transaction = self.lock(tx);
-        let aborted = transaction.validate(tx, self.memory(), stats, self.waste());
+        let aborted = if planted!(SkipValidation) {
+            None
+        } else {
+            transaction.validate(tx, self.memory(), stats, self.waste())
+        };
         let run = transaction.status.commit();
         drop(transaction);
         if let Some(suspension) = aborted {

@@ -96,7 +96,7 @@ pub(crate) struct Restarts {
 
 impl Restarts {
     /// An empty queue.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { lowest: CachePadded::new(AtomicU32::new(u32::MAX)), queue: Mutex::new(BinaryHeap::new()) }
     }
 

@@ -19,7 +19,10 @@
 //! - **I1.** After `wake_all`, no worker sleeps on a ticket that was drawn before.
 //! - **I2.** A worker that was announced before A either finds at 2 what A left, or is woken.
 
-use crate::sync::{AtomicU32, Condvar, Mutex, Ordering, fence};
+use crate::{
+    planted::planted,
+    sync::{AtomicU32, Condvar, Mutex, Ordering, fence},
+};
 
 /// Where idle workers sleep.
 #[derive(Debug)]
@@ -39,7 +42,7 @@ pub(crate) struct Ticket(u64);
 
 impl Idle {
     /// Nobody sleeps.
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { sleepers: AtomicU32::new(0), epoch: Mutex::new(0), bell: Condvar::new() }
     }
 
@@ -49,13 +52,18 @@ impl Idle {
         self.sleepers.fetch_add(1, Ordering::Relaxed);
         // ORDERING: pairs with the fence in `wake_all`. Of the two, one comes first: either that one's look at
         // `sleepers` sees this worker, or this worker's second look sees what was left before that fence.
-        fence(Ordering::SeqCst);
+        if !planted!(MissingFence) {
+            fence(Ordering::SeqCst);
+        }
         ticket
     }
 
     /// Step 3: sleeps until woken by a call later than the ticket.
     pub(crate) fn sleep(&self, ticket: Ticket) {
         let mut epoch = self.epoch.lock();
+        if planted!(DroppedWakeUp) {
+            self.bell.wait(&mut epoch);
+        }
         while *epoch == ticket.0 {
             self.bell.wait(&mut epoch);
         }

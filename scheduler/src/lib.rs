@@ -88,8 +88,11 @@ mod fault;
 mod idle;
 mod likeness;
 mod location;
+#[cfg(all(test, any(loom, shuttle)))]
+mod models;
 mod mv_memory;
 mod pace;
+mod planted;
 mod read_set;
 mod scheduler;
 mod stats;

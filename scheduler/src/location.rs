@@ -5,7 +5,7 @@
 use smallvec::SmallVec;
 
 use crate::{
-    sync::{AtomicU32, Ordering},
+    sync::{AtomicU32, Ordering, own_value},
     version::{Incarnation, TxIndex, Version},
 };
 
@@ -98,7 +98,7 @@ impl<K, V: Clone + PartialEq> Location<K, V> {
 
     /// Whether a transaction above `tx` may have read here.
     fn was_read_above(&mut self, tx: TxIndex) -> bool {
-        *self.highest_reader.get_mut() > tx.0
+        own_value(&mut self.highest_reader) > tx.0
     }
 
     /// What transaction `reader` sees here, noting that it does.

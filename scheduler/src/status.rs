@@ -27,6 +27,7 @@ use core::mem;
 
 use crate::{
     fault::Fault,
+    planted::planted,
     version::{Incarnation, TxIndex, Version},
 };
 
@@ -159,7 +160,8 @@ impl<K, R> TxStatus<K, R> {
         if *incarnation != suspension.0.incarnation {
             return Err(broken("S2", suspension.tx()));
         }
-        *self = Self::Ready { incarnation: incarnation.next(), estimates: mem::take(estimates) };
+        let next = if planted!(StaleIncarnation) { *incarnation } else { incarnation.next() };
+        *self = Self::Ready { incarnation: next, estimates: mem::take(estimates) };
         Ok(())
     }
 

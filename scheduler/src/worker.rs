@@ -15,8 +15,6 @@
 use core::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crossbeam_utils::Backoff;
-
 use crate::{
     executor::Executor,
     fault::Fault,
@@ -24,7 +22,7 @@ use crate::{
     scheduler::{Scheduler, Task},
     stats::Stats,
     status::ExecutionClaim,
-    sync::Mutex,
+    sync::{Backoff, Mutex},
     version::TxIndex,
     view::{View, Wait},
 };

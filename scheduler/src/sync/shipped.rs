@@ -1,12 +1,15 @@
-//! The only door to `std::sync` and `parking_lot`, so that a model checker can stand in for both.
-//!
-//! The rest of the crate names no lock and no atomic but these.
+//! What the kernel runs on.
 
-pub(crate) use std::sync::atomic::Ordering;
+use super::Ordering;
 
 /// See [`std::sync::atomic::fence`].
 pub(crate) fn fence(ordering: Ordering) {
     std::sync::atomic::fence(ordering);
+}
+
+/// The value of an atomic that nobody else can see.
+pub(crate) fn own_value(atomic: &mut AtomicU32) -> u32 {
+    *atomic.get_mut()
 }
 
 /// A flag.
@@ -19,7 +22,15 @@ pub(crate) type AtomicU64 = std::sync::atomic::AtomicU64;
 pub(crate) type Mutex<T> = parking_lot::Mutex<T>;
 /// The right that goes with a locked [`Mutex`].
 pub(crate) type MutexGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
+/// A lock that nobody waits for: it is taken if it is free.
+pub(crate) type TryLock<T> = parking_lot::Mutex<T>;
+/// The right that goes with a locked [`TryLock`].
+pub(crate) type TryLockGuard<'a, T> = parking_lot::MutexGuard<'a, T>;
 /// A lock for many readers or one writer.
 pub(crate) type RwLock<T> = parking_lot::RwLock<T>;
 /// Where sleepers wait.
 pub(crate) type Condvar = parking_lot::Condvar;
+/// How long to look around before lying down.
+pub(crate) type Backoff = crossbeam_utils::Backoff;
+/// Picks the place of a key, and with it the lock; keyed at random, so that nobody can choose keys that share one.
+pub(crate) type KeyHasher = hashbrown::DefaultHashBuilder;

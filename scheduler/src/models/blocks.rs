@@ -1,0 +1,345 @@
+//! Whole small blocks under shuttle: random programs, guesses and stretches on every schedule that it draws.
+//!
+//! The block is drawn along with the schedule, so each execution is another block, and the schedule that a failure
+//! prints holds both: `WEFT_SCHEDULE=… just replay` runs it again. `WEFT_EXECUTIONS` says how many, `WEFT_SEED` where
+//! they begin.
+//!
+//! Checked are B1 and B2 against running in order, B3 by deadlocks and a bound on steps, and P2 by every run that is
+//! final: all lower outcomes have been handed over by then.
+
+use std::{collections::BTreeMap, env, sync::Mutex as Log};
+
+use shuttle::{
+    Config, MaxSteps, Runner,
+    rand::{Rng, rngs::ThreadRng, thread_rng},
+    scheduler::{PctScheduler, RandomScheduler, Scheduler},
+};
+
+use super::finds;
+use crate::{
+    Block, Blocked, Commit, Execution, Executor, Fault, Pace, Stats, Stretch, TxIndex, View,
+    planted::Bug,
+    sync::{Mutex, thread},
+};
+
+/// So few that most transactions meet.
+const LOCATIONS: u8 = 3;
+
+/// A block takes some hundreds; one that takes more does not end.
+const STEPS_MAX: usize = 50_000;
+
+/// What one transaction does, as a function of what it reads.
+#[derive(Debug, Clone)]
+struct Program {
+    /// First location read; its value picks the others.
+    start: u8,
+    /// How many more are read.
+    hops: u8,
+    /// Odd sums write one more location than even ones, so a stale run writes elsewhere.
+    salt: u8,
+    /// Waits for the frontier before it reads.
+    patient: bool,
+}
+
+/// What the caller foresees, right or wrong.
+#[derive(Debug, Default)]
+struct Guesses {
+    /// Writes, by transaction.
+    predictions: Vec<(TxIndex, Vec<(u8, Option<u64>)>)>,
+    /// Who begins before their turn.
+    early: Vec<TxIndex>,
+    /// Groups, by transaction.
+    groups: Vec<u32>,
+}
+
+/// A block of programs, and what was committed of it.
+#[derive(Debug)]
+struct Programs {
+    /// The transactions.
+    txs: Vec<Program>,
+    /// What lies beneath; it changes as the block is committed (M5).
+    beneath: Mutex<BTreeMap<u8, u64>>,
+    /// Outputs, in the order of their commits.
+    committed: Log<Vec<u64>>,
+    /// Stops the block at this transaction.
+    stop_at: Option<u32>,
+}
+
+impl Program {
+    /// Any program.
+    fn any(rng: &mut ThreadRng) -> Self {
+        Self {
+            start: rng.gen_range(0..LOCATIONS),
+            hops: rng.gen_range(0..2),
+            salt: rng.r#gen(),
+            patient: rng.gen_bool(0.1),
+        }
+    }
+
+    /// Runs on any memory.
+    fn run<E>(&self, mut read: impl FnMut(u8) -> Result<u64, E>) -> Result<(Vec<(u8, u64)>, u64), E> {
+        let mut location = self.start;
+        let mut sum = u64::from(self.salt);
+        for _ in 0..=self.hops {
+            sum = sum.wrapping_mul(31).wrapping_add(read(location)?);
+            location = u8::try_from(sum % u64::from(LOCATIONS)).unwrap();
+        }
+        let mut writes = vec![(location, sum)];
+        if sum % 2 == 1 {
+            writes.push(((location + 1) % LOCATIONS, sum / 2));
+        }
+        Ok((writes, sum))
+    }
+
+    /// Runs on final state.
+    fn run_in_order(&self, memory: &mut BTreeMap<u8, u64>) -> u64 {
+        let (writes, output) =
+            self.run(|location| Ok::<_, ()>(pre_state(memory, location))).expect("no read fails");
+        memory.extend(writes);
+        output
+    }
+}
+
+/// What lies at a location that may never have been written.
+fn pre_state(memory: &BTreeMap<u8, u64>, location: u8) -> u64 {
+    memory.get(&location).copied().unwrap_or(7)
+}
+
+impl Guesses {
+    /// Any guesses about these transactions.
+    fn any(rng: &mut ThreadRng, txs: u32) -> Self {
+        let mut guesses = Self::default();
+        for tx in (0..txs).map(TxIndex) {
+            if rng.gen_bool(0.2) {
+                let value = rng.gen_bool(0.5).then(|| rng.gen_range(0..10));
+                guesses.predictions.push((tx, vec![(rng.gen_range(0..LOCATIONS), value)]));
+            }
+            if rng.gen_bool(0.2) {
+                guesses.early.push(tx);
+            }
+            guesses.groups.push(rng.gen_range(0..2));
+        }
+        guesses
+    }
+
+    /// Tells a block.
+    fn tell(self, block: &mut Block<'_, Programs>) {
+        for (tx, predictions) in self.predictions {
+            block.predict(tx, predictions);
+        }
+        block.start_early(&self.early);
+        block.group(&self.groups);
+    }
+}
+
+impl Executor for Programs {
+    type Key = u8;
+    type Value = u64;
+    type Output = u64;
+    type Scratch<'b> = View<'b, u8, u64>;
+
+    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, u8, u64>) -> View<'b, u8, u64> {
+        view
+    }
+
+    fn view<'s, 'b>(&'b self, scratch: &'s mut View<'b, u8, u64>) -> &'s mut View<'b, u8, u64> {
+        scratch
+    }
+
+    fn execute<'b>(
+        &'b self,
+        view: &mut View<'b, u8, u64>,
+        tx: TxIndex,
+    ) -> Result<Execution<u8, u64, u64>, Blocked> {
+        let program = &self.txs[tx.0 as usize];
+        if program.patient {
+            view.await_frontier()?;
+        }
+        if view.is_final() {
+            assert_eq!(self.committed.lock().unwrap().len(), tx.0 as usize, "P2: outcomes before the frontier");
+        }
+        let (writes, output) = program.run(|location| {
+            view.read_or(&location, || Ok::<_, Blocked>(pre_state(&self.beneath.lock(), location)))
+        })?;
+        Ok(Execution { writes, cost: 100, output })
+    }
+
+    fn commit(&self, tx: TxIndex, output: u64) -> Commit {
+        self.txs[tx.0 as usize].run_in_order(&mut self.beneath.lock());
+        self.committed.lock().unwrap().push(output);
+        if self.stop_at == Some(tx.0) { Commit::Stop } else { Commit::Continue }
+    }
+}
+
+impl Programs {
+    /// These transactions on this state.
+    fn new(txs: &[Program], beneath: BTreeMap<u8, u64>, stop_at: Option<u32>) -> Self {
+        Self { txs: txs.to_vec(), beneath: Mutex::new(beneath), committed: Log::default(), stop_at }
+    }
+
+    /// Runs `block` on so many threads.
+    fn run(block: Block<'_, Self>, workers: usize) -> Result<Stats, Fault> {
+        thread::scope(|threads| {
+            for worker in 1..workers {
+                let block = &block;
+                threads.spawn(move || block.work(worker));
+            }
+            block.work(0);
+        });
+        block.finish()
+    }
+}
+
+/// One block, as drawn, on the schedule that is drawn.
+fn any_block() {
+    let mut rng = thread_rng();
+    let txs: Vec<Program> = (0..rng.gen_range(2..=6)).map(|_| Program::any(&mut rng)).collect();
+    let stop_at = rng.gen_bool(0.1).then(|| rng.gen_range(0..6));
+    let workers = rng.gen_range(2..=3);
+
+    let mut expected = Vec::new();
+    let mut state = BTreeMap::new();
+    for (tx, program) in (0..).zip(&txs) {
+        expected.push(program.run_in_order(&mut state));
+        if stop_at == Some(tx) {
+            break;
+        }
+    }
+    let pace = if rng.gen_bool(0.5) { Pace::new(workers) } else { Pace::restless(workers) };
+    assert_eq!(in_stretches(&mut rng, &txs, stop_at, workers, pace), expected, "{txs:?}");
+}
+
+/// The outputs of these transactions, in the stretches of `pace`.
+fn in_stretches(
+    rng: &mut ThreadRng,
+    txs: &[Program],
+    stop_at: Option<u32>,
+    workers: usize,
+    mut pace: Pace,
+) -> Vec<u64> {
+    let mut outputs = Vec::new();
+    let mut state = BTreeMap::new();
+    loop {
+        let first = u32::try_from(outputs.len()).unwrap();
+        let rest = &txs[outputs.len()..];
+        if rest.is_empty() || stop_at.is_some_and(|stop_at| stop_at < first) {
+            return outputs;
+        }
+        match pace.next_stretch(u32::try_from(rest.len()).unwrap()) {
+            Stretch::InOrder(length) => {
+                for (tx, program) in (first..).zip(rest).take(length as usize) {
+                    outputs.push(program.run_in_order(&mut state));
+                    if stop_at == Some(tx) {
+                        return outputs;
+                    }
+                }
+            }
+            Stretch::Speculative(length) => {
+                let stop_at = stop_at.map(|stop_at| stop_at - first);
+                let programs = Programs::new(rest, state, stop_at);
+                let mut block = pace.block(&programs, length);
+                Guesses::any(rng, length).tell(&mut block);
+                let stats = Programs::run(block, workers).unwrap();
+                pace.note(&stats);
+                let committed = programs.committed.into_inner().unwrap();
+                assert_eq!(stats.committed as usize, committed.len());
+                outputs.extend(committed);
+                state = programs.beneath.into_inner();
+            }
+        }
+    }
+}
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> u64 {
+    env::var(name).map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// How many blocks to draw.
+fn executions() -> usize {
+    usize::try_from(number("WEFT_EXECUTIONS", 10_000)).expect("a number that fits")
+}
+
+/// Draws blocks, on schedules of this kind.
+fn explore(scheduler: impl Scheduler + 'static) {
+    let mut config = Config::new();
+    config.max_steps = MaxSteps::FailAfter(STEPS_MAX);
+    config.silence_warnings = true;
+    Runner::new(scheduler, config).run(any_block);
+}
+
+/// At each step, whoever may run is as likely to.
+#[test]
+fn b1_b2_b3_hold_on_random_schedules() {
+    explore(RandomScheduler::new_from_seed(number("WEFT_SEED", 0), executions()));
+}
+
+/// Whoever has the highest priority runs, and priorities change a few times.
+#[test]
+fn b1_b2_b3_hold_on_schedules_of_few_switches() {
+    for depth in [2, 3, 5] {
+        explore(PctScheduler::new_from_seed(number("WEFT_SEED", 0), depth, executions() / 3));
+    }
+}
+
+/// The schedule that a failure has printed.
+#[test]
+#[ignore = "needs `WEFT_SCHEDULE`"]
+fn replay() {
+    shuttle::replay(any_block, &env::var("WEFT_SCHEDULE").expect("a schedule to replay"));
+}
+
+/// Each with both kinds of schedules, the cheaper first.
+mod bugs {
+    use super::*;
+
+    #[test]
+    fn random_schedules_find_a_skipped_validation() {
+        finds(Bug::SkipValidation, b1_b2_b3_hold_on_random_schedules);
+    }
+
+    #[test]
+    fn random_schedules_find_a_lost_estimate() {
+        finds(Bug::LoseEstimate, b1_b2_b3_hold_on_random_schedules);
+    }
+
+    #[test]
+    fn random_schedules_find_a_commit_out_of_order() {
+        finds(Bug::CommitOutOfOrder, b1_b2_b3_hold_on_random_schedules);
+    }
+
+    #[test]
+    fn random_schedules_find_a_stale_incarnation() {
+        finds(Bug::StaleIncarnation, b1_b2_b3_hold_on_random_schedules);
+    }
+
+    #[test]
+    fn random_schedules_find_a_dropped_wake_up() {
+        finds(Bug::DroppedWakeUp, b1_b2_b3_hold_on_random_schedules);
+    }
+
+    #[test]
+    fn few_switches_find_a_skipped_validation() {
+        finds(Bug::SkipValidation, b1_b2_b3_hold_on_schedules_of_few_switches);
+    }
+
+    #[test]
+    fn few_switches_find_a_lost_estimate() {
+        finds(Bug::LoseEstimate, b1_b2_b3_hold_on_schedules_of_few_switches);
+    }
+
+    #[test]
+    fn few_switches_find_a_commit_out_of_order() {
+        finds(Bug::CommitOutOfOrder, b1_b2_b3_hold_on_schedules_of_few_switches);
+    }
+
+    #[test]
+    fn few_switches_find_a_stale_incarnation() {
+        finds(Bug::StaleIncarnation, b1_b2_b3_hold_on_schedules_of_few_switches);
+    }
+
+    #[test]
+    fn few_switches_find_a_dropped_wake_up() {
+        finds(Bug::DroppedWakeUp, b1_b2_b3_hold_on_schedules_of_few_switches);
+    }
+}

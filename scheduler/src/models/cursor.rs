@@ -1,0 +1,87 @@
+//! Workers that take from the same cursor, list and queue: C1, C3 and C4.
+
+use std::sync::Arc;
+
+use crate::{
+    cursor::{Cursor, Early, Restarts},
+    sync::thread,
+    version::TxIndex,
+};
+
+/// Runs `part` twice, side by side, and returns what both of them give.
+fn twice<S: Send + Sync + 'static>(scene: &Arc<S>, part: fn(&S) -> Vec<u32>) -> [Vec<u32>; 2] {
+    let other = Arc::clone(scene);
+    let thread = thread::spawn(move || part(&other));
+    let mine = part(scene);
+    [mine, thread.join().unwrap()]
+}
+
+/// All of it, sorted.
+fn sorted(parts: impl IntoIterator<Item = Vec<u32>>) -> Vec<u32> {
+    let mut all: Vec<u32> = parts.into_iter().flatten().collect();
+    all.sort_unstable();
+    all
+}
+
+#[test]
+fn c1_an_index_is_handed_out_once() {
+    loom::model(|| {
+        let parts = twice(&Arc::new(Cursor::default()), |cursor| {
+            core::iter::from_fn(|| cursor.take(TxIndex(0), TxIndex(3))).map(|tx| tx.0).collect()
+        });
+        assert!(parts.iter().all(|part| part.is_sorted()));
+        assert_eq!(sorted(parts), [0, 1, 2]);
+    });
+}
+
+/// One moves on while another rewinds: whoever the rewind comes after is handed out again.
+#[test]
+fn c2_nothing_is_skipped_by_a_rewind() {
+    loom::model(|| {
+        let cursor = Arc::new(Cursor::default());
+        let taken = cursor.take(TxIndex(0), TxIndex(9));
+        assert_eq!(taken, Some(TxIndex(0)));
+        let other = Arc::clone(&cursor);
+        let mover = thread::spawn(move || other.take(TxIndex(0), TxIndex(9)).unwrap().0);
+        cursor.rewind(TxIndex(0));
+        let moved = mover.join().unwrap();
+        let rest: Vec<u32> =
+            core::iter::from_fn(|| cursor.take(TxIndex(0), TxIndex(2))).map(|tx| tx.0).collect();
+        match moved {
+            0 => assert_eq!(rest, [1], "rewound before"),
+            _ => assert_eq!(rest, [0, 1], "rewound after"),
+        }
+    });
+}
+
+#[test]
+fn c3_whoever_is_put_in_is_handed_out() {
+    loom::model(|| {
+        let restarts = Arc::new(Restarts::new());
+        let other = Arc::clone(&restarts);
+        let thread = thread::spawn(move || {
+            other.push(TxIndex(4));
+            other.push(TxIndex(2));
+            other.pop().map(|tx| tx.0)
+        });
+        restarts.push(TxIndex(3));
+        let mut all = vec![restarts.pop().map(|tx| tx.0), thread.join().unwrap()];
+        assert_ne!(restarts.lowest(), TxIndex(u32::MAX), "the hint knows of the third");
+        all.push(restarts.pop().map(|tx| tx.0));
+        assert_eq!(restarts.lowest(), TxIndex(u32::MAX));
+        assert_eq!(sorted([all.into_iter().flatten().collect()]), [2, 3, 4]);
+    });
+}
+
+#[test]
+fn c4_a_transaction_begins_once_in_its_turn_or_before() {
+    loom::model(|| {
+        let scene = Arc::new(Early::new(&[TxIndex(1), TxIndex(2)]));
+        let other = Arc::clone(&scene);
+        let ahead = thread::spawn(move || {
+            core::iter::from_fn(|| other.take(TxIndex(1))).map(|tx| tx.0).collect::<Vec<_>>()
+        });
+        let in_turn = (0..3).filter(|tx| scene.begin(TxIndex(*tx))).collect();
+        assert_eq!(sorted([in_turn, ahead.join().unwrap()]), [0, 1, 2]);
+    });
+}

@@ -1,0 +1,47 @@
+//! The kernel under model checkers: the code that ships, with their locks and atomics in place of the system's.
+//!
+//! - [loom](https://docs.rs/loom) runs a small scene again and again until it has seen every order of its steps that
+//!   makes a difference, and every value that the orderings of C11 allow a load to see. So scenes are of two or three
+//!   threads and one protocol: `idle`, `status`, `commit`, `cursor`.
+//! - [shuttle](https://docs.rs/shuttle) draws schedules, at random or by PCT (Burckhardt et al., ASPLOS 2010: any bug that
+//!   takes few switches at the right places is found with a known probability), with every step in one order for all.
+//!   So it takes whole blocks: `blocks`.
+//!
+//! | bug (`planted.rs`) | found by |
+//! |---|---|
+//! | `SkipValidation` | `commit`, `blocks` |
+//! | `LoseEstimate` | `blocks` |
+//! | `CommitOutOfOrder` | `commit`, `blocks` |
+//! | `StaleIncarnation` | `status`, `blocks` |
+//! | `DroppedWakeUp` | `idle`, `blocks` |
+//! | `MissingFence` | `idle`: shuttle knows no memory but the strongest |
+//!
+//! `just models` runs all of them, `just bugs` plants each bug and fails unless it is found within a minute.
+
+use core::time::Duration;
+use std::{panic::catch_unwind, time::Instant};
+
+use crate::planted::{Bug, plant};
+
+#[cfg(shuttle)]
+mod blocks;
+#[cfg(loom)]
+mod commit;
+#[cfg(loom)]
+mod cursor;
+#[cfg(loom)]
+mod idle;
+#[cfg(loom)]
+mod status;
+
+/// Plants a bug, and fails unless `model` does within a minute.
+fn finds(bug: Bug, model: fn()) {
+    plant(bug);
+    let start = Instant::now();
+    let found = catch_unwind(model);
+    let elapsed = start.elapsed();
+    let Err(panic) = found else { panic!("{bug:?} was not found in {elapsed:.1?}") };
+    let text = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+    println!("found {bug:?} in {elapsed:.1?}: {}", text.unwrap_or_default());
+    assert!(elapsed < Duration::from_secs(60), "too late");
+}
