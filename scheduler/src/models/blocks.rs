@@ -156,7 +156,11 @@ impl Executor for Programs {
             view.await_frontier()?;
         }
         if view.is_final() {
-            assert_eq!(self.committed.lock().unwrap().len(), tx.0 as usize, "P2: outcomes before the frontier");
+            assert_eq!(
+                self.committed.lock().unwrap().len(),
+                tx.0 as usize,
+                "P2: outcomes before the frontier"
+            );
         }
         let (writes, output) = program.run(|location| {
             view.read_or(&location, || Ok::<_, Blocked>(pre_state(&self.beneath.lock(), location)))

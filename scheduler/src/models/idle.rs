@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::finds;
+use super::{bounded, finds};
 use crate::{
     idle::Idle,
     planted::Bug,
@@ -59,17 +59,26 @@ impl Scene {
 
 #[test]
 fn i1_i2_nobody_sleeps_through_the_end() {
-    loom::model(|| {
-        let scene = Scene::new();
-        let workers = [(); 2].map(|()| {
-            let scene = Arc::clone(&scene);
-            thread::spawn(move || assert!(scene.lie_down(), "woken by the end, so it is to be seen"))
-        });
-        scene.end();
-        for worker in workers {
-            worker.join().unwrap();
-        }
+    loom::model(sleep_through_the_end::<1>);
+}
+
+/// With up to three preemptions.
+#[test]
+fn i1_i2_no_two_sleep_through_the_end() {
+    bounded(3, sleep_through_the_end::<2>);
+}
+
+/// So many workers lie down while the end comes.
+fn sleep_through_the_end<const WORKERS: usize>() {
+    let scene = Scene::new();
+    let workers = [(); WORKERS].map(|()| {
+        let scene = Arc::clone(&scene);
+        thread::spawn(move || assert!(scene.lie_down(), "woken by the end, so it is to be seen"))
     });
+    scene.end();
+    for worker in workers {
+        worker.join().unwrap();
+    }
 }
 
 /// Work that is made meanwhile wakes one, all, or nobody; the end still comes through.

@@ -32,7 +32,19 @@ mod cursor;
 #[cfg(loom)]
 mod idle;
 #[cfg(loom)]
+mod pair;
+#[cfg(loom)]
 mod status;
+
+/// Checks a scene on the schedules with up to so many preemptions, or with what `LOOM_MAX_PREEMPTIONS` says if that is
+/// less: for a scene that has too many others.
+#[cfg(loom)]
+fn bounded(preemptions: usize, scene: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    let bound = builder.preemption_bound.map_or(preemptions, |bound| bound.min(preemptions));
+    builder.preemption_bound = Some(bound);
+    builder.check(scene);
+}
 
 /// Plants a bug, and fails unless `model` does within a minute.
 fn finds(bug: Bug, model: fn()) {

@@ -104,7 +104,10 @@ fn s1_s2_each_incarnation_is_claimed_once_and_in_turn() {
 
         let claimed = scene.1.lock().unwrap();
         let incarnations: Vec<u32> = claimed.iter().map(|version| version.incarnation.0).collect();
-        assert!(incarnations.iter().copied().eq(0..incarnations.len().try_into().unwrap()), "{incarnations:?}");
+        assert!(
+            incarnations.iter().copied().eq(0..incarnations.len().try_into().unwrap()),
+            "{incarnations:?}"
+        );
         assert!(
             matches!(*scene.0.lock(), TxStatus::Ready { .. } | TxStatus::Executed { .. }),
             "nobody is left in between"
