@@ -14,6 +14,25 @@ test:
 sim cases="100000":
     PROPTEST_CASES={{cases}} cargo test --release -p weft-scheduler --test programs
 
+# The kernel under model checkers, every interleaving of small scenes and many of whole blocks. A failure under shuttle
+# prints its schedule.
+models executions="10000" seed="0":
+    RUSTFLAGS="--cfg loom" cargo test --profile models -p weft-scheduler --lib --target-dir target/models models:: -- --skip bugs::
+    RUSTFLAGS="--cfg shuttle" WEFT_EXECUTIONS={{executions}} WEFT_SEED={{seed}} cargo test --profile models -p weft-scheduler --lib --target-dir target/models models:: -- --skip bugs::
+
+# The same with bugs planted in the kernel, one at a time: each has to be found within a minute.
+bugs:
+    RUSTFLAGS="--cfg loom" RUST_BACKTRACE=0 cargo test --profile models -p weft-scheduler --lib --target-dir target/models bugs:: -- --show-output
+    RUSTFLAGS="--cfg shuttle" RUST_BACKTRACE=0 cargo test --profile models -p weft-scheduler --lib --target-dir target/models bugs:: -- --show-output
+
+# A schedule that shuttle has printed, once more.
+replay schedule:
+    RUSTFLAGS="--cfg shuttle" WEFT_SCHEDULE={{schedule}} cargo test --profile models -p weft-scheduler --lib --target-dir target/models models::blocks::replay -- --ignored
+
+# The kernel's tests under ThreadSanitizer.
+tsan:
+    RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=thread -Cunsafe-allow-abi-mismatch=sanitizer" TSAN_OPTIONS="suppressions=$PWD/.ci/tsan.suppressions" cargo test -p weft-scheduler --lib --tests --target x86_64-unknown-linux-gnu --target-dir target/tsan -- --test-threads 1
+
 # Blocks made up from seeds, for longer; the seeds go on from `seed`.
 fuzz seconds="3600" seed="0":
     cargo run --release -p weft-cli -- fuzz --seed {{seed}} --time {{seconds}}s

@@ -127,20 +127,23 @@ mod tests {
             let idle = Idle::new();
             let ended = AtomicBool::new(false);
             std::thread::scope(|scope| {
-                for _ in 0..3 {
-                    scope.spawn(|| {
-                        while !ended.load(Ordering::Relaxed) {
-                            let ticket = idle.announce();
-                            if ended.load(Ordering::Relaxed) {
-                                idle.withdraw(ticket);
-                            } else {
-                                idle.sleep(ticket); // Would hang if the end were missed.
-                            }
+                let work = || {
+                    while !ended.load(Ordering::Relaxed) {
+                        let ticket = idle.announce();
+                        if ended.load(Ordering::Relaxed) {
+                            idle.withdraw(ticket);
+                        } else {
+                            idle.sleep(ticket); // Would hang if the end were missed.
                         }
-                    });
-                }
+                    }
+                };
+                let workers = [(); 3].map(|()| scope.spawn(work));
                 ended.store(true, Ordering::Relaxed);
                 idle.wake_all();
+                // Joined one by one, as ThreadSanitizer does not see what the end of a scope waits for.
+                for worker in workers {
+                    worker.join().unwrap();
+                }
             });
         }
     }

@@ -169,11 +169,14 @@ impl Programs {
     fn run(&self, workers: usize) -> Result<weft_scheduler::Stats, Fault> {
         let block = self.block(workers);
         std::thread::scope(|threads| {
-            for worker in 1..workers {
-                let block = &block;
-                threads.spawn(move || block.work(worker));
-            }
+            let block = &block;
+            let helpers: Vec<_> =
+                (1..workers).map(|worker| threads.spawn(move || block.work(worker))).collect();
             block.work(0);
+            // Joined one by one, as ThreadSanitizer does not see what the end of a scope waits for.
+            for helper in helpers {
+                helper.join().unwrap();
+            }
         });
         block.finish()
     }

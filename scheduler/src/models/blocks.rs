@@ -198,60 +198,52 @@ impl Programs {
 fn any_block() {
     let mut rng = thread_rng();
     let txs: Vec<Program> = (0..rng.gen_range(2..=6)).map(|_| Program::any(&mut rng)).collect();
-    let stop_at = rng.gen_bool(0.1).then(|| rng.gen_range(0..6));
+    let stop_at = if rng.gen_bool(0.1) { Some(rng.gen_range(0..txs.len())) } else { None };
     let workers = rng.gen_range(2..=3);
-
-    let mut expected = Vec::new();
-    let mut state = BTreeMap::new();
-    for (tx, program) in (0..).zip(&txs) {
-        expected.push(program.run_in_order(&mut state));
-        if stop_at == Some(tx) {
-            break;
-        }
-    }
     let pace = if rng.gen_bool(0.5) { Pace::new(workers) } else { Pace::restless(workers) };
+
+    let mut state = BTreeMap::new();
+    let end = stop_at.map_or(txs.len(), |tx| tx + 1);
+    let expected: Vec<u64> = txs[..end].iter().map(|program| program.run_in_order(&mut state)).collect();
     assert_eq!(in_stretches(&mut rng, &txs, stop_at, workers, pace), expected, "{txs:?}");
 }
 
-/// The outputs of these transactions, in the stretches of `pace`.
+/// The outputs of these transactions up to `stop_at`, in the stretches of `pace`.
 fn in_stretches(
     rng: &mut ThreadRng,
     txs: &[Program],
-    stop_at: Option<u32>,
+    stop_at: Option<usize>,
     workers: usize,
     mut pace: Pace,
 ) -> Vec<u64> {
-    let mut outputs = Vec::new();
-    let mut state = BTreeMap::new();
-    loop {
-        let first = u32::try_from(outputs.len()).unwrap();
-        let rest = &txs[outputs.len()..];
-        if rest.is_empty() || stop_at.is_some_and(|stop_at| stop_at < first) {
-            return outputs;
-        }
-        match pace.next_stretch(u32::try_from(rest.len()).unwrap()) {
+    let (mut outputs, mut state) = (Vec::new(), BTreeMap::new());
+    let end = stop_at.map_or(txs.len(), |tx| tx + 1);
+    while outputs.len() < end {
+        let first = outputs.len();
+        match pace.next_stretch(index(txs.len() - first)) {
             Stretch::InOrder(length) => {
-                for (tx, program) in (first..).zip(rest).take(length as usize) {
-                    outputs.push(program.run_in_order(&mut state));
-                    if stop_at == Some(tx) {
-                        return outputs;
-                    }
-                }
+                let stretch = txs[first..end].iter().take(length as usize);
+                outputs.extend(stretch.map(|program| program.run_in_order(&mut state)));
             }
             Stretch::Speculative(length) => {
-                let stop_at = stop_at.map(|stop_at| stop_at - first);
-                let programs = Programs::new(rest, state, stop_at);
+                let programs = Programs::new(&txs[first..], state, stop_at.map(|tx| index(tx - first)));
                 let mut block = pace.block(&programs, length);
                 Guesses::any(rng, length).tell(&mut block);
-                let stats = Programs::run(block, workers).unwrap();
-                pace.note(&stats);
+                let counts = Programs::run(block, workers).unwrap();
+                pace.note(&counts);
                 let committed = programs.committed.into_inner().unwrap();
-                assert_eq!(stats.committed as usize, committed.len());
+                assert_eq!(counts.committed, index(committed.len()));
                 outputs.extend(committed);
                 state = programs.beneath.into_inner();
             }
         }
     }
+    outputs
+}
+
+/// A position among few.
+fn index(position: usize) -> u32 {
+    u32::try_from(position).unwrap()
 }
 
 /// A number from the environment.

@@ -102,7 +102,7 @@ fn p2_a_void_run_is_not_committed() {
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
         let other = Arc::clone(&scene);
         let worker = thread::spawn(move || {
-            publish(&other.block, one, nothing_at_a(), &[]);
+            publish(&other.block, one, Some(nothing_at_a()), &[]);
             other.commit(Commit::Continue);
         });
         publish(&scene.block, zero, None, &[('a', 1)]);

@@ -39,15 +39,14 @@ fn c1_an_index_is_handed_out_once() {
 fn c2_nothing_is_skipped_by_a_rewind() {
     loom::model(|| {
         let cursor = Arc::new(Cursor::default());
-        let taken = cursor.take(TxIndex(0), TxIndex(9));
-        assert_eq!(taken, Some(TxIndex(0)));
+        assert_eq!(cursor.take(TxIndex(0), TxIndex(9)), Some(TxIndex(0)));
         let other = Arc::clone(&cursor);
-        let mover = thread::spawn(move || other.take(TxIndex(0), TxIndex(9)).unwrap().0);
+        let worker = thread::spawn(move || other.take(TxIndex(0), TxIndex(9)).unwrap().0);
         cursor.rewind(TxIndex(0));
-        let moved = mover.join().unwrap();
+        let taken = worker.join().unwrap();
         let rest: Vec<u32> =
             core::iter::from_fn(|| cursor.take(TxIndex(0), TxIndex(2))).map(|tx| tx.0).collect();
-        match moved {
+        match taken {
             0 => assert_eq!(rest, [1], "rewound before"),
             _ => assert_eq!(rest, [0, 1], "rewound after"),
         }

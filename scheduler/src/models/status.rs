@@ -61,10 +61,10 @@ pub(super) fn publish(
 }
 
 /// What a run has read that found nothing at `a`.
-pub(super) fn nothing_at_a() -> Option<ReadSet<char, u32>> {
+pub(super) fn nothing_at_a() -> ReadSet<char, u32> {
     let mut reads = ReadSet::new();
     reads.record('a', Origin::PreState, None);
-    Some(reads)
+    reads
 }
 
 /// Commits what can be, and returns whom.
@@ -150,7 +150,7 @@ fn who_is_aborted_runs_again_once() {
     loom::model(|| {
         let block = Arc::new(block(3));
         let [zero, one, two] = <[_; 3]>::try_from(claims(&block)).unwrap();
-        publish(&block, one, nothing_at_a(), &[('b', 1)]);
+        publish(&block, one, Some(nothing_at_a()), &[('b', 1)]);
         publish(&block, two, Some(ReadSet::new()), &[]);
         let other = Arc::clone(&block);
         let validator = thread::spawn(move || other.validate(TxIndex(1), &mut Stats::default()).unwrap());
