@@ -19,6 +19,8 @@
 //! - **P1.** The frontier never goes back, and what is below it is committed.
 //! - **P2.** Outcomes are handed over one at a time and in block order, each once, before the frontier passes.
 //! - **P3.** After the end of the block nothing is handed over.
+//!
+//! `models/commit.rs` checks them on every interleaving of two workers.
 
 use core::hash::Hash;
 
@@ -197,7 +199,24 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
 
     /// Whether somebody should try for the turn.
     fn frontier_is_executed(&self) -> bool {
-        !self.prefix().has_ended()
-            && matches!(self.lock(self.prefix().frontier()).status, TxStatus::Executed { .. })
+        let frontier = self.prefix().frontier();
+        // Behind the last transaction there is none: whoever has passed it is about to end the block.
+        frontier.0 < self.prefix().txs
+            && !self.prefix().has_ended()
+            && matches!(self.lock(frontier).status, TxStatus::Executed { .. })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen between the frontier's last move and the end, by a worker that has just given the turn back.
+    #[test]
+    fn p3_nobody_looks_behind_the_last_transaction() {
+        let block = Scheduler::<char, u32, u32>::new(1, Round::steady(2), 4);
+        assert!(!block.frontier_is_executed());
+        block.prefix().shared.frontier.store(1, Ordering::Release);
+        assert!(!block.prefix().has_ended() && !block.frontier_is_executed());
     }
 }
