@@ -10,6 +10,8 @@
 //! - **C2.** After `rewind(tx)`, `tx` and all above it are handed out again.
 //! - **C3.** The queue hands out every transaction as often as it was put in, the lowest first.
 //! - **C4.** The first run of each transaction is begun once, in its turn or before.
+//!
+//! The tests below check them; `models/cursor.rs` does on every interleaving of two workers.
 
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -18,6 +18,8 @@
 //!
 //! - **I1.** After `wake_all`, no worker sleeps on a ticket that was drawn before.
 //! - **I2.** A worker that was announced before A either finds at 2 what A left, or is woken.
+//!
+//! `models/idle.rs` checks both on every interleaving.
 
 use crate::{
     planted::planted,

@@ -73,7 +73,8 @@
 //! - **B3.** Every block ends, with any number of workers from one on: all of it is committed, or the executor has
 //!   stopped it, or speculation did not pay.
 //!
-//! `tests/programs.rs` checks them on random programs. The modules have invariants of their own.
+//! `tests/programs.rs` checks them on random programs, and `models/` with model checkers in place of the system's threads
+//! and locks. The modules have invariants of their own.
 //!
 //! Read `status.rs`, `location.rs` and `mv_memory.rs`, then `read_set.rs` and `view.rs`; `cursor.rs`, `likeness.rs`,
 //! `scheduler.rs`, `commit.rs` and `idle.rs` decide who runs; `worker.rs` puts them together, and `pace.rs` cuts what

@@ -1,21 +1,19 @@
 //! Whole small blocks under shuttle: random programs, guesses and stretches on every schedule that it draws.
 //!
 //! The block is drawn along with the schedule, so each execution is another block, and the schedule that a failure
-//! prints holds both: `WEFT_SCHEDULE=… just replay` runs it again. `WEFT_EXECUTIONS` says how many, `WEFT_SEED` where
-//! they begin.
+//! prints holds both: `just replay` runs it again.
 //!
 //! Checked are B1 and B2 against running in order, B3 by deadlocks and a bound on steps, and P2 by every run that is
 //! final: all lower outcomes have been handed over by then.
 
 use std::{collections::BTreeMap, env, sync::Mutex as Log};
 
-use shuttle::{
-    Config, MaxSteps, Runner,
-    rand::{Rng, rngs::ThreadRng, thread_rng},
-    scheduler::{PctScheduler, RandomScheduler, Scheduler},
-};
+use shuttle::rand::{Rng, rngs::ThreadRng, thread_rng};
 
-use super::finds;
+use super::{
+    draw::{executions, explore_at_random, explore_few_switches},
+    finds,
+};
 use crate::{
     Block, Blocked, Commit, Execution, Executor, Fault, Pace, Stats, Stretch, TxIndex, View,
     planted::Bug,
@@ -24,9 +22,6 @@ use crate::{
 
 /// So few that most transactions meet.
 const LOCATIONS: u8 = 3;
-
-/// A block takes some hundreds; one that takes more does not end.
-const STEPS_MAX: usize = 50_000;
 
 /// What one transaction does, as a function of what it reads.
 #[derive(Debug, Clone)]
@@ -181,14 +176,14 @@ impl Programs {
         Self { txs: txs.to_vec(), beneath: Mutex::new(beneath), committed: Log::default(), stop_at }
     }
 
-    /// Runs `block` on so many threads.
+    /// Runs `block` on so many threads. This one only waits for them: whenever one ends, shuttle wakes it, whatever it
+    /// sleeps for.
     fn run(block: Block<'_, Self>, workers: usize) -> Result<Stats, Fault> {
         thread::scope(|threads| {
-            for worker in 1..workers {
+            for worker in 0..workers {
                 let block = &block;
                 threads.spawn(move || block.work(worker));
             }
-            block.work(0);
         });
         block.finish()
     }
@@ -246,35 +241,17 @@ fn index(position: usize) -> u32 {
     u32::try_from(position).unwrap()
 }
 
-/// A number from the environment.
-fn number(name: &str, default: u64) -> u64 {
-    env::var(name).map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// How many blocks to draw.
-fn executions() -> usize {
-    usize::try_from(number("WEFT_EXECUTIONS", 10_000)).expect("a number that fits")
-}
-
-/// Draws blocks, on schedules of this kind.
-fn explore(scheduler: impl Scheduler + 'static) {
-    let mut config = Config::new();
-    config.max_steps = MaxSteps::FailAfter(STEPS_MAX);
-    config.silence_warnings = true;
-    Runner::new(scheduler, config).run(any_block);
-}
-
 /// At each step, whoever may run is as likely to.
 #[test]
 fn b1_b2_b3_hold_on_random_schedules() {
-    explore(RandomScheduler::new_from_seed(number("WEFT_SEED", 0), executions()));
+    explore_at_random(executions(), any_block);
 }
 
 /// Whoever has the highest priority runs, and priorities change a few times.
 #[test]
 fn b1_b2_b3_hold_on_schedules_of_few_switches() {
     for depth in [2, 3, 5] {
-        explore(PctScheduler::new_from_seed(number("WEFT_SEED", 0), depth, executions() / 3));
+        explore_few_switches(depth, executions() / 3, any_block);
     }
 }
 
@@ -285,57 +262,38 @@ fn replay() {
     shuttle::replay(any_block, &env::var("WEFT_SCHEDULE").expect("a schedule to replay"));
 }
 
-/// Each with both kinds of schedules, the cheaper first.
+/// Those that make a difference where all see every step in one order; each in a test of its own, as a checker that has
+/// failed is not to be used again.
 mod bugs {
     use super::*;
 
-    #[test]
-    fn random_schedules_find_a_skipped_validation() {
-        finds(Bug::SkipValidation, b1_b2_b3_hold_on_random_schedules);
+    /// A test by this name for each bug, with this kind of schedules.
+    macro_rules! find {
+        ($model:ident: $($name:ident, $bug:ident;)*) => {
+            $(
+                #[test]
+                fn $name() {
+                    finds(Bug::$bug, $model);
+                }
+            )*
+        };
     }
 
-    #[test]
-    fn random_schedules_find_a_lost_estimate() {
-        finds(Bug::LoseEstimate, b1_b2_b3_hold_on_random_schedules);
+    find! { b1_b2_b3_hold_on_random_schedules:
+        random_schedules_find_a_skipped_validation, SkipValidation;
+        random_schedules_find_a_lost_estimate, LoseEstimate;
+        random_schedules_find_a_commit_out_of_order, CommitOutOfOrder;
+        random_schedules_find_a_second_look_not_taken, NoSecondLook;
+        random_schedules_find_a_stale_incarnation, StaleIncarnation;
+        random_schedules_find_a_dropped_wake_up, DroppedWakeUp;
     }
 
-    #[test]
-    fn random_schedules_find_a_commit_out_of_order() {
-        finds(Bug::CommitOutOfOrder, b1_b2_b3_hold_on_random_schedules);
-    }
-
-    #[test]
-    fn random_schedules_find_a_stale_incarnation() {
-        finds(Bug::StaleIncarnation, b1_b2_b3_hold_on_random_schedules);
-    }
-
-    #[test]
-    fn random_schedules_find_a_dropped_wake_up() {
-        finds(Bug::DroppedWakeUp, b1_b2_b3_hold_on_random_schedules);
-    }
-
-    #[test]
-    fn few_switches_find_a_skipped_validation() {
-        finds(Bug::SkipValidation, b1_b2_b3_hold_on_schedules_of_few_switches);
-    }
-
-    #[test]
-    fn few_switches_find_a_lost_estimate() {
-        finds(Bug::LoseEstimate, b1_b2_b3_hold_on_schedules_of_few_switches);
-    }
-
-    #[test]
-    fn few_switches_find_a_commit_out_of_order() {
-        finds(Bug::CommitOutOfOrder, b1_b2_b3_hold_on_schedules_of_few_switches);
-    }
-
-    #[test]
-    fn few_switches_find_a_stale_incarnation() {
-        finds(Bug::StaleIncarnation, b1_b2_b3_hold_on_schedules_of_few_switches);
-    }
-
-    #[test]
-    fn few_switches_find_a_dropped_wake_up() {
-        finds(Bug::DroppedWakeUp, b1_b2_b3_hold_on_schedules_of_few_switches);
+    find! { b1_b2_b3_hold_on_schedules_of_few_switches:
+        few_switches_find_a_skipped_validation, SkipValidation;
+        few_switches_find_a_lost_estimate, LoseEstimate;
+        few_switches_find_a_commit_out_of_order, CommitOutOfOrder;
+        few_switches_find_a_second_look_not_taken, NoSecondLook;
+        few_switches_find_a_stale_incarnation, StaleIncarnation;
+        few_switches_find_a_dropped_wake_up, DroppedWakeUp;
     }
 }

@@ -10,7 +10,7 @@
 use std::sync::{Arc, Mutex as Log};
 
 use super::{
-    finds,
+    check, finds,
     status::{Toy, block, claims, nothing_at_a, publish},
 };
 use crate::{
@@ -58,7 +58,7 @@ impl Scene {
 /// Whoever is refused the turn leaves nobody behind.
 #[test]
 fn p1_p2_all_is_committed_once_and_in_order() {
-    loom::model(|| {
+    check(|| {
         let scene = Scene::new(2);
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
         let other = Arc::clone(&scene);
@@ -77,7 +77,7 @@ fn p1_p2_all_is_committed_once_and_in_order() {
 /// The frontier never goes back, and what was handed over is there for whoever sees it move.
 #[test]
 fn p1_p2_hold_for_whoever_watches() {
-    loom::model(|| {
+    check(|| {
         let scene = Scene::new(2);
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
         publish(&scene.block, zero, None, &[]);
@@ -97,7 +97,7 @@ fn p1_p2_hold_for_whoever_watches() {
 /// 1 has read what 0 then writes, so it must not be committed as it is.
 #[test]
 fn p2_a_void_run_is_not_committed() {
-    loom::model(|| {
+    check(|| {
         let scene = Scene::new(2);
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
         let other = Arc::clone(&scene);
@@ -115,7 +115,7 @@ fn p2_a_void_run_is_not_committed() {
 
 #[test]
 fn p3_nothing_is_handed_over_behind_a_stop() {
-    loom::model(|| {
+    check(|| {
         let scene = Scene::new(2);
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
         let other = Arc::clone(&scene);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::check;
 use crate::{
     cursor::{Cursor, Early, Restarts},
     sync::thread,
@@ -25,7 +26,7 @@ fn sorted(parts: impl IntoIterator<Item = Vec<u32>>) -> Vec<u32> {
 
 #[test]
 fn c1_an_index_is_handed_out_once() {
-    loom::model(|| {
+    check(|| {
         let parts = twice(&Arc::new(Cursor::default()), |cursor| {
             core::iter::from_fn(|| cursor.take(TxIndex(0), TxIndex(3))).map(|tx| tx.0).collect()
         });
@@ -37,7 +38,7 @@ fn c1_an_index_is_handed_out_once() {
 /// One moves on while another rewinds: whoever the rewind comes after is handed out again.
 #[test]
 fn c2_nothing_is_skipped_by_a_rewind() {
-    loom::model(|| {
+    check(|| {
         let cursor = Arc::new(Cursor::default());
         assert_eq!(cursor.take(TxIndex(0), TxIndex(9)), Some(TxIndex(0)));
         let other = Arc::clone(&cursor);
@@ -55,7 +56,7 @@ fn c2_nothing_is_skipped_by_a_rewind() {
 
 #[test]
 fn c3_whoever_is_put_in_is_handed_out() {
-    loom::model(|| {
+    check(|| {
         let restarts = Arc::new(Restarts::new());
         let other = Arc::clone(&restarts);
         let thread = thread::spawn(move || {
@@ -74,7 +75,7 @@ fn c3_whoever_is_put_in_is_handed_out() {
 
 #[test]
 fn c4_a_transaction_begins_once_in_its_turn_or_before() {
-    loom::model(|| {
+    check(|| {
         let scene = Arc::new(Early::new(&[TxIndex(1), TxIndex(2)]));
         let other = Arc::clone(&scene);
         let ahead = thread::spawn(move || {

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::{bounded, finds};
+use super::{bounded, check, finds};
 use crate::{
     idle::Idle,
     planted::Bug,
@@ -59,7 +59,7 @@ impl Scene {
 
 #[test]
 fn i1_i2_nobody_sleeps_through_the_end() {
-    loom::model(sleep_through_the_end::<1>);
+    check(sleep_through_the_end::<1>);
 }
 
 /// With up to three preemptions.
@@ -85,7 +85,7 @@ fn sleep_through_the_end<const WORKERS: usize>() {
 #[test]
 fn i1_i2_hold_while_work_is_made() {
     for all in [false, true] {
-        loom::model(move || {
+        check(move || {
             let scene = Scene::new();
             let worker = scene.start();
             let other = Arc::clone(&scene);
@@ -105,6 +105,8 @@ mod bugs {
         finds(Bug::DroppedWakeUp, i1_i2_nobody_sleeps_through_the_end);
     }
 
+    /// Shuttle knows no memory but the strongest.
+    #[cfg(loom)]
     #[test]
     fn a_missing_fence_is_found() {
         finds(Bug::MissingFence, i1_i2_nobody_sleeps_through_the_end);

@@ -13,7 +13,7 @@
 
 use std::sync::{Arc, Mutex as Log};
 
-use super::finds;
+use super::{check, finds};
 use crate::{
     executor::{Commit, Execution},
     pace::Round,
@@ -81,7 +81,7 @@ pub(super) fn commit(block: &Toy) -> Vec<u32> {
 /// Two workers do with one transaction whatever they may.
 #[test]
 fn s1_s2_each_incarnation_is_claimed_once_and_in_turn() {
-    loom::model(|| {
+    check(|| {
         let scene = Arc::new((Mutex::new(TxStatus::<char, ()>::new()), Log::new(Vec::new())));
         let work = |scene: &(Mutex<TxStatus<char, ()>>, Log<Vec<Version>>)| {
             let (status, claimed) = scene;
@@ -118,7 +118,7 @@ fn s1_s2_each_incarnation_is_claimed_once_and_in_turn() {
 /// 1 has met an estimate of 0, which finishes meanwhile.
 #[test]
 fn who_waits_for_a_run_is_entered_in_time_or_not_at_all() {
-    loom::model(|| {
+    check(|| {
         let block = Arc::new(block(2));
         let [zero, one] = <[_; 2]>::try_from(claims(&block)).unwrap();
         let other = Arc::clone(&block);
@@ -132,7 +132,7 @@ fn who_waits_for_a_run_is_entered_in_time_or_not_at_all() {
 /// 1 wants to be at the frontier, which comes meanwhile.
 #[test]
 fn who_waits_for_a_commit_is_entered_in_time_or_not_at_all() {
-    loom::model(|| {
+    check(|| {
         let block = Arc::new(block(2));
         let [zero, one] = <[_; 2]>::try_from(claims(&block)).unwrap();
         let other = Arc::clone(&block);
@@ -147,7 +147,7 @@ fn who_waits_for_a_commit_is_entered_in_time_or_not_at_all() {
 /// 1 has read what 0 writes meanwhile, and two look whether it still holds: it runs once more, and only once.
 #[test]
 fn who_is_aborted_runs_again_once() {
-    loom::model(|| {
+    check(|| {
         let block = Arc::new(block(3));
         let [zero, one, two] = <[_; 3]>::try_from(claims(&block)).unwrap();
         publish(&block, one, Some(nothing_at_a()), &[('b', 1)]);
