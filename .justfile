@@ -14,8 +14,7 @@ test:
 sim cases="100000":
     PROPTEST_CASES={{cases}} cargo test --release -p weft-scheduler --test programs
 
-# The kernel under model checkers, every interleaving of small scenes and many of whole blocks. A failure under shuttle
-# prints its schedule.
+# The kernel under model checkers: small scenes and whole blocks. A failure of a block prints its schedule.
 models executions="10000" seed="0":
     RUSTFLAGS="--cfg loom" cargo test --profile models -p weft-scheduler --lib --target-dir target/models models:: -- --skip bugs::
     RUSTFLAGS="--cfg shuttle" WEFT_EXECUTIONS={{executions}} WEFT_SEED={{seed}} cargo test --profile models -p weft-scheduler --lib --target-dir target/models models:: -- --skip bugs::
@@ -27,7 +26,7 @@ bugs:
 
 # A schedule that shuttle has printed, once more.
 replay schedule:
-    RUSTFLAGS="--cfg shuttle" WEFT_SCHEDULE={{schedule}} cargo test --profile models -p weft-scheduler --lib --target-dir target/models models::blocks::replay -- --ignored
+    RUSTFLAGS="--cfg shuttle" WEFT_SCHEDULE='{{schedule}}' cargo test --profile models -p weft-scheduler --lib --target-dir target/models models::blocks::replay -- --ignored
 
 # The kernel's tests under ThreadSanitizer.
 tsan:

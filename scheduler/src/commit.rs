@@ -20,7 +20,7 @@
 //! - **P2.** Outcomes are handed over one at a time and in block order, each once, before the frontier passes.
 //! - **P3.** After the end of the block nothing is handed over.
 //!
-//! `models/commit.rs` checks them on every interleaving of two workers.
+//! `models/commit.rs` checks them with workers that race.
 
 use core::hash::Hash;
 

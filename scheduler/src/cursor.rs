@@ -11,7 +11,7 @@
 //! - **C3.** The queue hands out every transaction as often as it was put in, the lowest first.
 //! - **C4.** The first run of each transaction is begun once, in its turn or before.
 //!
-//! The tests below check them; `models/cursor.rs` does on every interleaving of two workers.
+//! The tests below check them, and `models/cursor.rs` with workers that race.
 
 use core::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -19,7 +19,7 @@
 //! - **I1.** After `wake_all`, no worker sleeps on a ticket that was drawn before.
 //! - **I2.** A worker that was announced before A either finds at 2 what A left, or is woken.
 //!
-//! `models/idle.rs` checks both on every interleaving.
+//! The tests below and `models/idle.rs` check both.
 
 use crate::{
     planted::planted,

@@ -21,8 +21,8 @@
 //! - **S2.** The incarnation changes only at `release`, and only by one.
 //! - **S3.** `Committed` is final.
 //!
-//! The tests below check all three, `models/status.rs` the first two on every interleaving of two workers;
-//! `tests/programs.rs` checks whole blocks.
+//! The tests below check all three, `models/status.rs` the first two with workers that race; `tests/programs.rs` checks
+//! whole blocks.
 
 use core::mem;
 

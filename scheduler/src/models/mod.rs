@@ -1,14 +1,18 @@
 //! The kernel under model checkers: the code that ships, with their locks and atomics in place of the system's.
 //!
-//! - [loom](https://docs.rs/loom) runs a small scene again and again until it has seen every order of its steps that
-//!   makes a difference, and every value that the orderings of C11 allow a load to see. So scenes are of two or three
-//!   threads and one protocol: `idle`, `status`, `commit`, `cursor`; and `pair`, a block of two.
-//! - [shuttle](https://docs.rs/shuttle) draws schedules, at random or by PCT (Burckhardt et al., ASPLOS 2010: any bug that
+//! - [loom](https://docs.rs/loom) runs a scene again and again: in each order of its steps that it finds to make a
+//!   difference, and with each value that the orderings of C11 allow a load to see.
+//! - [shuttle](https://docs.rs/shuttle) draws schedules, at random or by PCT (Burckhardt et al., ASPLOS 2010: a bug that
 //!   takes few switches at the right places is found with a known probability), with every step in one order for all.
-//!   So it takes whole blocks: `blocks`.
 //!
-//! What they don't show: loom takes every lock for a fence as well, so of orderings only those are tested that no lock
-//! makes up for; and neither wakes anybody without a reason.
+//! Scenes of two or three threads and one protocol run under both: `idle`, `status`, `commit`, `cursor`; and `pair`, a
+//! block of two transactions. Whole blocks run under shuttle: `blocks`.
+//!
+//! They need each other. Shuttle knows no memory but the strongest. Loom, when it looks for orders that make a
+//! difference, compares a step with the last one on the same object alone; if that was by the same thread, it overlooks
+//! a race with the one before. (So a worker looked behind the last transaction, and only shuttle saw it.) It also takes
+//! every lock for a fence, so of the orderings only those are tested that no lock makes up for. Neither wakes a sleeper
+//! without a reason.
 //!
 //! | bug (`planted.rs`) | found by |
 //! |---|---|
@@ -18,7 +22,7 @@
 //! | `NoSecondLook` | `commit`, `blocks` |
 //! | `StaleIncarnation` | `status`, `blocks` |
 //! | `DroppedWakeUp` | `idle`, `blocks` |
-//! | `MissingFence` | `idle`: shuttle knows no memory but the strongest |
+//! | `MissingFence` | `idle`, under loom |
 //!
 //! `just models` runs all of them, `just bugs` plants each bug and fails unless it is found within a minute. (`bugs` in a
 //! module are those tests.)
@@ -71,7 +75,7 @@ fn bounded(preemptions: usize, scene: impl Fn() + Send + Sync + Copy + 'static) 
     }
 }
 
-/// Plants a bug, and fails unless `model` does within a minute.
+/// Plants a bug, and fails unless `model` fails within a minute.
 fn finds(bug: Bug, model: fn()) {
     plant(bug);
     let start = Instant::now();
