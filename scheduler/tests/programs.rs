@@ -4,8 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::HashMap;
-use std::sync::Mutex;
 
+// Not the standard library's: ThreadSanitizer does not see what that one waits for.
+use parking_lot::Mutex;
 use proptest::prelude::*;
 use weft_scheduler::{Block, Blocked, Commit, Execution, Executor, Fault, Pace, Stretch, TxIndex, View};
 
@@ -89,7 +90,7 @@ impl Executor for Programs {
         let (writes, output) = program.run(|location| {
             std::thread::yield_now();
             view.read_or(&location, || {
-                let value = self.beneath.lock().unwrap().get(&location).copied().unwrap_or(7);
+                let value = self.beneath.lock().get(&location).copied().unwrap_or(7);
                 std::thread::yield_now();
                 Ok::<_, Blocked>(value)
             })
@@ -98,12 +99,12 @@ impl Executor for Programs {
     }
 
     fn commit(&self, tx: TxIndex, output: u64) -> Commit {
-        self.committed.lock().unwrap().push((tx.0, output));
+        self.committed.lock().push((tx.0, output));
         if self.stop_at != Some(tx.0) && is_discarded(output) {
             return Commit::Discard;
         }
         // In order, it would have written this.
-        let mut beneath = self.beneath.lock().unwrap();
+        let mut beneath = self.beneath.lock();
         let read = |location| Ok::<_, ()>(beneath.get(&location).copied().unwrap_or(7));
         let (writes, _) = self.txs[tx.0 as usize].run(read).unwrap();
         beneath.extend(writes);
@@ -150,8 +151,8 @@ impl Programs {
 
     /// A block to run, with guesses that are good for nothing: they must not matter.
     fn block(&self, workers: usize) -> Block<'_, Self> {
-        self.committed.lock().unwrap().clear();
-        self.beneath.lock().unwrap().clone_from(&self.memory);
+        self.committed.lock().clear();
+        self.beneath.lock().clone_from(&self.memory);
         let txs = u32::try_from(self.txs.len()).unwrap();
         let mut block = Block::new(self, txs, workers);
         let early: Vec<TxIndex> = (0..txs).filter(|tx| tx % 7 == 5).map(TxIndex).collect();
@@ -213,7 +214,7 @@ proptest! {
         let expected = programs.in_order();
         for workers in [1, 2, 3, 8, 64] {
             let stats = programs.run(workers).unwrap();
-            prop_assert_eq!(&*programs.committed.lock().unwrap(), &expected, "{} workers", workers);
+            prop_assert_eq!(&*programs.committed.lock(), &expected, "{} workers", workers);
             prop_assert_eq!(stats.committed as usize, expected.len());
         }
     }
@@ -225,7 +226,7 @@ proptest! {
         let expected = programs.in_order();
         for workers in [2, 3, 5] {
             programs.run_steps(workers, &schedule);
-            prop_assert_eq!(&*programs.committed.lock().unwrap(), &expected);
+            prop_assert_eq!(&*programs.committed.lock(), &expected);
         }
     }
 
@@ -237,7 +238,7 @@ proptest! {
         let expected = programs.in_order();
         for workers in [1, 2, 8] {
             programs.run(workers).unwrap();
-            prop_assert_eq!(&*programs.committed.lock().unwrap(), &expected);
+            prop_assert_eq!(&*programs.committed.lock(), &expected);
         }
     }
 }
@@ -252,7 +253,7 @@ fn w2_a_panic_is_a_fault_and_not_a_hang() {
     programs.txs[20].patient = true;
     for workers in [1, 2, 8] {
         assert_eq!(programs.run(workers).unwrap_err(), Fault::Panicked { tx: TxIndex(20) });
-        assert_eq!(programs.committed.lock().unwrap().len(), 20);
+        assert_eq!(programs.committed.lock().len(), 20);
     }
 }
 
@@ -267,7 +268,7 @@ fn w1_one_of_eight_workers_finishes_alone() {
         let stats = block.finish().unwrap();
         assert_eq!(stats.gave_up, gave_up);
         assert_eq!(stats.executions, u64::from(stats.committed));
-        let committed = programs.committed.lock().unwrap();
+        let committed = programs.committed.lock();
         assert_eq!(committed.len(), if gave_up { 64 } else { txs });
         assert_eq!(*committed, programs.in_order()[..committed.len()]);
     }
@@ -292,7 +293,7 @@ fn b3_a_long_chain_ends_with_bounded_work() {
                 assert_eq!(stats.gave_up, stats.committed as usize != rest.txs.len());
                 pace.note(&stats);
                 executions += stats.executions;
-                outputs.extend(rest.committed.lock().unwrap().iter().map(|(_, output)| output));
+                outputs.extend(rest.committed.lock().iter().map(|(_, output)| output));
                 stats.committed
             }
         };
