@@ -90,9 +90,14 @@ impl Program {
     fn run_in_order(&self, memory: &mut BTreeMap<u8, u64>) -> u64 {
         let (writes, output) =
             self.run(|location| Ok::<_, ()>(pre_state(memory, location))).expect("no read fails");
-        memory.extend(writes);
+        memory.extend(writes.into_iter().filter(|_| !is_discarded(output)));
         output
     }
+}
+
+/// Whether the writes of a transaction with this output are taken back when it is committed.
+const fn is_discarded(output: u64) -> bool {
+    output % 5 == 4
 }
 
 /// What lies at a location that may never have been written.
@@ -166,7 +171,13 @@ impl Executor for Programs {
     fn commit(&self, tx: TxIndex, output: u64) -> Commit {
         self.txs[tx.0 as usize].run_in_order(&mut self.beneath.lock());
         self.committed.lock().unwrap().push(output);
-        if self.stop_at == Some(tx.0) { Commit::Stop } else { Commit::Continue }
+        if self.stop_at == Some(tx.0) {
+            Commit::Stop
+        } else if is_discarded(output) {
+            Commit::Discard
+        } else {
+            Commit::Continue
+        }
     }
 }
 

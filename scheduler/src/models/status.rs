@@ -38,7 +38,7 @@ pub(super) fn block(txs: u32) -> Toy {
 /// The claims that are to be had, lowest first.
 pub(super) fn claims(block: &Toy) -> Vec<ExecutionClaim<char>> {
     let mut claims = Vec::new();
-    while let Some(task) = block.next_task().unwrap() {
+    while let Some(task) = block.next_task(&mut Stats::default()).unwrap() {
         match task {
             Task::Execute(claim) => claims.push(claim),
             Task::Validate(tx) => {
@@ -57,7 +57,7 @@ pub(super) fn publish(
     writes: &[(char, u32)],
 ) {
     let execution = Execution { writes: writes.to_vec(), cost: 100, output: claim.version().tx.0 };
-    block.publish(claim, reads, execution).unwrap();
+    block.publish(claim, reads, execution, &mut Stats::default()).unwrap();
 }
 
 /// What a run has read that found nothing at `a`.
