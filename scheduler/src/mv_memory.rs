@@ -51,12 +51,76 @@ pub(crate) struct MvMemory<K, V> {
 }
 
 /// The locations of one shard.
-type Shard<K, V> = HashTable<Location<K, V>>;
+///
+/// A location is large, so that it stays where it is first put, and only its place is moved when the table grows.
+#[derive(Debug)]
+struct Shard<K, V> {
+    /// Hashes and places.
+    table: HashTable<(u64, u32)>,
+    /// The locations, in pieces of [`PIECE`].
+    pieces: Vec<Vec<Location<K, V>>>,
+}
+
+/// How many locations are allocated together.
+const PIECE: usize = 32;
+
+impl<K: Clone + Eq, V> Shard<K, V> {
+    /// No location.
+    const fn new() -> Self {
+        Self { table: HashTable::new(), pieces: Vec::new() }
+    }
+
+    /// The location at a place.
+    fn at(&self, place: u32) -> &Location<K, V> {
+        &self.pieces[place as usize / PIECE][place as usize % PIECE]
+    }
+
+    /// The location of this key, if there is one.
+    fn find(&self, hash: u64, key: &K) -> Option<&Location<K, V>> {
+        let same = |(found, place): &(u64, u32)| *found == hash && self.at(*place).key == *key;
+        self.table.find(hash, same).map(|(_, place)| self.at(*place))
+    }
+
+    /// The same, to be changed.
+    fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut Location<K, V>> {
+        let Self { table, pieces } = self;
+        let same = |(found, place): &(u64, u32)| {
+            *found == hash && pieces[*place as usize / PIECE][*place as usize % PIECE].key == *key
+        };
+        let place = table.find(hash, same)?.1 as usize;
+        Some(&mut pieces[place / PIECE][place % PIECE])
+    }
+
+    /// The location of this key, or the one that `make` makes if there is none.
+    fn locate(&mut self, hash: u64, key: &K, make: impl FnOnce(K) -> Location<K, V>) -> &mut Location<K, V> {
+        let Self { table, pieces } = self;
+        let same = |(found, place): &(u64, u32)| {
+            *found == hash && pieces[*place as usize / PIECE][*place as usize % PIECE].key == *key
+        };
+        let place = match table.entry(hash, same, |(hash, _)| *hash) {
+            Entry::Occupied(occupied) => occupied.get().1 as usize,
+            Entry::Vacant(vacant) => {
+                if pieces.last().is_none_or(|piece| piece.len() == PIECE) {
+                    pieces.push(Vec::with_capacity(PIECE));
+                }
+                let piece = pieces.len() - 1;
+                let place = piece * PIECE + pieces[piece].len();
+                pieces[piece].push(make(key.clone()));
+                vacant.insert((
+                    hash,
+                    u32::try_from(place).expect("a location takes more than a byte of memory"),
+                ));
+                place
+            }
+        };
+        &mut pieces[place / PIECE][place % PIECE]
+    }
+}
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     /// A memory in which nobody has written.
     pub(crate) fn new() -> Self {
-        let shards = (0..SHARDS).map(|_| CachePadded::new(RwLock::new(HashTable::new()))).collect();
+        let shards = (0..SHARDS).map(|_| CachePadded::new(RwLock::new(Shard::new()))).collect();
         Self { hasher: KeyHasher::default(), shards }
     }
 
@@ -64,7 +128,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     pub(crate) fn read(&self, key: &K, reader: TxIndex) -> Found<V> {
         let hash = self.hasher.hash_one(key);
         let shard = self.shard(hash).read();
-        let location = shard.find(hash, |location| location.key == *key);
+        let location = shard.find(hash, key);
         location.map_or(Found::PreState(None), |location| location.show(reader))
     }
 
@@ -81,7 +145,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     ) -> Result<Found<V>, E> {
         let hash = self.hasher.hash_one(key);
         let shard = self.shard(hash).read();
-        if let Some(location) = shard.find(hash, |location| location.key == *key) {
+        if let Some(location) = shard.find(hash, key) {
             let found = location.show(reader);
             if found != Found::PreState(None) {
                 return Ok(found);
@@ -90,7 +154,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         drop(shard);
         let value = load()?;
         let mut shard = self.shard(hash).write();
-        let location = self.locate(&mut shard, hash, key, Location::for_reader);
+        let location = shard.locate(hash, key, Location::for_reader);
         location.pre_state.get_or_insert(value);
         // Somebody may have written since.
         Ok(location.show(reader))
@@ -130,7 +194,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         let place = |(key, value): (K, Option<V>)| {
             let hash = self.hasher.hash_one(&key);
             let mut shard = self.shard(hash).write();
-            self.locate(&mut shard, hash, &key, Location::for_reader).predict(tx, value);
+            shard.locate(hash, &key, Location::for_reader).predict(tx, value);
             key
         };
         predictions.into_iter().map(place).collect()
@@ -144,7 +208,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
             }
             let hash = self.hasher.hash_one(key);
             let mut shard = self.shard(hash).write();
-            let Some(location) = shard.find_mut(hash, |location| location.key == *key) else { continue };
+            let Some(location) = shard.find_mut(hash, key) else { continue };
             if let Ok(place) = location.place(version.tx) {
                 location.entries[place].1 = Cell::Estimate;
             }
@@ -156,7 +220,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         for key in keys {
             let hash = self.hasher.hash_one(key);
             let mut shard = self.shard(hash).write();
-            let location = shard.find_mut(hash, |location| location.key == *key);
+            let location = shard.find_mut(hash, key);
             if let Some(location) = location
                 && let Ok(place) = location.place(tx)
             {
@@ -169,7 +233,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     fn below<R>(&self, key: &K, reader: TxIndex, look: impl FnOnce(Option<&(TxIndex, Cell<V>)>) -> R) -> R {
         let hash = self.hasher.hash_one(key);
         let shard = self.shard(hash).read();
-        let location = shard.find(hash, |location| location.key == *key);
+        let location = shard.find(hash, key);
         look(location.and_then(|location| location.below(reader)))
     }
 
@@ -177,22 +241,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     fn write(&self, key: &K, version: Version, value: V) -> bool {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
-        self.locate(&mut shard, hash, key, Location::for_writer).write(version, value)
-    }
-
-    /// The location of this key, or the one that `make` makes if there is none.
-    fn locate<'s>(
-        &self,
-        shard: &'s mut Shard<K, V>,
-        hash: u64,
-        key: &K,
-        make: impl FnOnce(K) -> Location<K, V>,
-    ) -> &'s mut Location<K, V> {
-        let same = |location: &Location<K, V>| location.key == *key;
-        match shard.entry(hash, same, |location| self.hasher.hash_one(&location.key)) {
-            Entry::Occupied(occupied) => occupied.into_mut(),
-            Entry::Vacant(vacant) => vacant.insert(make(key.clone())).into_mut(),
-        }
+        shard.locate(hash, key, Location::for_writer).write(version, value)
     }
 
     /// Removes what was foreseen or estimated of `tx` at `key`, if its last run did not write here; true if a higher
@@ -200,7 +249,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     fn remove_prediction(&self, key: &K, tx: TxIndex) -> bool {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
-        let location = shard.find_mut(hash, |location| location.key == *key);
+        let location = shard.find_mut(hash, key);
         location.is_some_and(|location| location.remove_prediction(tx))
     }
 
