@@ -54,3 +54,11 @@ bench files="../shared/data/witness/*.json":
 # Blocks on revm alone and on Weft, in one process.
 bench-blocks filter=".":
     cargo run --release -p weft-benches --bin block -- --filter '{{filter}}'
+
+# The simulator's prediction for two cores against two threads; wants a machine that does nothing else.
+calibrate filter="^(raw|erc20|swap|sweep|mainnet)/" rounds="30":
+    cargo run --release -p weft-benches --bin simulate -- --threads 2 --calibrate {{rounds}} --filter '{{filter}}'
+
+# Blocks on more cores than there are.
+simulate filter="." threads="2,8,32":
+    cargo run --release -p weft-benches --bin simulate -- --threads {{threads}} --filter '{{filter}}'

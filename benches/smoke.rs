@@ -3,6 +3,7 @@
 use weft_benches::baselines::{Difference, Input, cache, journal, state};
 use weft_benches::{Scale, catalogue};
 use weft_engine::execute::Options;
+use weft_engine::simulate::{Simulation, access_list};
 use weft_engine::{ReadyBlock, parallel, sequential};
 
 #[test]
@@ -28,6 +29,41 @@ fn engines_and_baselines_agree_on_every_workload() {
             assert_eq!(failed, None, "{}: a transaction failed", workload.name);
         }
     }
+}
+
+#[test]
+fn t1_t2_a_simulation_is_the_same_each_time_and_comes_to_the_same_outcome() {
+    for plan in catalogue(Scale::new(0.005).unwrap()) {
+        let workload = plan.make().unwrap();
+        let rules = workload.rules();
+        let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
+        let list = access_list(&block, &workload.pre_state).unwrap_or_default();
+        for block in [block.clone(), block.with_access_list(&list)] {
+            let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
+            let costs = simulation.costs();
+            // Each run compares its outcome with the one in order, or fails.
+            let run = |workers, seed| simulation.run(workers, seed).unwrap();
+            assert_eq!(run(1, 0).time, costs.work(), "{}: one worker is the loop", workload.name);
+            // Real blocks are not scaled, and there are many.
+            let numbers = if workload.name.starts_with("mainnet/") { &[7][..] } else { &[2, 7, 32] };
+            for &workers in numbers {
+                assert_eq!(run(workers, 3), run(workers, 3), "{} on {workers} workers", workload.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn whoever_foresees_all_runs_once() {
+    let plans = catalogue(Scale::new(0.02).unwrap());
+    let workload = plans.iter().find(|plan| plan.name == "erc20/chain").unwrap().make().unwrap();
+    let rules = workload.rules();
+    let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
+    let list = access_list(&block, &workload.pre_state).unwrap();
+    let block = block.with_access_list(&list);
+    let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
+    let transactions = workload.block.body.transactions.len() as u64;
+    assert_eq!(simulation.run(8, 0).unwrap().executions, transactions);
 }
 
 #[test]

@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Blocktest(BlocktestArguments),
     /// Run blocks made up from seeds in order and on every number of threads, and compare everything.
     Fuzz(FuzzArguments),
+    /// Run blocks on virtual cores, with what their transactions take here, and say how fast they would be.
+    Simulate(SimulateArguments),
 }
 
 /// Arguments of `execute`.
@@ -107,6 +109,46 @@ pub(crate) struct FuzzArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+pub(crate) struct SimulateArguments {
+    /// Files as `execute` or `replay` take them. `-` is standard input. Without any, a built-in example is generated.
+    pub(crate) files: Vec<PathBuf>,
+    /// Numbers of virtual cores.
+    #[arg(long, value_parser = thread_count, value_delimiter = ',',
+        default_values = ["1", "2", "4", "8", "16", "32", "64", "128"])]
+    pub(crate) threads: Vec<NonZeroUsize>,
+    /// Which of the likely courses of events.
+    #[arg(long, default_value_t)]
+    pub(crate) seed: u64,
+    /// How often each cost is measured; the least counts.
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    pub(crate) rounds: u32,
+    /// Blocks that come without an access list (EIP-7928) get the one that they would have in Amsterdam.
+    #[arg(long)]
+    pub(crate) access_list: bool,
+    /// Print one JSON object per input and line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// The chain: `mainnet`, `hoodi`, or a file with a geth-style genesis or chain configuration.
+    #[arg(long)]
+    chain: Option<String>,
+    /// Wire form of SSZ inputs.
+    #[arg(long, value_enum, default_value_t)]
+    pub(crate) dialect: DialectArgument,
+}
+
+impl SimulateArguments {
+    /// The chain asked for.
+    ///
+    /// # Errors
+    ///
+    /// If its file cannot be read.
+    pub(crate) fn chain(&self) -> anyhow::Result<Option<Chain>> {
+        chain(self.chain.as_deref())
+    }
 }
 
 /// Reads a duration: a number and its unit.
@@ -253,13 +295,18 @@ impl RunArguments {
     ///
     /// If its file cannot be read.
     pub(crate) fn chain(&self) -> anyhow::Result<Option<Chain>> {
-        Ok(match self.chain.as_deref() {
-            None => None,
-            Some("mainnet") => Some(Chain::mainnet()),
-            Some("hoodi") => Some(Chain::hoodi()),
-            Some(path) => Some(read_chain(path).with_context(|| format!("chain {path}"))?),
-        })
+        chain(self.chain.as_deref())
     }
+}
+
+/// The chain of this name, or in this file.
+fn chain(name: Option<&str>) -> anyhow::Result<Option<Chain>> {
+    Ok(match name {
+        None => None,
+        Some("mainnet") => Some(Chain::mainnet()),
+        Some("hoodi") => Some(Chain::hoodi()),
+        Some(path) => Some(read_chain(path).with_context(|| format!("chain {path}"))?),
+    })
 }
 
 /// The most threads that can be asked for: each takes a stack, and more than there are cores bring nothing.

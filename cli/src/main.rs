@@ -10,6 +10,7 @@ mod execute;
 mod fuzz;
 mod replay;
 mod report;
+mod simulate;
 mod source;
 mod trace;
 mod world;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         Command::Replay(arguments) => replay::run(&arguments),
         Command::Blocktest(arguments) => blocktest::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
     };
     match done {
         Ok(status) => status.into(),

@@ -67,6 +67,32 @@ fn the_example_is_the_same_on_every_engine() {
 }
 
 #[test]
+fn a_simulation_says_that_it_is_one_and_how_fast_the_example_would_be() {
+    let (status, stdout, stderr) = run(&["simulate", "--threads", "1,4", "--rounds", "1"]);
+    assert_eq!((status, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.contains("simulated speed-up"), "{stdout}");
+    let arguments = ["simulate", "--threads", "1,4,32", "--rounds", "1", "--seed", "7", "--json"];
+    let (status, stdout, stderr) = run(&arguments);
+    assert_eq!((status, stderr.as_str()), (Some(0), ""));
+    let line: Value = serde_json::from_str(&stdout).unwrap();
+    let simulated = line["simulated"].as_array().unwrap();
+    assert_eq!((&line["txs"], &line["seed"], simulated.len()), (&400.into(), &7.into(), 3));
+    assert_eq!(simulated[0]["speedup"], 1.0, "one core is the loop in order");
+    for prediction in simulated {
+        let number = |name: &str| prediction[name].as_f64().unwrap();
+        assert!(number("speedup") > 0.0 && number("speedup") <= number("threads"), "{prediction}");
+        assert!(number("executions_per_tx") >= 1.0, "{prediction}");
+    }
+}
+
+#[test]
+fn a_simulation_of_what_cannot_be_read_is_status_2() {
+    let (status, stdout, stderr) = run_on("simulate", b"no block");
+    assert_eq!((status, stdout.as_str()), (Some(2), ""));
+    assert!(stderr.contains("input"), "{stderr}");
+}
+
+#[test]
 fn lanes_recover_the_same_or_are_refused() {
     let (status, stdout, stderr) = run(&["execute", "--json", "--recover", "ifma"]);
     if weft_engine::Recovery::Ifma.is_available() {

@@ -366,4 +366,12 @@ pub enum Fault {
     /// The thread pool could not be made.
     #[error("threads: {0}")]
     Threads(String),
+    /// A simulated run failed, or did not come to the outcome that the block has in order.
+    #[error("simulation: {workers} workers with seed {seed} do not come to the same outcome")]
+    Simulation {
+        /// On how many virtual cores.
+        workers: usize,
+        /// With which seed.
+        seed: u64,
+    },
 }

@@ -49,6 +49,7 @@ pub mod replay;
 mod senders;
 pub mod sequential;
 mod setup;
+pub mod simulate;
 pub mod trace;
 mod transaction;
 mod view;

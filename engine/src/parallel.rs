@@ -23,7 +23,7 @@ use revm::context::TxEnv;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{
-    Blocked, Commit, Execution, Executor, Pace, RUN_OVERHEAD, Stats, Stretch, TxIndex, View,
+    Block, Blocked, Commit, Execution, Executor, Pace, RUN_OVERHEAD, Stats, Stretch, TxIndex, View,
 };
 
 use crate::block::{ReadyBlock, ReadyTransaction};
@@ -38,6 +38,7 @@ use crate::outcome::Outcome;
 use crate::pre_state::PreState;
 use crate::sequential;
 use crate::setup::Setup;
+use crate::simulate::Rehearsal;
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::view::{CommittedState, ViewDb, ViewError};
@@ -61,7 +62,8 @@ pub fn run_with(
     pre_state: &dyn PreState,
     setup: Setup<'_>,
 ) -> (Result<Outcome, ExecuteError>, Counters) {
-    let workers = rayon::current_num_threads().min(block.transactions.len());
+    let workers = setup.rehearsal.map_or_else(rayon::current_num_threads, Rehearsal::workers);
+    let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
     let mut ledger = Ledger::new(block, pre_state);
     let mut counters = Counters::default();
@@ -89,17 +91,25 @@ pub fn run_with(
         if left == 0 || done.error.is_some() {
             break;
         }
-        match pace.next_stretch(left) {
+        let whole = setup.rehearsal.and_then(|rehearsal| rehearsal.whole(left));
+        match whole.unwrap_or_else(|| pace.next_stretch(left)) {
             Stretch::InOrder(length) => {
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
                 done.error = run_in_order(block, done, first..first + length, setup.trace).err();
+                if let Some(rehearsal) = setup.rehearsal {
+                    rehearsal.note_in_order(first, length);
+                }
             }
             Stretch::Speculative(length) => {
                 committed.begin_stretch(block.header.beneficiary);
                 let executor =
                     BlockExecutor { block, foresight: foresight.as_ref(), committed: &committed, first };
-                match executor.run(length, &pace, workers, setup.trace) {
+                let stats = match setup.rehearsal {
+                    Some(rehearsal) => executor.rehearse(length, &pace, workers, rehearsal),
+                    None => executor.run(length, &pace, workers, setup.trace),
+                };
+                match stats {
                     Ok(counts) => {
                         pace.note(&counts);
                         counters.speculative(&counts);
@@ -179,6 +189,38 @@ impl BlockExecutor<'_, '_> {
         workers: usize,
         trace: Option<&Trace>,
     ) -> Result<Stats, weft_scheduler::Fault> {
+        let scheduler = self.prepare(length, pace, workers);
+        let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
+            Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
+            None => scheduler.work(worker),
+        };
+        rayon::scope(|scope| {
+            let work = &work;
+            for worker in 1..workers {
+                scope.spawn(move |_| work(worker));
+            }
+            // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
+            // they find the stretch over.
+            work(0);
+        });
+        scheduler.finish()
+    }
+
+    /// As [`Self::run`], on virtual cores.
+    fn rehearse(
+        &self,
+        length: u32,
+        pace: &Pace,
+        workers: usize,
+        rehearsal: &Rehearsal<'_>,
+    ) -> Result<Stats, weft_scheduler::Fault> {
+        // Who measures wants nobody to begin early.
+        let hinted = if rehearsal.measures() { 1 } else { workers };
+        rehearsal.drive(self.first, length, workers, || self.prepare(length, pace, hinted))
+    }
+
+    /// The stretch with all that is foreseen of it.
+    fn prepare(&self, length: u32, pace: &Pace, workers: usize) -> Block<'_, Self> {
         let mut scheduler = pace.block(self, length);
         if let Some(foresight) = self.foresight {
             let stretch = self.first..self.first + length;
@@ -194,20 +236,7 @@ impl BlockExecutor<'_, '_> {
         }
         scheduler.group(&self.callees(length));
         scheduler.start_early(&self.longest(length, workers));
-        let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
-            Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
-            None => scheduler.work(worker),
-        };
-        rayon::scope(|scope| {
-            let work = &work;
-            for worker in 1..workers {
-                scope.spawn(move |_| work(worker));
-            }
-            // The helpers may come late or not at all. At the end, this thread runs those that have not started, and
-            // they find the stretch over.
-            work(0);
-        });
-        scheduler.finish()
+        scheduler
     }
 
     /// The transactions whose sender sends another one later, which will find a nonce that this one has written.

@@ -2,10 +2,12 @@
 
 use core::fmt;
 
+use weft_trie::StateChanges;
+
 use crate::error::TransactionError;
 use crate::outcome::TransactionReceipt;
+use crate::simulate::Rehearsal;
 use crate::trace::Trace;
-use weft_trie::StateChanges;
 
 /// How to run a block. Both engines give the same for the same setup.
 ///
@@ -31,6 +33,8 @@ pub struct Setup<'a> {
     /// Change between speculation and running in order every few transactions. For tests: it makes rare what is common
     /// and common what is rare.
     pub restless: bool,
+    /// Run on virtual cores instead of threads.
+    pub(crate) rehearsal: Option<&'a Rehearsal<'a>>,
 }
 
 /// See [`Setup::on_commit`].
@@ -100,6 +104,13 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// The same setup on virtual cores.
+    #[must_use]
+    pub(crate) const fn with_rehearsal(mut self, rehearsal: &'a Rehearsal<'a>) -> Self {
+        self.rehearsal = Some(rehearsal);
+        self
+    }
+
     /// The same setup, restless.
     #[must_use]
     pub const fn restless(mut self) -> Self {
@@ -110,13 +121,14 @@ impl<'a> Setup<'a> {
 
 impl fmt::Debug for Setup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { invalid, on_commit, steps, trace, restless } = self;
+        let Self { invalid, on_commit, steps, trace, restless, rehearsal } = self;
         f.debug_struct("Setup")
             .field("invalid", invalid)
             .field("on_commit", &on_commit.is_some())
             .field("steps", steps)
             .field("trace", trace)
             .field("restless", restless)
+            .field("rehearsal", &rehearsal.is_some())
             .finish()
     }
 }

@@ -31,6 +31,8 @@ pub enum Fault {
         /// How many transactions were committed by then.
         committed: u32,
     },
+    /// A simulated block would never come to its end.
+    Stalled,
     /// An invariant of this crate does not hold.
     BrokenInvariant {
         /// Its number, as in the documentation of the modules.
@@ -49,6 +51,7 @@ impl fmt::Display for Fault {
             }
             Self::Abandoned { tx } => write!(f, "the worker that claimed {tx} is gone"),
             Self::Unfinished { committed } => write!(f, "no worker reached the end; {committed} committed"),
+            Self::Stalled => write!(f, "the simulated block does not come to its end"),
             Self::BrokenInvariant { invariant, tx } => {
                 write!(f, "invariant {invariant} does not hold at {tx}")
             }

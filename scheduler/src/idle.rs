@@ -23,7 +23,7 @@
 
 use crate::{
     planted::planted,
-    sync::{AtomicU32, Condvar, Mutex, Ordering, fence},
+    sync::{AtomicU32, AtomicU64, Condvar, Mutex, Ordering, fence},
 };
 
 /// Where idle workers sleep.
@@ -33,6 +33,8 @@ pub(crate) struct Idle {
     sleepers: AtomicU32,
     /// Counts the calls for waking up.
     epoch: Mutex<u64>,
+    /// Of these, the calls for everybody, for whoever simulates sleep. Changes under the epoch's lock.
+    calls_for_all: AtomicU64,
     /// Rings when the epoch changes.
     bell: Condvar,
 }
@@ -45,7 +47,12 @@ pub(crate) struct Ticket(u64);
 impl Idle {
     /// Nobody sleeps.
     pub(crate) fn new() -> Self {
-        Self { sleepers: AtomicU32::new(0), epoch: Mutex::new(0), bell: Condvar::new() }
+        Self {
+            sleepers: AtomicU32::new(0),
+            epoch: Mutex::new(0),
+            calls_for_all: AtomicU64::new(0),
+            bell: Condvar::new(),
+        }
     }
 
     /// Step 1. The caller must look once more for something to do before it sleeps.
@@ -91,12 +98,39 @@ impl Idle {
         if self.sleepers.load(Ordering::Relaxed) == 0 {
             return;
         }
-        *self.epoch.lock() += 1;
+        let mut epoch = self.epoch.lock();
+        *epoch += 1;
+        if all {
+            self.calls_for_all.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(epoch);
         if all {
             self.bell.notify_all();
         } else {
             self.bell.notify_one();
         }
+    }
+}
+
+/// How often sleepers have been called, for whoever simulates sleep.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Calls {
+    /// All calls.
+    pub(crate) epoch: u64,
+    /// Those for everybody.
+    pub(crate) for_all: u64,
+}
+
+impl Idle {
+    /// How often sleepers have been called.
+    pub(crate) fn calls(&self) -> Calls {
+        let epoch = self.epoch.lock();
+        Calls { epoch: *epoch, for_all: self.calls_for_all.load(Ordering::Relaxed) }
+    }
+
+    /// Whether a worker with this ticket would not sleep any more.
+    pub(crate) fn has_rung_since(&self, ticket: &Ticket) -> bool {
+        *self.epoch.lock() != ticket.0
     }
 }
 

@@ -78,7 +78,7 @@
 //!
 //! Read `status.rs`, `location.rs` and `mv_memory.rs`, then `read_set.rs` and `view.rs`; `cursor.rs`, `likeness.rs`,
 //! `scheduler.rs`, `commit.rs` and `idle.rs` decide who runs; `worker.rs` puts them together, and `pace.rs` cuts what
-//! it is given.
+//! it is given. `simulate.rs` runs the same workers on virtual cores.
 
 #![forbid(unsafe_code)]
 
@@ -96,12 +96,14 @@ mod pace;
 mod planted;
 mod read_set;
 mod scheduler;
+pub mod simulate;
 mod stats;
 mod status;
 mod sync;
 mod transaction;
 mod version;
 mod view;
+mod watch;
 mod worker;
 
 pub use executor::{Commit, Execution, Executor};

@@ -46,6 +46,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
         self.0.iter().any(|read| matches!(read.origin, Origin::Version(version) if version.tx == writer))
     }
 
+    /// Whose writes were read, and by which of the reads.
+    pub(crate) fn writers(&self) -> impl Iterator<Item = (TxIndex, usize)> {
+        self.0.iter().enumerate().filter_map(|(nth, read)| match read.origin {
+            Origin::Version(version) => Some((version.tx, nth)),
+            Origin::PreState => None,
+        })
+    }
+
     /// Whether transaction `reader` would see the same again.
     pub(crate) fn still_holds(&self, memory: &MvMemory<K, V>, reader: TxIndex) -> bool {
         self.0.iter().all(|read| memory.still_holds(&read.key, reader, read.origin, read.value.as_ref()))

@@ -338,6 +338,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         self.idle.wake_all();
     }
 
+    /// The next transaction that has never run.
+    pub(crate) fn first_run(&self) -> TxIndex {
+        self.first_runs.peek()
+    }
+
     /// What all runs wrote.
     pub(crate) const fn memory(&self) -> &MvMemory<K, V> {
         &self.memory

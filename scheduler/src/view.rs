@@ -12,6 +12,7 @@ use crate::{
     mv_memory::MvMemory,
     read_set::ReadSet,
     version::{Blocked, Origin, TxIndex},
+    watch::Watch,
 };
 
 /// What one worker's current run sees.
@@ -26,6 +27,8 @@ pub struct View<'a, K, V> {
     reads: Option<ReadSet<K, V>>,
     /// Why the run cannot go on. It stands even if the executor loses the `Blocked` on its way up.
     wait: Option<Wait>,
+    /// Is told of each read.
+    watch: Option<&'a dyn Watch>,
 }
 
 /// What a run that was given up waits for.
@@ -40,7 +43,13 @@ pub(crate) enum Wait {
 impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// The view of a worker that runs nothing yet.
     pub(crate) const fn new(memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
-        Self { tx: TxIndex(0), memory, prefix, reads: None, wait: None }
+        Self { tx: TxIndex(0), memory, prefix, reads: None, wait: None, watch: None }
+    }
+
+    /// The same view, and `watch` is told of each read.
+    pub(crate) const fn watched(mut self, watch: Option<&'a dyn Watch>) -> Self {
+        self.watch = watch;
+        self
     }
 
     /// A run of `tx` starts.
@@ -58,6 +67,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// [`Blocked`] if that transaction was aborted and is about to write here again, or if this run cannot count any
     /// more. Return it from [`crate::Executor::execute`]; a run that carries on regardless is void all the same.
     pub fn read(&mut self, key: &K) -> Result<Option<V>, Blocked> {
+        self.tell_of_read();
         self.settle()?;
         let found = self.memory.read(key, self.tx);
         self.record(key, found)
@@ -78,6 +88,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
         key: &K,
         load: impl FnOnce() -> Result<V, E>,
     ) -> Result<V, E> {
+        self.tell_of_read();
         self.settle()?;
         let mut failed = None;
         let found = self.memory.read_or(key, self.tx, || load().map_err(|error| failed = Some(error)));
@@ -87,6 +98,13 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
             (Some(value), _) => Ok(value),
             (None, Some(error)) => Err(error),
             (None, None) => Err(self.give_up().into()),
+        }
+    }
+
+    /// Tells whoever watches that a read is next.
+    fn tell_of_read(&self) {
+        if let Some(watch) = self.watch {
+            watch.reads();
         }
     }
 

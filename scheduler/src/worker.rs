@@ -25,6 +25,7 @@ use crate::{
     sync::{Backoff, Mutex},
     version::TxIndex,
     view::{View, Wait},
+    watch::Watch,
 };
 
 /// How many transactions ahead of the frontier each worker may keep busy. It bounds memory, and what a conflict can
@@ -63,6 +64,8 @@ pub struct Worker<'b, 'e: 'b, E: Executor> {
     at: TxIndex,
     /// What it has done.
     stats: Stats,
+    /// Is told what happens within its steps.
+    watch: Option<&'b dyn Watch>,
 }
 
 /// What a worker did in one step.
@@ -152,6 +155,21 @@ impl<'e, E: Executor> Block<'e, E> {
 
     /// A worker to be driven step by step.
     pub fn worker(&self, index: usize) -> Worker<'_, 'e, E> {
+        self.worker_with(index, None)
+    }
+
+    /// As [`Block::worker`], and `watch` is told what happens within its steps.
+    pub(crate) fn watched_worker<'b>(&'b self, index: usize, watch: &'b dyn Watch) -> Worker<'b, 'e, E> {
+        self.worker_with(index, Some(watch))
+    }
+
+    /// Who runs next, and what has become of whom.
+    pub(crate) const fn scheduler(&self) -> &Scheduler<E::Key, E::Value, E::Output> {
+        &self.scheduler
+    }
+
+    /// A worker, watched or not.
+    fn worker_with<'b>(&'b self, index: usize, watch: Option<&'b dyn Watch>) -> Worker<'b, 'e, E> {
         Worker {
             block: self,
             index,
@@ -161,6 +179,7 @@ impl<'e, E: Executor> Block<'e, E> {
             busy: false,
             at: TxIndex(0),
             stats: Stats::default(),
+            watch,
         }
     }
 
@@ -235,12 +254,19 @@ impl<E: Executor> Worker<'_, '_, E> {
         let tx = claim.version().tx;
         self.at = tx;
         self.stats.executions += 1;
+        let watch = self.watch;
         let scratch = self.scratch.get_or_insert_with(|| {
-            executor.scratch(self.index, View::new(scheduler.memory(), scheduler.prefix()))
+            executor.scratch(self.index, View::new(scheduler.memory(), scheduler.prefix()).watched(watch))
         });
+        if let Some(watch) = watch {
+            watch.run_begins(tx);
+        }
         executor.view(scratch).open(tx);
         let result = executor.execute(scratch, tx);
         let (reads, wait) = executor.view(scratch).close();
+        if let Some(watch) = watch {
+            watch.run_ends(wait.is_some());
+        }
         match (wait, result) {
             (Some(wait), _) => {
                 self.stats.waits += 1;
@@ -268,11 +294,19 @@ impl<E: Executor> Worker<'_, '_, E> {
     fn commit(&mut self) -> Result<u32, Fault> {
         self.commit_due = false;
         let Block { executor, scheduler, .. } = self.block;
-        let at = &mut self.at;
+        let (at, watch) = (&mut self.at, self.watch);
         scheduler.commit_prefix(&mut self.stats, |tx, output| {
             *at = tx;
+            if let Some(watch) = watch {
+                watch.commits(tx);
+            }
             executor.commit(tx, output)
         })
+    }
+
+    /// Whether the next step begins with a look at what can be committed.
+    pub(crate) const fn look_for_commits(&mut self, look: bool) {
+        self.commit_due = look;
     }
 
     /// Sleeps until there may be something to do.

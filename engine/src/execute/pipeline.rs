@@ -28,6 +28,7 @@ use crate::parallel;
 use crate::pre_state::{Codes, PreState, WitnessState};
 use crate::sequential;
 use crate::setup::Setup;
+use crate::simulate::Simulator;
 use crate::trace::{Recorder, Trace, Work};
 
 /// Which engine runs the transactions. The outcome is the same.
@@ -57,6 +58,8 @@ pub struct Options {
     pub expected_chain: Option<Chain>,
     /// Where to record what the workers do.
     pub trace: Option<Trace>,
+    /// Simulate blocks instead of running them, and judge them by what they come to in order.
+    pub simulator: Option<Simulator>,
     /// The threads that all stages share.
     pool: Arc<ThreadPool>,
 }
@@ -101,6 +104,7 @@ impl Options {
             recovery: Recovery::best(),
             expected_chain: None,
             trace: None,
+            simulator: None,
             pool: Arc::new(pool),
         })
     }
@@ -130,6 +134,13 @@ impl Options {
     #[must_use]
     pub fn with_trace(mut self, trace: Trace) -> Self {
         self.trace = Some(trace);
+        self
+    }
+
+    /// The same options with a simulator in place of the engine.
+    #[must_use]
+    pub fn with_simulator(mut self, simulator: Simulator) -> Self {
+        self.simulator = Some(simulator);
         self
     }
 
@@ -305,6 +316,9 @@ pub(crate) fn execute_block(
     pre_state: &dyn PreState,
     options: &Options,
 ) -> (Result<Outcome, ExecuteError>, Counters) {
+    if let Some(simulator) = &options.simulator {
+        return simulator.run(block, pre_state);
+    }
     match options.engine {
         Engine::Sequential => {
             let counters = Counters { executions: block.transactions.len() as u64, ..Counters::default() };

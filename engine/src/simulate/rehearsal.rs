@@ -1,0 +1,201 @@
+//! A run of `parallel` without threads: to measure what it takes, or on virtual cores.
+
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use weft_scheduler::simulate::{self, Measured, Spent};
+use weft_scheduler::{Block, Executor, Fault, Stats, Stretch};
+
+use super::Prediction;
+use super::costs::{Costs, nanos};
+use crate::counters::Counters;
+
+/// Workers for whom a stretch is set up that is to be measured: so many that all of it is within their window.
+const WORKERS_TO_MEASURE: usize = 1 << 16;
+
+/// A run of `parallel` without threads.
+#[derive(Debug)]
+pub(crate) struct Rehearsal<'c> {
+    /// What for.
+    purpose: Purpose<'c>,
+    /// What has been found out.
+    log: Mutex<Log>,
+}
+
+/// What a rehearsal is for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'c> {
+    /// To run in order, as with one thread.
+    InOrder,
+    /// To measure speculative runs.
+    Measure(How),
+    /// To see how long it takes.
+    Simulate {
+        /// What everything takes.
+        costs: &'c Costs,
+        /// On how many cores.
+        workers: usize,
+        /// Which of the likely courses of events.
+        seed: u64,
+    },
+}
+
+/// How to measure speculative runs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Note when each run reads, too.
+    pub(super) reads: bool,
+    /// Take the block as a single stretch, so that no read of a transaction's write goes unseen.
+    pub(super) whole: bool,
+    /// So many are run before they are committed.
+    pub(super) batch: u32,
+}
+
+/// What a rehearsal has found out.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    /// By transaction, if it was measured.
+    pub(super) measured: Measured,
+    /// Setting stretches up.
+    pub(super) setup: u64,
+    /// Clearing them away.
+    pub(super) teardown: u64,
+    /// Virtual time of the stretches.
+    stretches: u64,
+    /// Virtual time of what was run in order.
+    alone: u64,
+    /// How many transactions were.
+    in_order: u32,
+    /// What the workers spent their time on.
+    spent: Spent,
+}
+
+impl<'c> Rehearsal<'c> {
+    /// To run in order.
+    pub(super) fn in_order() -> Self {
+        Self::new(Purpose::InOrder)
+    }
+
+    /// To measure.
+    pub(super) fn to_measure(how: How) -> Self {
+        Self::new(Purpose::Measure(how))
+    }
+
+    /// To simulate.
+    pub(super) fn simulation(costs: &'c Costs, workers: usize, seed: u64) -> Self {
+        Self::new(Purpose::Simulate { costs, workers, seed })
+    }
+
+    /// A rehearsal that has not begun.
+    fn new(purpose: Purpose<'c>) -> Self {
+        Self { purpose, log: Mutex::default() }
+    }
+
+    /// How many workers there are.
+    pub(crate) fn workers(&self) -> usize {
+        match self.purpose {
+            Purpose::InOrder => 1,
+            Purpose::Measure(_) => WORKERS_TO_MEASURE,
+            Purpose::Simulate { workers, .. } => workers,
+        }
+    }
+
+    /// Whether speculative runs are measured.
+    pub(crate) fn measures(&self) -> bool {
+        matches!(self.purpose, Purpose::Measure(_))
+    }
+
+    /// The stretch of all that is `left`, if it is to be a single one.
+    pub(crate) fn whole(&self, left: u32) -> Option<Stretch> {
+        matches!(self.purpose, Purpose::Measure(How { whole: true, .. }))
+            .then_some(Stretch::Speculative(left))
+    }
+
+    /// So many transactions were run in order.
+    pub(crate) fn note_in_order(&self, first: u32, length: u32) {
+        let mut log = self.log.lock();
+        log.in_order += length;
+        match self.purpose {
+            Purpose::InOrder => {}
+            Purpose::Measure(_) => log.skip(length),
+            Purpose::Simulate { costs, .. } => log.alone += costs.of_loop(first, length),
+        }
+    }
+
+    /// Runs the stretch of `length` transactions from `first` on that `prepare` makes.
+    pub(crate) fn drive<'e, E: Executor + 'e>(
+        &self,
+        first: u32,
+        length: u32,
+        workers: usize,
+        prepare: impl FnOnce() -> Block<'e, E>,
+    ) -> Result<Stats, Fault> {
+        let start = Instant::now();
+        let block = prepare();
+        let setup = nanos(start.elapsed());
+        let mut log = self.log.lock();
+        match self.purpose {
+            Purpose::InOrder => {}
+            Purpose::Measure(How { reads, batch, .. }) => {
+                let measured = simulate::measure(&block, length, batch, reads, || nanos(start.elapsed()))?;
+                log.setup += setup;
+                log.measured.claim = measured.claim;
+                log.measured.transactions.extend(measured.transactions);
+                log.measured.dependencies.extend(measured.dependencies);
+                let start = Instant::now();
+                let stats = block.finish()?;
+                log.teardown += nanos(start.elapsed());
+                return Ok(stats);
+            }
+            Purpose::Simulate { costs, seed, .. } => {
+                let transactions = costs.of_stretch(first, length, workers);
+                let costs = simulate::Costs { transactions: &transactions, kernel: *costs.kernel() };
+                let timeline = simulate::simulate(&block, workers, &costs, seed)?;
+                log.stretches += timeline.end;
+                log.spent = timeline.spent.into_iter().fold(log.spent, Spent::plus);
+            }
+        }
+        let stats = block.finish()?;
+        if let Purpose::Simulate { costs, .. } = self.purpose {
+            log.setup += costs.setup(length);
+            log.teardown += costs.teardown(stats.executions.min(u64::from(length)));
+        }
+        Ok(stats)
+    }
+
+    /// What was measured.
+    pub(super) fn into_log(self) -> Log {
+        self.log.into_inner()
+    }
+
+    /// What the simulation came to.
+    pub(super) fn prediction(self, counters: &Counters) -> Prediction {
+        let rest = match self.purpose {
+            Purpose::Simulate { costs, .. } => costs.rest(),
+            Purpose::InOrder | Purpose::Measure(_) => 0,
+        };
+        let workers = self.workers();
+        let log = self.log.into_inner();
+        let (between, alone) = (log.setup + log.teardown, log.alone + rest);
+        Prediction {
+            workers,
+            time: log.stretches + between + alone,
+            executions: counters.executions,
+            aborts: counters.aborts,
+            in_order: log.in_order,
+            between,
+            alone,
+            spent: log.spent,
+        }
+    }
+}
+
+impl Log {
+    /// Notes nothing of so many transactions.
+    fn skip(&mut self, length: u32) {
+        let Measured { transactions, dependencies, .. } = &mut self.measured;
+        let count = transactions.len() + length as usize;
+        transactions.resize_with(count, Default::default);
+        dependencies.resize(count, None);
+    }
+}
