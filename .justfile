@@ -36,6 +36,10 @@ tsan:
 fuzz seconds="3600" seed="0":
     cargo run --release -p weft-cli -- fuzz --seed {{seed}} --time {{seconds}}s
 
+# Made-up tries, changes and witnesses against alloy's and eth_trie's tries, for longer. The seeds go on from `seed`.
+fuzz-trie cases="1000000" seed="0":
+    FUZZ_CASES={{cases}} FUZZ_SEED={{seed}} cargo test --release -p weft-trie --test suite fuzz
+
 # Signatures in lanes against libsecp256k1: random ones, and a fifth as many with something special about them; then
 # with every assertion. The rounds go on from `seed`.
 recover cases="10000000" seed="0":

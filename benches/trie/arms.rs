@@ -12,9 +12,10 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use weft_trie::{AccountChange, AccountFields, StateChanges, VerifiedWitness};
+use weft_trie::{AccountChange, AccountFields, SparseTrie, StateChanges, VerifiedWitness};
 
 use crate::case::Case;
+use crate::resident::Chain;
 
 /// Milliseconds of the stages.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -127,6 +128,8 @@ impl Input {
 /// Weft, on the current pool.
 pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
     let alone = rayon::current_num_threads() == 1;
+    // The other tries get their keys hashed.
+    let changes = input.changes.keyed();
     let mut stopwatch = if alone { Stopwatch::of_thread() } else { Stopwatch::on_the_wall() };
     let witness = VerifiedWitness::of(&input.nodes, case.pre_root.into())?;
     let index = stopwatch.lap();
@@ -147,11 +150,29 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
         case.changes.par_iter().with_min_len(32).try_for_each(read)?;
     }
     let read = stopwatch.lap();
-    let state = witness.post_state(&input.changes)?;
+    let state = witness.post_state_keyed(&changes)?;
     let state_root = state.state_root();
     let root = stopwatch.lap();
     ensure!(state_root == B256::from(case.post_root), "Weft found another root");
     Ok(Stages { index, read, root })
+}
+
+/// A state in memory to which blocks are applied: milliseconds of the fastest, and the root after the last.
+pub(crate) fn resident(chain: &Chain, blocks: u64) -> anyhow::Result<(f64, B256)> {
+    let mut trie = SparseTrie::empty();
+    trie.apply(chain.start().into_iter().map(|(key, leaf)| (key.into(), Some(leaf.into()))))?;
+    let mut best = f64::INFINITY;
+    for number in 1..=blocks {
+        let block = chain.block(number);
+        let set = block.set.into_iter().map(|(key, leaf)| (key.into(), Some(Bytes::from(leaf))));
+        let removed = block.removed.into_iter().map(|key| (key.into(), None));
+        let changes: Vec<(B256, Option<Bytes>)> = set.chain(removed).collect();
+        let mut stopwatch = Stopwatch::of_thread();
+        trie.apply(changes)?;
+        black_box(trie.root());
+        best = best.min(stopwatch.lap());
+    }
+    Ok((best, trie.root()))
 }
 
 /// `eth_trie`, on the calling thread.

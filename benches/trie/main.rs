@@ -12,6 +12,7 @@ mod case;
 mod floor;
 mod junk;
 mod make;
+mod resident;
 mod save;
 
 use anyhow::Context;
@@ -51,6 +52,9 @@ struct Arguments {
     /// Instead of all that, verify a witness of 16 MiB of entries of this many bytes, and see what memory it takes.
     #[arg(long)]
     junk: Option<usize>,
+    /// Instead of a witness, a state that stays in memory, of accounts alone, with a block in each round.
+    #[arg(long)]
+    resident: bool,
     /// Leave out the other tries.
     #[arg(long)]
     alone: bool,
@@ -89,6 +93,9 @@ fn main() -> anyhow::Result<()> {
         println!("{}", junk::junk(length.max(1))?);
         return Ok(());
     }
+    if arguments.resident {
+        return resident(&arguments);
+    }
     let case = case(&arguments)?;
     let input = Input::new(&case);
     let floor = floor::Floor::new(&case, &input)?;
@@ -123,6 +130,25 @@ fn main() -> anyhow::Result<()> {
     println!("{accounts} accounts, {leaves} leaves changed, {nodes} nodes, {bytes} bytes");
     println!("{floor}");
     println!("{}", table(&best, &case, floor.milliseconds()));
+    Ok(())
+}
+
+/// Changes a state in memory, block after block, on one thread.
+fn resident(arguments: &Arguments) -> anyhow::Result<()> {
+    let keccak = |bytes: &[u8]| alloy_primitives::keccak256(bytes).0;
+    let chain = resident::Chain {
+        accounts: u64::try_from(arguments.accounts)?,
+        changed: u64::try_from(arguments.changed)?,
+        keccak,
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+    let (milliseconds, root) = pool.install(|| arms::resident(&chain, arguments.rounds.into()))?;
+    if arguments.json {
+        println!("{}", serde_json::json!({ "milliseconds": milliseconds, "root": root.to_string() }));
+    } else {
+        let nanoseconds = milliseconds * 1e6 / f64::from(u32::try_from(chain.changed)?);
+        println!("{milliseconds:.2} ms, {nanoseconds:.0} ns for each changed account");
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use weft_engine::execute::wire::{Dialect, DialectChoice};
-use weft_engine::execute::{Engine, Options};
+use weft_engine::execute::{Cache, Engine, Options};
 use weft_engine::{Chain, Recovery};
 
 /// Re-executes Ethereum blocks statelessly, on all cores.
@@ -176,6 +176,9 @@ pub(crate) struct RunArguments {
     /// How signers are recovered. They are the same.
     #[arg(long, value_enum, default_value_t)]
     recover: RecoverArgument,
+    /// Remember up to this many MiB of nodes and codes from one input to the next. The outcome is the same.
+    #[arg(long, value_name = "MIB", default_value_t)]
+    cache: usize,
     /// Print one JSON object per input and line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -283,6 +286,10 @@ impl RunArguments {
         let options = Options::with_pinned_threads(threads)?
             .with_engine(self.engine.into())
             .with_recovery(self.recover.recovery()?);
+        let options = match self.cache {
+            0 => options,
+            mebibytes => options.with_cache(Cache::new(mebibytes.saturating_mul(1 << 20))),
+        };
         Ok(match self.chain()? {
             Some(chain) => options.with_expected_chain(chain),
             None => options,

@@ -15,7 +15,7 @@ use alloy_primitives::{B256, Bytes};
 use parking_lot::RwLock;
 use rayon::prelude::*;
 use revm::bytecode::Bytecode;
-use weft_trie::keccak256_batch_parallel;
+use weft_trie::{KnownHashes, keccak256_batch_parallel};
 
 use crate::error::WitnessError;
 
@@ -49,10 +49,20 @@ impl Codes {
     ///
     /// With 2^32 codes that differ, which take 128 GiB to list.
     pub fn new(codes: &[Bytes]) -> Self {
+        Self::with_known(codes, None)
+    }
+
+    /// [`Self::new`] with hashes known from other witnesses, for the same result.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`].
+    pub(crate) fn with_known(codes: &[Bytes], known: Option<&KnownHashes>) -> Self {
         let mut different: Vec<&Bytes> = codes.iter().collect();
         different.sort_unstable();
         different.dedup();
-        let hashes = keccak256_batch_parallel(&different);
+        let hashes =
+            known.map_or_else(|| keccak256_batch_parallel(&different), |known| known.hash(&different));
         let count = u32::try_from(different.len()).expect("fewer than 2^32 codes");
         let mut by_hash: Vec<u32> = (0..count).collect();
         by_hash.sort_unstable_by_key(|&place| hashes[place as usize]);

@@ -8,7 +8,7 @@
 //!            └──────────────────────────────────────────────► virtual time
 //! ```
 //!
-//! Every virtual worker is a thread of its own that drives the shipped [`Worker::step`], but only one of them moves at a
+//! Every virtual worker is a thread of its own that drives the shipped [`Worker::step`](crate::Worker::step), but only one of them moves at a
 //! time: whoever is earliest in virtual time holds the baton. What a worker does costs it virtual time, and before it
 //! does the next thing that others could notice, everybody who is earlier goes first. Such things are each read of a
 //! run, the moment when its writes become visible, each commit, and each step. So a run sees what lower ones have
@@ -16,7 +16,7 @@
 //! once would make conflicts more common than they are, or rarer. Threads with a baton need nothing of the executor;
 //! coroutines would be faster, and need `unsafe`.
 //!
-//! What things cost comes from outside ([`Costs`]); [`measure`] finds out with a clock that the caller has. A run ends
+//! What things cost comes from outside ([`Costs`]); [`measure()`] finds out with a clock that the caller has. A run ends
 //! early if it has read less often than the one that was measured: what was not read was not reached. Sleepers are
 //! woken as in `idle.rs`, one after the other, and the helpers begin one after the other.
 //!

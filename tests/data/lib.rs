@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use alloy_primitives::hex;
 use serde_json::Value;
-use weft_engine::execute::{Engine, Options, Verdict};
+use weft_engine::execute::{Cache, Engine, Options, Verdict};
 
 /// One input of EXECUTE and the output it has to give.
 #[derive(Debug)]
@@ -119,6 +119,8 @@ pub fn matrix() -> Vec<Options> {
     let mut matrix = vec![options(1).with_engine(Engine::Sequential)];
     matrix.extend([1, 2, 3, 8].map(options));
     matrix.extend([2, 8].map(|threads| options(threads).with_engine(Engine::Restless)));
+    // One cache for all that a test judges.
+    matrix.push(options(2).with_cache(Cache::new(1 << 24)));
     matrix
 }
 

@@ -1,13 +1,13 @@
 //! The nodes of tries that changed, in one list.
 //!
-//! A changed node refers to its children by numbers. A child that did not change is not copied: it
-//! stays at its place among the supplied nodes, or in the bytes of the branch that it was always
-//! below, or, if it is known by its hash alone and has another parent now, as a loose reference.
+//! A changed branch says which children it has, and lists only the *fresh* ones, by numbers. The others
+//! are *kept*: they stay in the bytes of the branch that it was, or where these lead among the supplied
+//! nodes. A child that is known by its hash alone and has another parent now is a loose reference.
 //!
 //! ```text
-//!   Branch { origin: 7, children: [ -, kept, changed(3), - … ] }     Leaf { key, 5.., value }
-//!              │                       │        └────────────────────────► node 3 of the list
-//!              └── supplied node 7 ◄───┘ what its bytes say
+//!   Branch { origin: 7, present: {1, 2, 9}, fresh: {2} }     Leaf { key, 5.., value }
+//!              │                             └─ children: … changed(3) … ─► node 3 of the list
+//!              └── supplied node 7: its bytes say what 1 and 9 are
 //! ```
 //!
 //! - **A1.** A node stands after its children, and once it is hashed it doesn't change any more. What
@@ -33,6 +33,8 @@ pub(crate) struct Arena<'w> {
     pub(crate) store: Option<&'w NodeStore>,
     /// The changed nodes.
     pub(crate) nodes: Vec<Node>,
+    /// The fresh children of branches, those of each in the order of the nibbles.
+    pub(crate) children: Vec<Child>,
     /// How many nodes that have no reference yet are below each node, on the longest way down.
     pub(crate) heights: Vec<u8>,
     /// What parents write for the first of `nodes`: those that are hashed.
@@ -47,16 +49,7 @@ pub(crate) struct Arena<'w> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Node {
     /// At least two children.
-    Branch {
-        /// By nibble.
-        children: [Child; 16],
-        /// Which there are.
-        present: u16,
-        /// Those that are not kept.
-        fresh: u16,
-        /// The supplied branch that it was, for what is kept of it.
-        origin: Option<Origin>,
-    },
+    Branch(Branch),
     /// Nibbles that all keys below share, at least one, and the branch below them.
     Extension {
         /// The nibbles on the way to the branch; what follows after `end` means nothing.
@@ -79,6 +72,19 @@ pub(crate) enum Node {
         /// Where the value is.
         value: Span,
     },
+}
+
+/// A changed branch.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Branch {
+    /// Which children it has, by nibble.
+    pub(crate) present: u16,
+    /// Those that are not kept.
+    pub(crate) fresh: u16,
+    /// Where in the list of children the fresh ones start.
+    pub(crate) first: u32,
+    /// The supplied branch that it was, for what is kept of it.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// Where a child is, in 32 bits: two say how to read the others.
@@ -155,9 +161,6 @@ impl Child {
     /// No child.
     pub(crate) const NONE: Self = Self(0);
 
-    /// The child that the origin of the branch has.
-    pub(crate) const KEPT: Self = Self(4);
-
     /// The changed node at an index.
     pub(crate) fn changed(index: usize) -> Self {
         Self(number(index) << 2 | 1)
@@ -177,8 +180,7 @@ impl Child {
     pub(crate) fn place(self) -> Place {
         let index = (self.0 >> 2) as usize;
         match self.0 & 3 {
-            0 if self == Self::NONE => Place::None,
-            0 => Place::Kept,
+            0 => Place::None,
             1 => Place::Changed(index),
             2 => Place::Supplied(index),
             _ => Place::Loose(index),
@@ -250,6 +252,7 @@ impl<'w> Arena<'w> {
     /// Makes room for the nodes of so many changed keys, as many as there usually are.
     pub(crate) fn reserve(&mut self, keys: usize) {
         self.nodes.reserve(NODES_PER_KEY * keys);
+        self.children.reserve(NODES_PER_KEY * keys);
         self.heights.reserve(NODES_PER_KEY * keys);
         self.references.reserve(NODES_PER_KEY * keys);
     }
@@ -278,24 +281,54 @@ impl<'w> Arena<'w> {
         self.nodes.len() - 1
     }
 
-    /// The child for one nibble of a branch that has these children.
+    /// Adds a changed branch with these fresh children, in the order of the nibbles; otherwise as [`Self::push`].
+    pub(crate) fn push_branch(
+        &mut self,
+        (present, fresh): (u16, u16),
+        children: impl IntoIterator<Item = Child>,
+        origin: Option<Origin>,
+        height: u8,
+    ) -> usize {
+        let first = number(self.children.len());
+        self.children.extend(children);
+        self.push(Node::Branch(Branch { present, fresh, first, origin }), height)
+    }
+
+    /// The fresh children of a branch, in the order of the nibbles.
+    pub(crate) fn fresh(&self, branch: &Branch) -> &[Child] {
+        &self.children[branch.first as usize..][..branch.fresh.count_ones() as usize]
+    }
+
+    /// Where the child for one nibble of a branch is.
+    pub(crate) fn place(&self, branch: &Branch, nibble: usize) -> Place {
+        match (branch.present >> nibble & 1, branch.fresh >> nibble & 1) {
+            (0, _) => Place::None,
+            (_, 0) => Place::Kept,
+            _ => {
+                let before = branch.fresh & ((1 << nibble) - 1);
+                self.fresh(branch)[before.count_ones() as usize].place()
+            }
+        }
+    }
+
+    /// The child at a place, for one nibble of a branch that was `origin`.
     ///
     /// # Errors
     ///
     /// Its hash, if no node with it was supplied.
-    pub(crate) fn child_at<'a>(
-        &'a self,
-        children: &[Child; 16],
+    pub(crate) fn child_at(
+        &self,
+        place: Place,
         origin: Option<Origin>,
         nibble: usize,
-    ) -> Option<Result<At<'a>, B256>> {
-        match children[nibble].place() {
+    ) -> Option<Result<At<'_>, B256>> {
+        match place {
             Place::None => None,
             Place::Kept => {
                 let origin = origin.expect("what is kept has an origin").place();
                 Some(found(self.store().child(origin, nibble).expect("what is kept is there")))
             }
-            Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => Some(self.resolve(children[nibble])),
+            Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => Some(self.at(place)),
         }
     }
 
@@ -305,7 +338,12 @@ impl<'w> Arena<'w> {
     ///
     /// Its hash, if no node with it was supplied.
     pub(crate) fn resolve(&self, child: Child) -> Result<At<'_>, B256> {
-        match child.place() {
+        self.at(child.place())
+    }
+
+    /// What is at the place of such a child.
+    fn at(&self, place: Place) -> Result<At<'_>, B256> {
+        match place {
             Place::None | Place::Kept => unreachable!("the caller looks into the branch"),
             Place::Changed(index) => Ok(At::Changed(index)),
             Place::Supplied(place) => Ok(At::Supplied(place)),
@@ -331,7 +369,7 @@ impl<'w> Arena<'w> {
     }
 
     /// Follows a key down from a root to its value, showing every node it passes that has a hash of
-    /// its own, and possibly changed nodes that have none.
+    /// its own, and possibly changed nodes that have none, with the nibbles above them.
     ///
     /// # Errors
     ///
@@ -340,7 +378,7 @@ impl<'w> Arena<'w> {
         &'a self,
         root: Child,
         key: &B256,
-        mut pass: impl FnMut(Passed<'a>),
+        mut pass: impl FnMut(Passed<'a>, usize),
     ) -> Result<Option<&'a [u8]>, Missing> {
         if root == Child::NONE {
             return Ok(None);
@@ -350,10 +388,11 @@ impl<'w> Arena<'w> {
         loop {
             let below = match at {
                 At::Changed(index) => {
-                    pass(Passed::Changed(index));
+                    pass(Passed::Changed(index), depth);
                     match &self.nodes[index] {
-                        Node::Branch { children, origin, .. } => {
-                            let child = self.child_at(children, *origin, nibble(key, depth));
+                        Node::Branch(branch) => {
+                            let nibble = nibble(key, depth);
+                            let child = self.child_at(self.place(branch, nibble), branch.origin, nibble);
                             depth += 1;
                             child
                         }
@@ -368,7 +407,7 @@ impl<'w> Arena<'w> {
                 }
                 At::Supplied(place) => {
                     let store = self.store();
-                    pass(Passed::Supplied(store.shared(place)));
+                    pass(Passed::Supplied(store.shared(place)), depth);
                     let shape = store.shape(place);
                     if shape.is_branch() {
                         let child = store.child(place, nibble(key, depth));
@@ -411,16 +450,26 @@ impl<'w> Arena<'w> {
 
     /// Takes in the hashed nodes of another arena over the same supplied nodes, and says how far they moved.
     pub(crate) fn absorb(&mut self, other: Arena<'w>) -> Moved {
-        let moved = Moved { nodes: self.nodes.len(), loose: self.loose.len(), values: self.values.len() };
+        let moved = Moved {
+            nodes: self.nodes.len(),
+            children: number(self.children.len()),
+            loose: self.loose.len(),
+            values: self.values.len(),
+        };
         if moved.nodes == 0 && moved.loose == 0 && moved.values == 0 {
             *self = other;
             return moved;
         }
-        self.nodes.extend(other.nodes.iter().map(|node| moved.node(*node)));
-        self.heights.extend_from_slice(&other.heights);
-        self.references.extend_from_slice(&other.references);
-        self.loose.extend_from_slice(&other.loose);
-        self.values.extend_from_slice(&other.values);
+        rayon::join(
+            || self.nodes.extend(other.nodes.iter().map(|node| moved.node(*node))),
+            || {
+                self.children.extend(other.children.iter().map(|child| moved.child(*child)));
+                self.heights.extend_from_slice(&other.heights);
+                self.references.extend_from_slice(&other.references);
+                self.loose.extend_from_slice(&other.loose);
+                self.values.extend_from_slice(&other.values);
+            },
+        );
         moved
     }
 }
@@ -430,6 +479,8 @@ impl<'w> Arena<'w> {
 pub(crate) struct Moved {
     /// In the list of nodes.
     nodes: usize,
+    /// In the list of children.
+    children: u32,
     /// In the list of loose references.
     loose: usize,
     /// In the bytes of values.
@@ -449,11 +500,7 @@ impl Moved {
     /// A node after the move.
     fn node(self, mut node: Node) -> Node {
         match &mut node {
-            Node::Branch { children, .. } => {
-                for child in children {
-                    *child = self.child(*child);
-                }
-            }
+            Node::Branch(branch) => branch.first += self.children,
             Node::Extension { child, .. } => *child = self.child(*child),
             Node::Leaf { value, .. } => *value = value.moved(self.values),
         }

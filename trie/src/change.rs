@@ -12,22 +12,25 @@
 //!   trie come after all others, in the order of its keys. `pools_of_any_size_report_the_same_error`.
 
 use crate::{
-    arena::{Arena, Child},
+    arena::{Arena, Child, Place},
     error::WitnessError,
-    keccak::keccak256_batch_parallel,
     key::nibble,
+    keyed::{KeyedChange, KeyedChanges},
     root::Threads,
-    state::{AccountChange, AccountFields, StateChanges},
+    state::AccountFields,
     update::{Change, OpenBranch, Update},
     witness::VerifiedWitness,
 };
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::B256;
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
 
 /// Accounts and slots below which waking a thread costs more than it saves: some 1,500 permutations.
 const PARALLEL_KEYS_MIN: usize = 96;
+
+/// Parts for each thread: fewer end at different times, more have fewer nodes of the same height to hash.
+const PARTS: usize = 4;
 
 /// The tries after the changes.
 #[derive(Debug)]
@@ -38,21 +41,6 @@ pub(crate) struct Changed<'w> {
     pub(crate) root: Child,
     /// Accounts whose slots changed, with the roots of their storage tries.
     pub(crate) storage: Vec<(B256, Child)>,
-}
-
-/// One account and what becomes of it, by the keys of the tries.
-#[derive(Debug)]
-struct KeyedChange<'c> {
-    /// The key of the account in the state trie.
-    hashed_address: B256,
-    /// How many changed accounts have a lower address.
-    order: usize,
-    /// What becomes of it.
-    change: &'c AccountChange,
-    /// The keys of the changed slots in the storage trie, in the order of the slots.
-    hashed_slots: &'c [B256],
-    /// The root of the storage trie, if that has been changed already.
-    storage_root: Option<B256>,
 }
 
 /// An error with its rank: of several, the one with the lowest counts.
@@ -96,23 +84,9 @@ struct Leaves {
 /// As [`VerifiedWitness::post_state`].
 pub(crate) fn changed<'w>(
     witness: &'w VerifiedWitness,
-    changes: &StateChanges,
+    changes: &KeyedChanges<'_>,
 ) -> Result<Changed<'w>, WitnessError> {
-    // Slots of all accounts, one account after the other.
-    let slots = changes.accounts.values().flat_map(|change| change.storage.keys());
-    let slots: Vec<B256> = slots.map(|slot| B256::from(*slot)).collect();
-    let hashed_slots = keccak256_batch_parallel(&slots);
-    let addresses: Vec<Address> = changes.accounts.keys().copied().collect();
-    let hashed_addresses = keccak256_batch_parallel(&addresses);
-    let mut rest = &hashed_slots[..];
-    let accounts = hashed_addresses.into_iter().zip(changes.accounts.values()).enumerate();
-    let keyed = accounts.map(|(order, (hashed_address, change))| {
-        let (hashed_slots, after) = rest.split_at(change.storage.len());
-        rest = after;
-        KeyedChange { hashed_address, order, change, hashed_slots, storage_root: None }
-    });
-    let mut keyed: Vec<KeyedChange<'_>> = keyed.collect();
-    keyed.sort_unstable_by_key(|keyed| keyed.hashed_address);
+    let mut keyed: Vec<KeyedChange<'_>> = changes.accounts().collect();
     let root = witness.root.filter(|root| witness.store.shape(*root).is_branch());
     let all: usize = keyed.iter().map(KeyedChange::work).sum();
     let result = match root {
@@ -233,8 +207,11 @@ fn update_in_parts<'w, P: Sync>(
         let moved = arena.absorb(part.arena);
         storage.extend(part.storage.into_iter().map(|(account, root)| (account, moved.child(root))));
         for nibble in part.nibbles {
-            if part.root.fresh >> nibble & 1 == 1 || part.root.children[nibble] == Child::NONE {
-                branch.set(nibble, moved.child(part.root.children[nibble]));
+            match part.root.place(nibble) {
+                Place::Kept => {}
+                Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => {
+                    branch.set(nibble, moved.child(part.root.children[nibble]));
+                }
             }
         }
         branch.has_changed |= part.root.has_changed;
@@ -250,7 +227,7 @@ fn update_in_parts<'w, P: Sync>(
     Ok(Changed { arena, root, storage })
 }
 
-/// Sorted things in runs of about equal work, two for each thread of the current pool, with the nibbles at
+/// Sorted things in runs of about equal work, [`PARTS`] for each thread of the current pool, with the nibbles at
 /// which their keys begin. Keys that begin with the same nibble stay together.
 fn parts<T>(
     sorted: &[T],
@@ -258,7 +235,7 @@ fn parts<T>(
     work: impl Fn(&T) -> usize,
 ) -> Vec<(RangeInclusive<usize>, &[T])> {
     let first = |thing: &T| nibble(key(thing), 0);
-    let enough = sorted.iter().map(&work).sum::<usize>().div_ceil(2 * rayon::current_num_threads());
+    let enough = sorted.iter().map(&work).sum::<usize>().div_ceil(PARTS * rayon::current_num_threads());
     let mut parts = Vec::new();
     let (mut start, mut end, mut gathered) = (0, 0, 0);
     for group in sorted.chunk_by(|one, two| first(one) == first(two)) {
@@ -347,16 +324,6 @@ fn change_account<'w>(
 }
 
 impl KeyedChange<'_> {
-    /// How much there is to do, in keys.
-    fn work(&self) -> usize {
-        1 + self.hashed_slots.len()
-    }
-
-    /// The changed slots.
-    fn slots(&self) -> impl Iterator<Item = (B256, U256)> {
-        self.hashed_slots.iter().copied().zip(self.change.storage.values().copied())
-    }
-
     /// The account afterwards, with the root from which its storage starts; `None` if it is removed.
     ///
     /// # Errors

@@ -21,7 +21,14 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes};
 use alloy_trie::Nibbles;
+use rayon::prelude::*;
 use std::collections::HashMap;
+
+/// Pieces in which storage tries are checked at most: each has room for a finding on every node.
+const PIECES_MAX: usize = 8;
+
+/// Nodes for which waking a thread pays.
+const PARALLEL_NODES_MIN: usize = 2048;
 
 /// What the leaves of a trie hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,13 +97,41 @@ impl Checks {
         let mut accounts = Self::new(LeafKind::Account, store);
         let Some(root) = accounts.settled(store, root, None)? else { return Ok(None) };
         accounts.verdict(store, root, None)?;
-        let mut slots = Self::new(LeafKind::Slot, store);
-        for (place, finding) in accounts.findings.iter().enumerate() {
-            if *finding != Finding::Unknown && store.shape(place).kind == Kind::AccountLeaf {
-                store.links(place).filter_map(Result::ok).for_each(|root| slots.settle(store, root));
+        let reached =
+            accounts.findings.iter().enumerate().filter(|(_, finding)| **finding != Finding::Unknown);
+        let leaves = reached.filter(|(place, _)| store.shape(*place).kind == Kind::AccountLeaf);
+        let roots: Vec<usize> =
+            leaves.flat_map(|(place, _)| store.links(place).filter_map(Result::ok)).collect();
+        Ok(Some((root, Self::of_storage(store, &roots))))
+    }
+
+    /// Checks the storage tries with these roots, on the threads of the current pool.
+    fn of_storage(store: &NodeStore, roots: &[usize]) -> Self {
+        let check = |roots: &[usize]| {
+            let mut slots = Self::new(LeafKind::Slot, store);
+            for root in roots {
+                slots.settle(store, *root);
+            }
+            slots
+        };
+        let pieces = rayon::current_num_threads().min(PIECES_MAX);
+        if pieces == 1 || store.places() < PARALLEL_NODES_MIN {
+            return check(roots);
+        }
+        let piece = roots.len().div_ceil(pieces).max(1);
+        let pieces = roots.par_chunks(piece).map(check);
+        pieces.reduce_with(Self::with).unwrap_or_else(|| Self::new(LeafKind::Slot, store))
+    }
+
+    /// These findings and others, which say the same of what both have looked at.
+    fn with(mut self, others: Self) -> Self {
+        for (finding, other) in self.findings.iter_mut().zip(others.findings) {
+            if *finding == Finding::Unknown {
+                *finding = other;
             }
         }
-        Ok(Some((root, slots)))
+        self.flaws.extend(others.flaws);
+        self
     }
 
     /// The place of a root, with all that is reachable from it looked at; `None` if no node has this hash.

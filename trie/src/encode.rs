@@ -4,7 +4,7 @@
 //! bytes are copied and the hashes of those replaced. That is nearly every branch that changes.
 
 use crate::{
-    arena::{Arena, Child, Node, Place, Reference},
+    arena::{Arena, Branch, Child, Node, Place, Reference},
     encoded::{ChildRef, HASH_CODE, NodeRef},
     key::nibble,
     shape::Kind,
@@ -16,9 +16,9 @@ impl Arena<'_> {
     /// Appends the RLP of the changed node at an index, all of whose changed children are hashed.
     pub(crate) fn encode(&self, index: usize, out: &mut Vec<u8>) {
         match &self.nodes[index] {
-            Node::Branch { children, .. } => {
-                if !self.patch_branch(index, out) {
-                    self.encode_branch(index, children, out);
+            Node::Branch(branch) => {
+                if !self.patch_branch(branch, out) {
+                    self.encode_branch(branch, out);
                 }
             }
             Node::Extension { key, start, end, child } => {
@@ -41,25 +41,22 @@ impl Arena<'_> {
     }
 
     /// Appends the RLP of a branch by copying what it was. Does nothing and says so if that doesn't work.
-    fn patch_branch(&self, index: usize, out: &mut Vec<u8>) -> bool {
-        let Node::Branch { children, present, fresh, origin: Some(origin) } = &self.nodes[index] else {
-            return false;
-        };
+    fn patch_branch(&self, branch: &Branch, out: &mut Vec<u8>) -> bool {
+        let Some(origin) = branch.origin else { return false };
         let store = self.store();
         let shape = store.shape(origin.place());
-        if shape.kind != Kind::Branch || *present != shape.children {
+        if shape.kind != Kind::Branch || branch.present != shape.children {
             return false;
         }
         let start = out.len();
         out.extend_from_slice(store.bytes(origin.place()));
-        let mut fresh = *fresh;
-        while fresh != 0 {
-            let nibble = fresh.trailing_zeros() as usize;
-            let Some(hash) = self.hash_of(children[nibble]) else {
+        let mut fresh = branch.fresh;
+        for child in self.fresh(branch) {
+            let Some(hash) = self.hash_of(*child) else {
                 out.truncate(start);
                 return false;
             };
-            let place = start + shape.hash_start(nibble);
+            let place = start + shape.hash_start(fresh.trailing_zeros() as usize);
             out[place..place + 32].copy_from_slice(hash.as_slice());
             fresh &= fresh - 1;
         }
@@ -67,16 +64,16 @@ impl Arena<'_> {
     }
 
     /// Appends the RLP of a branch: sixteen references and the empty value.
-    fn encode_branch(&self, index: usize, children: &[Child; 16], out: &mut Vec<u8>) {
+    fn encode_branch(&self, branch: &Branch, out: &mut Vec<u8>) {
         // An item takes at most 33 bytes; the header is written when the length is known.
         let mut items = [0; 16 * 33 + 1];
         let mut length = 0;
-        for (nibble, child) in children.iter().enumerate() {
+        for nibble in 0..16 {
             let item = &mut items[length..];
-            length += match child.place() {
-                Place::Kept => put(item, self.kept_item(index, nibble)),
-                Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => {
-                    self.put_child(*child, item)
+            length += match self.place(branch, nibble) {
+                Place::Kept => put(item, self.kept_item(branch, nibble)),
+                place @ (Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_)) => {
+                    self.put_child(place, item)
                 }
             };
         }
@@ -86,10 +83,8 @@ impl Arena<'_> {
     }
 
     /// What the origin of a branch has for one nibble, as it is encoded.
-    fn kept_item(&self, index: usize, nibble: usize) -> &[u8] {
-        let Node::Branch { origin: Some(origin), .. } = &self.nodes[index] else {
-            unreachable!("what is kept has an origin")
-        };
+    fn kept_item(&self, branch: &Branch, nibble: usize) -> &[u8] {
+        let origin = branch.origin.expect("what is kept has an origin");
         let store = self.store();
         let (shape, bytes) = (store.shape(origin.place()), store.bytes(origin.place()));
         if shape.kind == Kind::Branch {
@@ -117,8 +112,8 @@ impl Arena<'_> {
     }
 
     /// Writes what a parent writes for a child that is not kept, and gives its length.
-    fn put_child(&self, child: Child, out: &mut [u8]) -> usize {
-        let reference = match child.place() {
+    fn put_child(&self, place: Place, out: &mut [u8]) -> usize {
+        let reference = match place {
             Place::None | Place::Kept => return put(out, &[EMPTY_STRING_CODE]),
             Place::Changed(index) => self.references[index],
             Place::Loose(index) => self.loose[index],
@@ -136,13 +131,13 @@ impl Arena<'_> {
     /// Appends what a parent writes for a child that is not kept.
     fn encode_child(&self, child: Child, out: &mut Vec<u8>) {
         let mut item = [0; 33];
-        let length = self.put_child(child, &mut item);
+        let length = self.put_child(child.place(), &mut item);
         out.extend_from_slice(&item[..length]);
     }
 
     /// The length of what a parent writes for a child that is not kept.
     fn child_length(&self, child: Child) -> usize {
-        self.put_child(child, &mut [0; 33])
+        self.put_child(child.place(), &mut [0; 33])
     }
 }
 

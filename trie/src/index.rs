@@ -62,15 +62,15 @@ impl Index {
         self.length
     }
 
-    /// Whether a hash may be there; of those that are not, few may. If so, it had better be looked up soon.
+    /// Whether a hash may be there; of those that are not, few may.
     pub(crate) fn may_have(&self, hash: &B256) -> bool {
-        let mixed = self.mixed(hash);
-        let (word, bits) = self.filter_bits(mixed);
-        if self.filter[word] & bits != bits {
-            return false;
-        }
-        prefetch_entry(&self.slots[self.first_slot(tag(mixed))]);
-        true
+        let (word, bits) = self.filter_bits(self.mixed(hash));
+        self.filter[word] & bits == bits
+    }
+
+    /// Asks for what [`Self::find`] needs.
+    pub(crate) fn prefetch(&self, hash: &B256) {
+        prefetch_entry(&self.slots[self.first_slot(tag(self.mixed(hash)))]);
     }
 
     /// The place of a hash. `is_it` tells whether the hash is that of a place.

@@ -33,9 +33,9 @@
 //!   unresolved hash is an error, for reads and for removals.
 //! - **T3.** Before the first read from a root, everything supplied that is
 //!   reachable from it is checked; one malformed node fails the whole trie.
-//! - **T4.** A supplied node is looked at once by itself, and at most once as a
-//!   part of each kind of trie, whatever the shape of the witness. What is kept
-//!   of it is less than its bytes.
+//! - **T4.** A supplied node is looked at once by itself, and at most once by
+//!   each thread as a part of each kind of trie, whatever the shape of the
+//!   witness. What is kept of it is less than its bytes.
 //! - **T5.** What a read gives, value or error, depends on the witness alone:
 //!   not on other reads, their order, or threads.
 //! - **T6.** A branch collapses by what its children are after all changes. So
@@ -58,8 +58,8 @@
 //!                └─► encode ─► root: all of one height together
 //! ```
 //!
-//! Read `store.rs`, then `check.rs`, `arena.rs` and `update.rs`. `keccak/` stands apart:
-//! it hashes many messages at once, and is the only place with `unsafe`.
+//! Read `store.rs`, then `check.rs`, `arena.rs` and `update.rs`. `known.rs` saves hashing from one witness to the
+//! next. `keccak/` stands apart: it hashes many messages at once, and is the only place with `unsafe`.
 
 mod account;
 mod arena;
@@ -71,6 +71,9 @@ mod error;
 mod index;
 mod keccak;
 mod key;
+mod keyed;
+mod known;
+mod multiproof;
 mod opened;
 mod root;
 mod shape;
@@ -83,6 +86,9 @@ mod witness;
 pub use account::{AccountProof, StorageProof};
 pub use error::{BadNodeReason, WitnessError};
 pub use keccak::{Backend, keccak256_batch, keccak256_batch_parallel};
+pub use keyed::KeyedChanges;
+pub use known::KnownHashes;
+pub use multiproof::MultiProof;
 pub use root::ordered_root;
 pub use sparse::SparseTrie;
 pub use state::{AccountChange, AccountFields, SparseState, StateChanges};

@@ -63,17 +63,28 @@ impl Arena<'_> {
     }
 
     /// Asks for what is needed to encode the nodes that come after that at `place`: for the farthest the
-    /// node, then where its old bytes are, then these.
+    /// node, then where its old bytes are, then these; or, if it has none, which its children are, then their
+    /// references.
     fn prefetch_ahead(&self, window: &[u32], place: usize, hashed: usize) {
         let node = |steps: usize| Some(&self.nodes[hashed + *window.get(place + steps * AHEAD)? as usize]);
         if let Some(node) = node(3) {
             prefetch_entry(node);
         }
-        if let Some(Node::Branch { origin: Some(origin), .. }) = node(2) {
-            self.store().prefetch_entry(origin.place());
+        if let Some(Node::Branch(branch)) = node(2) {
+            match branch.origin {
+                Some(origin) => self.store().prefetch_entry(origin.place()),
+                None => prefetch_entry(self.fresh(branch)),
+            }
         }
-        if let Some(Node::Branch { origin: Some(origin), .. }) = node(1) {
-            prefetch(self.store().bytes(origin.place()));
+        if let Some(Node::Branch(branch)) = node(1) {
+            match branch.origin {
+                Some(origin) => prefetch(self.store().bytes(origin.place())),
+                None => self.fresh(branch).iter().for_each(|child| {
+                    if let Place::Changed(index) = child.place() {
+                        prefetch_entry(&self.references[index]);
+                    }
+                }),
+            }
         }
     }
 

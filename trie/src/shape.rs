@@ -64,19 +64,37 @@ impl Shape {
         wanted: &mut Vec<(&'a B256, u16)>,
         may_be_there: impl Fn(&B256) -> bool,
     ) -> Self {
-        let start = wanted.len();
-        Self::of_branch(bytes, wanted, &may_be_there).unwrap_or_else(|| {
-            wanted.truncate(start);
-            Self::of_any(bytes, wanted)
-        })
+        match Self::of_full_branch(bytes, &may_be_there).or_else(|| Self::of_branch(bytes, &may_be_there)) {
+            Some((shape, mut asked_for)) => {
+                while asked_for != 0 {
+                    let nibble = asked_for.trailing_zeros() as usize;
+                    wanted.push((shape.child_hash(bytes, nibble), 1 << nibble));
+                    asked_for &= asked_for - 1;
+                }
+                shape
+            }
+            None => Self::of_any(bytes, wanted),
+        }
     }
 
-    /// [`Self::of`] for branches whose children all have hashes: most of the bytes of a witness.
-    fn of_branch<'a>(
-        bytes: &'a [u8],
-        wanted: &mut Vec<(&'a B256, u16)>,
-        may_be_there: impl Fn(&B256) -> bool,
-    ) -> Option<Self> {
+    /// [`Self::of`] for branches with sixteen hashes, most of the bytes of a witness, with the children that
+    /// may be there. It does the same for every child, whatever comes out: there is nothing to foresee for
+    /// the processor.
+    fn of_full_branch(bytes: &[u8], may_be_there: impl Fn(&B256) -> bool) -> Option<(Self, u16)> {
+        let bytes: &[u8; NODE_LENGTH_MAX] = bytes.try_into().ok()?;
+        let [0xf9, 0x02, 0x11, items @ .., EMPTY_STRING_CODE] = bytes else { return None };
+        let (mut asked_for, mut is_whole) = (0, true);
+        for (nibble, item) in items.as_chunks::<33>().0.iter().enumerate() {
+            let [code, hash @ ..] = item;
+            is_whole &= *code == HASH_CODE;
+            asked_for |= u16::from(may_be_there(hash.into())) << nibble;
+        }
+        let shape = Self { kind: Kind::Branch, body: 3, children: u16::MAX, ..Self::BAD };
+        is_whole.then_some((shape, asked_for))
+    }
+
+    /// [`Self::of`] for branches whose children all have hashes, with the children that may be there.
+    fn of_branch(bytes: &[u8], may_be_there: impl Fn(&B256) -> bool) -> Option<(Self, u16)> {
         let (body, payload) = match *bytes {
             [0xf8, length, ..] if length >= 56 => (2, usize::from(length)),
             [0xf9, high, low, ..] if high > 0 => (3, usize::from(high) << 8 | usize::from(low)),
@@ -86,7 +104,7 @@ impl Shape {
             return None;
         }
         let mut rest = &bytes[usize::from(body)..];
-        let mut children = 0_u16;
+        let (mut children, mut asked_for) = (0_u16, 0_u16);
         let mut nibble = 0;
         let is_whole = loop {
             let absent = absent_children(rest);
@@ -103,9 +121,7 @@ impl Shape {
                 let (hash, after) = after.split_first_chunk::<32>()?;
                 let hash: &B256 = hash.into();
                 children |= 1 << nibble;
-                if may_be_there(hash) {
-                    wanted.push((hash, 1 << nibble));
-                }
+                asked_for |= u16::from(may_be_there(hash)) << nibble;
                 rest = after;
                 nibble += 1;
             }
@@ -113,12 +129,8 @@ impl Shape {
                 return None;
             }
         };
-        (is_whole && children.count_ones() >= 2).then_some(Self {
-            kind: Kind::Branch,
-            body,
-            children,
-            ..Self::BAD
-        })
+        let shape = Self { kind: Kind::Branch, body, children, ..Self::BAD };
+        (is_whole && children.count_ones() >= 2).then_some((shape, asked_for))
     }
 
     /// [`Self::of`] by decoding.
@@ -194,6 +206,12 @@ impl Shape {
     /// The value of a leaf, or what an extension writes for its child.
     pub(crate) fn body<'a>(&self, bytes: &'a [u8]) -> &'a [u8] {
         &bytes[usize::from(self.body)..]
+    }
+
+    /// The hash of a child that a [`Kind::Branch`] has.
+    pub(crate) fn child_hash<'a>(&self, bytes: &'a [u8], nibble: usize) -> &'a B256 {
+        let hash = bytes[self.hash_start(nibble)..].first_chunk::<32>();
+        hash.expect("the branch was looked at").into()
     }
 
     /// Where in a [`Kind::Branch`] the hash of a child that it has lies.

@@ -15,6 +15,8 @@ use crate::{
     update::Change,
 };
 use alloy_primitives::{B256, Bytes};
+use alloy_trie::Nibbles;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// A Merkle Patricia trie with 32-byte keys over part of its nodes.
 ///
@@ -152,24 +154,44 @@ impl<'w> SparseTrie<'w> {
 impl<'a> TrieView<'a, '_> {
     /// [`SparseTrie::get`].
     pub(crate) fn get(self, key: B256) -> Result<Option<&'a [u8]>, WitnessError> {
-        self.arena.walk(self.root, &key, |_| ()).map_err(|missing| self.error(missing, &key))
+        self.arena.walk(self.root, &key, |_, _| ()).map_err(|missing| self.error(missing, &key))
     }
 
     /// [`SparseTrie::proof`].
     pub(crate) fn proof(self, key: B256) -> Result<Vec<Bytes>, WitnessError> {
         let mut proof = Vec::new();
-        let pass = |passed: Passed<'a>| match passed {
-            Passed::Supplied(bytes) => proof.push(bytes.clone()),
-            Passed::Changed(index) => {
-                let mut encoded = Vec::new();
-                self.arena.encode(index, &mut encoded);
-                if proof.is_empty() || encoded.len() >= HASHED_LENGTH_MIN {
-                    proof.push(encoded.into());
-                }
+        let pass = |passed: Passed<'a>, depth| proof.extend(self.listed(passed, depth));
+        self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
+        Ok(proof)
+    }
+
+    /// Adds the nodes towards a key to those towards others, by the paths to them.
+    ///
+    /// # Errors
+    ///
+    /// As [`SparseTrie::get`].
+    pub(crate) fn prove(self, key: B256, nodes: &mut BTreeMap<Nibbles, Bytes>) -> Result<(), WitnessError> {
+        let pass = |passed: Passed<'a>, depth| {
+            if let Entry::Vacant(vacant) = nodes.entry(prefix(&key, depth))
+                && let Some(node) = self.listed(passed, depth)
+            {
+                vacant.insert(node);
             }
         };
         self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
-        Ok(proof)
+        Ok(())
+    }
+
+    /// A node below `depth` nibbles as a proof lists it; one that is inlined in its parent is not listed again.
+    fn listed(self, passed: Passed<'a>, depth: usize) -> Option<Bytes> {
+        match passed {
+            Passed::Supplied(bytes) => Some(bytes.clone()),
+            Passed::Changed(index) => {
+                let mut encoded = Vec::new();
+                self.arena.encode(index, &mut encoded);
+                (depth == 0 || encoded.len() >= HASHED_LENGTH_MIN).then(|| encoded.into())
+            }
+        }
     }
 
     /// The error for a node on the way to a key.
@@ -192,7 +214,7 @@ mod tests {
         // Without what is below the last branch, and without that of the first two leaves.
         let nodes = [key(0x10), key(0x20)].map(|key| whole.proof(key));
         let nodes = nodes.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
-        let store = NodeStore::new(&nodes);
+        let store = NodeStore::new(&nodes, None);
         let mut trie = SparseTrie::open(&store, store.find(&whole.root()), None);
 
         trie.apply([(key(0x10), one.clone()), (key(0x30), None)])?;

@@ -5,6 +5,8 @@ use crate::{
     arena::{Arena, Child},
     change::{Changed, changed},
     error::WitnessError,
+    keyed::KeyedChanges,
+    multiproof::MultiProof,
     sparse::TrieView,
     witness::VerifiedWitness,
 };
@@ -88,7 +90,10 @@ impl<'w> SparseState<'w> {
     /// # Errors
     ///
     /// As [`VerifiedWitness::post_state`].
-    pub(crate) fn new(witness: &'w VerifiedWitness, changes: &StateChanges) -> Result<Self, WitnessError> {
+    pub(crate) fn new(
+        witness: &'w VerifiedWitness,
+        changes: &KeyedChanges<'_>,
+    ) -> Result<Self, WitnessError> {
         let Changed { arena, root, storage } = changed(witness, changes)?;
         Ok(Self { witness, arena, accounts: root, storage: storage.into_iter().collect() })
     }
@@ -140,6 +145,17 @@ impl<'w> SparseState<'w> {
             Some(_) | None => TrieView { arena: &self.arena, root: Child::NONE, account: None },
         };
         AccountProof::new(address, slots, self.state_trie(), storage)
+    }
+
+    /// Proves many accounts, each with some of its slots, in one go.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`] and [`Self::storage`].
+    pub fn multiproof(&self, wanted: &[(Address, Vec<B256>)]) -> Result<MultiProof, WitnessError> {
+        MultiProof::new(wanted, self.state_trie(), |hashed_address, account| {
+            self.storage_trie(hashed_address, account)
+        })
     }
 
     /// The storage trie of an account that exists in this state.

@@ -16,6 +16,7 @@ use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef, child_ref},
     index::Index,
     keccak::{Backend, keccak256_batch, prefetch, prefetch_entry},
+    known::KnownHashes,
     shape::{Kind, Shape},
 };
 use alloy_primitives::{B256, Bytes, keccak256};
@@ -74,16 +75,17 @@ pub(crate) enum Below<'a> {
 }
 
 impl NodeStore {
-    /// Hashes the nodes, finds their children, on several threads if the current pool has them.
+    /// Hashes the nodes, but for those whose hashes are known, and finds their children, on several threads if
+    /// the current pool has them.
     ///
     /// # Panics
     ///
     /// If there are 2^31 nodes or more.
-    pub(crate) fn new(supplied: &[Bytes]) -> Self {
+    pub(crate) fn new(supplied: &[Bytes], known: Option<&KnownHashes>) -> Self {
         assert!(supplied.len() < STRAY as usize, "fewer than 2^31 nodes");
         let mut nodes = Vec::with_capacity(supplied.len());
         nodes.extend(supplied.iter().filter(|bytes| !is_stray(bytes)).cloned());
-        let hashes = hashes(&nodes);
+        let hashes = known.map_or_else(|| hashes(&nodes), |known| known.hash(&nodes));
         let mut index = Index::with_capacity(nodes.len());
         for (place, hash) in hashes.iter().enumerate() {
             index.insert(hash, place, |other| is_same(&hashes[other], hash));
@@ -115,14 +117,17 @@ impl NodeStore {
     /// First all nodes are read, then all children that may be there are looked up. So the processor can be
     /// at several of either at the same time, and waits for memory less.
     fn look_at_chunk(&self, start: usize, shapes: &mut [Shape], links: &mut Vec<u32>) {
-        let may_be_there = |hash: &B256| self.index.may_have(hash) || !self.strays.entries.is_empty();
+        let has_strays = !self.strays.entries.is_empty();
+        let may_be_there = |hash: &B256| self.index.may_have(hash) | has_strays;
         let mut wanted = Vec::with_capacity(2 * CHUNK);
         let mut ends = [0; CHUNK];
         for ((place, shape), end) in (start..).zip(&mut *shapes).zip(&mut ends) {
             if place + AHEAD < self.nodes.len() {
                 prefetch(self.bytes(place + AHEAD));
             }
+            let start = wanted.len();
             *shape = Shape::of(self.bytes(place), &mut wanted, may_be_there);
+            wanted[start..].iter().for_each(|(hash, _)| self.index.prefetch(hash));
             *end = wanted.len();
         }
         links.reserve(wanted.len());
@@ -240,9 +245,7 @@ impl NodeStore {
         }
         let bytes = self.bytes(place);
         if shape.kind == Kind::Branch {
-            let hash =
-                bytes[shape.hash_start(nibble)..].first_chunk::<32>().expect("the branch was looked at");
-            return Some(Below::Blinded(hash.into()));
+            return Some(Below::Blinded(shape.child_hash(bytes, nibble)));
         }
         let Ok(NodeRef::Branch(branch)) = NodeRef::decode(bytes) else { unreachable!("the shape says so") };
         branch.child(nibble).map(Below::from)
@@ -348,7 +351,7 @@ mod tests {
         let two = Bytes::from(vec![2; 40]);
         let (short, long) = (Bytes::from(vec![3; 31]), Bytes::from(vec![4; 533]));
         let supplied = [&one, &short, &two, &one, &Bytes::new(), &long, &short].map(Bytes::clone);
-        let store = NodeStore::new(&supplied);
+        let store = NodeStore::new(&supplied, None);
         assert_eq!((store.len(), store.places()), (5, 3));
         assert_eq!(store.find(&keccak256(&one)), Some(0));
         assert_eq!(store.find(&keccak256(&two)), Some(1));

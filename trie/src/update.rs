@@ -9,13 +9,18 @@
 //! nothing refers to it yet, and it is not hashed.
 
 use crate::{
-    arena::{Arena, At, Child, Node, Origin, Place, Reference, Span, inlined},
+    arena::{Arena, At, Branch, Child, Node, Origin, Place, Reference, Span, inlined},
     encoded::{ChildRef, NodeRef},
     error::WitnessError,
+    keccak::prefetch_entry,
     key::{KEY_NIBBLES, common_prefix, nibble, prefix, with_nibble},
+    store::Below,
 };
 use alloy_primitives::B256;
 use std::cmp::Ordering;
+
+/// Keys whose ways down are looked at together.
+const KEYS_AT_ONCE: usize = 32;
 
 /// What is to become of one key.
 #[derive(Clone, Copy, Debug)]
@@ -63,12 +68,12 @@ enum Held {
 /// A branch whose children are being changed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OpenBranch {
-    /// Its children, by nibble.
+    /// Its fresh children, by nibble, and none for those that it lacks or that are kept.
     pub(crate) children: [Child; 16],
     /// Which there are.
-    pub(crate) present: u16,
+    present: u16,
     /// Those that are not kept.
-    pub(crate) fresh: u16,
+    fresh: u16,
     /// The supplied branch that it was.
     pub(crate) origin: Option<Origin>,
     /// One more than the greatest height of a child that changed.
@@ -121,9 +126,16 @@ impl OpenBranch {
 
     /// A supplied branch in which nothing has changed yet; `present` says which children it has.
     pub(crate) fn supplied(place: usize, present: u16) -> Self {
-        let child = |nibble: usize| if present >> nibble & 1 == 1 { Child::KEPT } else { Child::NONE };
-        let (children, origin) = (std::array::from_fn(child), Some(Origin::new(place)));
-        Self { children, present, fresh: 0, origin, height: 0, has_changed: false }
+        Self { present, origin: Some(Origin::new(place)), ..Self::empty() }
+    }
+
+    /// Where the child for one nibble is.
+    pub(crate) fn place(&self, nibble: usize) -> Place {
+        match (self.present >> nibble & 1, self.fresh >> nibble & 1) {
+            (0, _) => Place::None,
+            (_, 0) => Place::Kept,
+            _ => self.children[nibble].place(),
+        }
     }
 
     /// Puts a child where there may be one; it doesn't count as a change.
@@ -137,10 +149,15 @@ impl OpenBranch {
         }
     }
 
-    /// The branch as a changed node.
-    fn node(&self) -> Node {
-        let Self { children, present, fresh, origin, .. } = *self;
-        Node::Branch { children, present, fresh, origin }
+    /// Puts the branch among the changed nodes.
+    fn push_to(&self, arena: &mut Arena<'_>) -> usize {
+        let mut fresh = self.fresh;
+        let children = std::iter::from_fn(|| {
+            let nibble = (fresh != 0).then(|| fresh.trailing_zeros() as usize)?;
+            fresh &= fresh - 1;
+            Some(self.children[nibble])
+        });
+        arena.push_branch((self.present, self.fresh), children, self.origin, self.height)
     }
 }
 
@@ -157,15 +174,56 @@ impl Arena<'_> {
         account: Option<B256>,
         changes: &[Change],
     ) -> Result<Child, WitnessError> {
-        let before = (self.nodes.len(), self.loose.len());
+        if let Place::Changed(root) = root.place() {
+            self.bring_near(root, changes);
+        }
+        let before = (self.nodes.len(), self.children.len(), self.loose.len());
         let result = Update { arena: self, account }.root(root, changes);
         if result.is_err() {
             // The old nodes are all there still, and the old root with them.
             self.nodes.truncate(before.0);
             self.heights.truncate(before.0);
-            self.loose.truncate(before.1);
+            self.children.truncate(before.1);
+            self.loose.truncate(before.2);
         }
         result
+    }
+
+    /// Has the changed nodes on the way to keys brought near, for many keys at once: one alone would wait for each
+    /// node on its way, in a trie that is larger than the caches.
+    fn bring_near(&self, root: usize, changes: &[Change]) {
+        for changes in changes.chunks(KEYS_AT_ONCE) {
+            let mut ways: Vec<(usize, usize, &B256)> =
+                changes.iter().map(|change| (root, 0, &change.key)).collect();
+            while !ways.is_empty() {
+                for (index, ..) in &ways {
+                    if let Node::Branch(branch) = &self.nodes[*index] {
+                        prefetch_entry(self.fresh(branch));
+                    }
+                }
+                ways.retain_mut(|(index, depth, key)| {
+                    let below = match &self.nodes[*index] {
+                        Node::Branch(branch) => {
+                            let place = self.place(branch, nibble(key, *depth));
+                            *depth += 1;
+                            place
+                        }
+                        Node::Extension { end, child, .. } => {
+                            *depth = usize::from(*end);
+                            child.place()
+                        }
+                        Node::Leaf { value, .. } => {
+                            prefetch_entry(self.value(*value));
+                            return false;
+                        }
+                    };
+                    let Place::Changed(below) = below else { return false };
+                    prefetch_entry(&self.nodes[below]);
+                    *index = below;
+                    true
+                });
+            }
+        }
     }
 
     /// Adds the trie of these leaves, at least one, sorted by key, below a path of `depth` nibbles
@@ -183,7 +241,7 @@ impl Arena<'_> {
             branch.height = branch.height.max(self.heights[child] + 1);
             branch.set(nibble(&group[0].key, split), Child::changed(child));
         }
-        let branch = self.push(branch.node(), branch.height);
+        let branch = branch.push_to(self);
         self.lengthened(branch, &first.key, depth, split)
     }
 
@@ -198,7 +256,7 @@ impl Arena<'_> {
                 *own = short(start);
                 index
             }
-            Node::Branch { .. } => {
+            Node::Branch(_) => {
                 let (child, height) = (Child::changed(index), self.heights[index] + 1);
                 self.push(Node::Extension { key: *key, start: short(start), end: short(end), child }, height)
             }
@@ -226,23 +284,64 @@ impl Update<'_, '_> {
 
     /// Applies changes to the subtrie of a node, whose keys they share up to `depth`.
     fn node(&mut self, at: Held, depth: usize, changes: &[Change]) -> Result<Updated, WitnessError> {
-        let Some(first) = changes.first() else { return Ok(Updated::Same) };
-        // Most changes are of one leaf; its value is not even copied.
-        if let ([change], Held::Supplied(place)) = (changes, at)
-            && let store = self.arena.store()
-            && store.shape(place).is_leaf()
-        {
-            let (shape, bytes) = (store.shape(place), store.bytes(place));
-            if shape.path(bytes).is_in(&change.key, depth) {
-                return Ok(match change.value {
-                    None => Updated::Empty,
-                    Some(value) if self.arena.value(value) == shape.body(bytes) => Updated::Same,
-                    Some(_) => self.inserted(depth, changes),
-                });
+        match (at, changes) {
+            (_, []) => Ok(Updated::Same),
+            (Held::Supplied(place), [change]) => self.one(place, depth, change),
+            (_, [first, ..]) => match self.opened(at, &first.key, depth) {
+                Opened::Branch(mut branch) => self.branch(&mut branch, depth, changes),
+                Opened::Extension(key, end, child) => self.extension(&key, end, child, depth, changes),
+                Opened::Leaf(key, value) => Ok(self.leaf(key, value, depth, changes)),
+            },
+        }
+    }
+
+    /// [`Self::node`] for one change of a supplied node. Below the topmost branches of a trie there is
+    /// seldom more than one, which then ends at a leaf; a branch on the way has one fresh child, and the value
+    /// of a leaf is not even copied.
+    fn one(&mut self, place: usize, depth: usize, change: &Change) -> Result<Updated, WitnessError> {
+        let (store, changes) = (self.arena.store(), std::slice::from_ref(change));
+        let shape = store.shape(place);
+        if !shape.is_branch() {
+            return self.one_at_path(place, depth, change);
+        }
+        let nibble = nibble(&change.key, depth);
+        let updated = match store.child(place, nibble) {
+            None => self.inserted(depth + 1, changes),
+            Some(Below::Supplied(child)) => self.one(child, depth + 1, change)?,
+            Some(Below::Inlined(node)) => self.node(At::Inlined(node).into(), depth + 1, changes)?,
+            Some(Below::Blinded(hash)) => return Err(self.missing(*hash, &change.key, depth + 1)),
+        };
+        match updated {
+            Updated::Same => Ok(Updated::Same),
+            Updated::Empty => {
+                let mut branch =
+                    OpenBranch { has_changed: true, ..OpenBranch::supplied(place, shape.children) };
+                branch.set(nibble, Child::NONE);
+                self.closed(&branch, depth, &change.key)
+            }
+            Updated::Fresh(index) => {
+                let bit = 1 << nibble;
+                let (child, origin) = (Child::changed(index), Some(Origin::new(place)));
+                let height = self.arena.heights[index] + 1;
+                let children = (shape.children | bit, bit);
+                Ok(Updated::Fresh(self.arena.push_branch(children, [child], origin, height)))
             }
         }
-        match self.opened(at, &first.key, depth) {
-            Opened::Branch(mut branch) => self.branch(&mut branch, depth, changes),
+    }
+
+    /// [`Self::one`] for a leaf or an extension.
+    fn one_at_path(&mut self, place: usize, depth: usize, change: &Change) -> Result<Updated, WitnessError> {
+        let (store, changes) = (self.arena.store(), std::slice::from_ref(change));
+        let (shape, bytes) = (store.shape(place), store.bytes(place));
+        if shape.is_leaf() && shape.path(bytes).is_in(&change.key, depth) {
+            return Ok(match change.value {
+                None => Updated::Empty,
+                Some(value) if self.arena.value(value) == shape.body(bytes) => Updated::Same,
+                Some(_) => self.inserted(depth, changes),
+            });
+        }
+        match self.opened(Held::Supplied(place), &change.key, depth) {
+            Opened::Branch(_) => unreachable!("it is no branch"),
             Opened::Extension(key, end, child) => self.extension(&key, end, child, depth, changes),
             Opened::Leaf(key, value) => Ok(self.leaf(key, value, depth, changes)),
         }
@@ -252,9 +351,14 @@ impl Update<'_, '_> {
     fn opened(&mut self, at: Held, key: &B256, depth: usize) -> Opened {
         match at {
             Held::Changed(index) => match self.arena.nodes[index] {
-                Node::Branch { children, present, fresh, origin } => {
-                    let (height, has_changed) = (0, false);
-                    Opened::Branch(OpenBranch { children, present, fresh, origin, height, has_changed })
+                Node::Branch(branch) => {
+                    let Branch { present, origin, mut fresh, .. } = branch;
+                    let mut opened = OpenBranch { present, origin, ..OpenBranch::empty() };
+                    for child in self.arena.fresh(&branch) {
+                        opened.set(fresh.trailing_zeros() as usize, *child);
+                        fresh &= fresh - 1;
+                    }
+                    Opened::Branch(opened)
                 }
                 Node::Extension { key, end, child, .. } => Opened::Extension(key, usize::from(end), child),
                 Node::Leaf { key, value, .. } => Opened::Leaf(key, value),
@@ -388,7 +492,7 @@ impl Update<'_, '_> {
     ) -> Result<(), WitnessError> {
         for group in changes.chunk_by(|one, two| nibble(&one.key, depth) == nibble(&two.key, depth)) {
             let nibble = nibble(&group[0].key, depth);
-            let child = self.arena.child_at(&branch.children, branch.origin, nibble);
+            let child = self.arena.child_at(branch.place(nibble), branch.origin, nibble);
             let updated = match child.map(|child| child.map(Held::from)) {
                 None => self.inserted(depth + 1, group),
                 Some(Ok(child)) => self.node(child, depth + 1, group)?,
@@ -413,19 +517,20 @@ impl Update<'_, '_> {
             return Ok(Updated::Same);
         }
         if branch.present.count_ones() >= 2 {
-            return Ok(Updated::Fresh(self.arena.push(branch.node(), branch.height)));
+            return Ok(Updated::Fresh(branch.push_to(self.arena)));
         }
         if branch.present == 0 {
             return Ok(Updated::Empty);
         }
         let only = branch.present.trailing_zeros() as usize;
         let key = with_nibble(key, depth, only);
-        if let Place::Changed(index) = branch.children[only].place()
+        let place = branch.place(only);
+        if let Place::Changed(index) = place
             && index >= self.arena.references.len()
         {
             return Ok(Updated::Fresh(self.arena.lengthened(index, &key, depth, depth + 1)));
         }
-        let at = self.arena.child_at(&branch.children, branch.origin, only).expect("it is the only child");
+        let at = self.arena.child_at(place, branch.origin, only).expect("it is the only child");
         let at = at.map(Held::from).map_err(|hash| self.missing(hash, &key, depth + 1))?;
         let start = short(depth);
         let node = match self.opened(at, &key, depth + 1) {

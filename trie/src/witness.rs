@@ -9,10 +9,14 @@
 
 use crate::{
     account::{AccountProof, read_account, read_slot},
+    arena::{Arena, Child},
     check::{Checks, LeafKind},
     error::WitnessError,
+    keyed::KeyedChanges,
+    known::KnownHashes,
+    multiproof::MultiProof,
     opened::{OpenedAccount, OpenedAccounts},
-    sparse::SparseTrie,
+    sparse::{SparseTrie, TrieView},
     state::{SparseState, StateChanges},
     store::NodeStore,
 };
@@ -92,7 +96,20 @@ impl VerifiedWitness {
     ///
     /// As [`Witness::verify`].
     pub fn of(nodes: &[Bytes], pre_state_root: B256) -> Result<Self, WitnessError> {
-        let store = NodeStore::new(nodes);
+        Self::with_known(nodes, pre_state_root, None)
+    }
+
+    /// [`Self::of`] with hashes known from other witnesses, for the same result.
+    ///
+    /// # Errors
+    ///
+    /// As [`Witness::verify`].
+    pub fn with_known(
+        nodes: &[Bytes],
+        pre_state_root: B256,
+        known: Option<&KnownHashes>,
+    ) -> Result<Self, WitnessError> {
+        let store = NodeStore::new(nodes, known);
         let (root, slot_checks) = if pre_state_root == EMPTY_ROOT_HASH {
             (None, Checks::new(LeafKind::Slot, &store))
         } else {
@@ -176,6 +193,15 @@ impl VerifiedWitness {
     /// [`WitnessError::BadNode`] as [`Self::storage`]. Of several errors, that
     /// of the lowest address comes first, and the state trie's last.
     pub fn post_state(&self, changes: &StateChanges) -> Result<SparseState<'_>, WitnessError> {
+        self.post_state_keyed(&changes.keyed())
+    }
+
+    /// [`Self::post_state`] for a caller who has the keys.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::post_state`].
+    pub fn post_state_keyed(&self, changes: &KeyedChanges<'_>) -> Result<SparseState<'_>, WitnessError> {
         SparseState::new(self, changes)
     }
 
@@ -193,6 +219,23 @@ impl VerifiedWitness {
             Some(_) | None => SparseTrie::empty(),
         };
         AccountProof::new(address, slots, self.state_trie().view(), storage.view())
+    }
+
+    /// Proves many accounts of the pre-state, each with some of its slots, in one go.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`] and [`Self::storage`].
+    pub fn multiproof(&self, wanted: &[(Address, Vec<B256>)]) -> Result<MultiProof, WitnessError> {
+        let nothing_changed = Arena::over(&self.store);
+        let view = |root: Option<usize>, account| TrieView {
+            arena: &nothing_changed,
+            root: root.map_or(Child::NONE, Child::supplied),
+            account,
+        };
+        MultiProof::new(wanted, view(self.root, None), |hashed_address, account| {
+            Ok(view(self.storage_root(hashed_address, account.storage_root)?, Some(hashed_address)))
+        })
     }
 
     /// The state trie of the pre-state, keyed by hashed address.

@@ -8,8 +8,16 @@
 
 #[path = "../../trie/case.rs"]
 mod case;
+#[path = "../../trie/resident.rs"]
+mod resident;
 
-use std::{collections::BTreeMap, hint::black_box, path::PathBuf, process::Command, time::Duration};
+use std::{
+    collections::BTreeMap,
+    hint::black_box,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
@@ -22,7 +30,7 @@ use ethrex_crypto::{Crypto, NativeCrypto};
 use ethrex_rlp::{decode::RLPDecode, encode::RLPEncode};
 use ethrex_trie::{FxHashMap, Node, NodeRef, Trie};
 use rustix::time::{ClockId, clock_gettime};
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use case::Case;
 
@@ -34,7 +42,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The case, as Weft's `trie --file` writes it.
-    file: PathBuf,
+    #[arg(required_unless_present = "resident")]
+    file: Option<PathBuf>,
+    /// Instead of a case, a state that stays in memory: its accounts, and those that each block changes.
+    #[arg(long, num_args = 2, value_names = ["ACCOUNTS", "CHANGED"])]
+    resident: Option<Vec<u64>>,
     /// How often each program's turn comes; the best counts.
     #[arg(long, default_value_t = 3)]
     turns: u32,
@@ -82,9 +94,22 @@ impl Stages {
     }
 }
 
+/// What Weft's benchmark says of a state in memory.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Resident {
+    /// Milliseconds of the fastest block.
+    milliseconds: f64,
+    /// The root after the last.
+    root: H256,
+}
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let case = Case::load(&arguments.file).with_context(|| arguments.file.display().to_string())?;
+    if let Some([accounts, changed]) = arguments.resident.as_deref() {
+        return compare_resident(&arguments, *accounts, *changed);
+    }
+    let file = arguments.file.as_deref().context("no file")?;
+    let case = Case::load(file).with_context(|| file.display().to_string())?;
     let mut best: Option<Stages> = None;
     let mut weft: Vec<Arm> = Vec::new();
     for _ in 0..arguments.turns {
@@ -92,7 +117,7 @@ fn main() -> Result<()> {
             let stages = run(&case)?;
             best = Some(best.map_or(stages, |best| best.least(stages)));
         }
-        for (place, arm) in weft_turn(&arguments)?.into_iter().enumerate() {
+        for (place, arm) in weft_turn(&arguments, file)?.into_iter().enumerate() {
             match weft.get_mut(place) {
                 Some(best) => best.stages = best.stages.least(arm.stages),
                 None => weft.push(arm),
@@ -114,14 +139,61 @@ fn main() -> Result<()> {
 }
 
 /// Runs Weft's benchmark on the same file.
-fn weft_turn(arguments: &Arguments) -> Result<Vec<Arm>> {
-    let rounds = arguments.rounds.to_string();
+fn weft_turn(arguments: &Arguments, file: &Path) -> Result<Vec<Arm>> {
     let mut command = Command::new(&arguments.weft);
-    command.arg("--file").arg(&arguments.file).args(["--alone", "--json", "--rounds", &rounds]);
-    let output = command.output().with_context(|| arguments.weft.display().to_string())?;
+    command.arg("--file").arg(file).args(["--alone", "--rounds", &arguments.rounds.to_string()]);
+    weft_lines(arguments, command)
+}
+
+/// The lines of JSON that Weft's benchmark gives.
+fn weft_lines<T: DeserializeOwned>(arguments: &Arguments, mut command: Command) -> Result<Vec<T>> {
+    let output = command.arg("--json").output().with_context(|| arguments.weft.display().to_string())?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = std::str::from_utf8(&output.stdout)?.lines();
     lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
+}
+
+/// Changes a state in memory block after block, and lets Weft do the same in turns.
+fn compare_resident(arguments: &Arguments, accounts: u64, changed: u64) -> Result<()> {
+    let chain = resident::Chain { accounts, changed, keccak: |bytes| NativeCrypto.keccak256(bytes) };
+    let (mut ethrex, mut weft) = (f64::INFINITY, f64::INFINITY);
+    for _ in 0..arguments.turns {
+        let (milliseconds, root) = run_resident(&chain, arguments.rounds.into())?;
+        ethrex = ethrex.min(milliseconds);
+        let mut command = Command::new(&arguments.weft);
+        command.arg("--resident").args(["--rounds", &arguments.rounds.to_string()]);
+        command.args(["--accounts", &accounts.to_string(), "--changed", &changed.to_string()]);
+        for line in weft_lines::<Resident>(arguments, command)? {
+            ensure!(line.root == root, "the roots differ");
+            weft = weft.min(line.milliseconds);
+        }
+    }
+    println!("{accounts} accounts in memory, {changed} changed by each block");
+    println!("ethrex-trie 31 {ethrex:.2} ms, weft {weft:.2} ms; ethrex takes {:.2} times that", ethrex / weft);
+    Ok(())
+}
+
+/// Milliseconds of the fastest block on ethrex's trie, and the root after the last.
+fn run_resident(chain: &resident::Chain, blocks: u64) -> Result<(f64, H256)> {
+    let crypto = NativeCrypto;
+    let mut trie = Trie::new_temp();
+    for (key, leaf) in chain.start() {
+        trie.insert(key.to_vec(), leaf)?;
+    }
+    let (mut best, mut root) = (f64::INFINITY, trie.hash_no_commit(&crypto));
+    for number in 1..=blocks {
+        let block = chain.block(number);
+        let start = now();
+        for (key, leaf) in block.set {
+            trie.insert(key.to_vec(), leaf)?;
+        }
+        for key in &block.removed {
+            trie.remove(key)?;
+        }
+        root = trie.hash_no_commit(&crypto);
+        best = best.min(now().saturating_sub(start).as_secs_f64() * 1e3);
+    }
+    Ok((best, root))
 }
 
 /// One run.

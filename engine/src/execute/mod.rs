@@ -12,6 +12,7 @@
 //! against parent, execution, comparisons. The output bytes don't show which check failed; the [`Verdict`] does.
 
 mod block_json;
+mod cache;
 mod compare;
 mod headers;
 mod input;
@@ -22,6 +23,7 @@ mod verdict;
 pub mod wire;
 mod witness_json;
 
+pub use cache::Cache;
 pub use input::{ExecuteInput, InputError, ReadOptions};
 pub use pipeline::{Engine, Options, run};
 pub use verdict::{Computed, Stages, Verdict};

@@ -11,6 +11,7 @@ use rayon::ThreadPool;
 use revm::primitives::hardfork::SpecId;
 use weft_trie::{StateChanges, VerifiedWitness};
 
+use super::cache::Cache;
 use super::compare::{Computation, check_gas, compare};
 use super::headers::{HeaderChain, HeaderForm};
 use super::input::ExecuteInput;
@@ -60,6 +61,8 @@ pub struct Options {
     pub trace: Option<Trace>,
     /// Simulate blocks instead of running them, and judge them by what they come to in order.
     pub simulator: Option<Simulator>,
+    /// What is remembered of other blocks.
+    cache: Option<Cache>,
     /// The threads that all stages share.
     pool: Arc<ThreadPool>,
 }
@@ -105,6 +108,7 @@ impl Options {
             expected_chain: None,
             trace: None,
             simulator: None,
+            cache: None,
             pool: Arc::new(pool),
         })
     }
@@ -141,6 +145,13 @@ impl Options {
     #[must_use]
     pub fn with_simulator(mut self, simulator: Simulator) -> Self {
         self.simulator = Some(simulator);
+        self
+    }
+
+    /// The same options with a cache, which any number of runs may share, also at the same time.
+    #[must_use]
+    pub fn with_cache(mut self, cache: Cache) -> Self {
+        self.cache = Some(cache);
         self
     }
 
@@ -225,7 +236,8 @@ impl<'a> Trial<'a> {
 
     /// Judges an input in the precompile's own form.
     fn judge_stateless(&mut self, input: &StatelessInput, chain: Option<&Chain>) -> Result<(), ExecuteError> {
-        let witness = || Ok(start(&input.witness, None, HeaderForm::AmsterdamOrPrevious)?);
+        let cache = self.options.cache.as_ref();
+        let witness = || Ok(start(&input.witness, None, HeaderForm::AmsterdamOrPrevious, cache)?);
         let (rules, block) = timed(&mut self.verdict.stages.witness, || {
             Ok::<_, ExecuteError>((stateless_rules(input, chain)?, payload::to_block(input)))
         })?;
@@ -247,9 +259,10 @@ impl<'a> Trial<'a> {
     fn judge_witness(&mut self, input: &BlockWitness) -> Result<(), ExecuteError> {
         let header = &input.block.header;
         let rules = input.chain.rules_at(header.number, header.timestamp);
+        let cache = self.options.cache.as_ref();
         let witness = || {
             let trusted = input.parent.as_ref().map(|parent| (header, parent));
-            let start = start(&input.witness, trusted, HeaderForm::Any)?;
+            let start = start(&input.witness, trusted, HeaderForm::Any, cache)?;
             rules::check_body(&input.block)?;
             Ok(start)
         };
@@ -361,6 +374,7 @@ fn start(
     witness: &ExecutionWitness,
     trusted: Option<(&Header, &TrustedParent)>,
     form: HeaderForm,
+    cache: Option<&Cache>,
 ) -> Result<Start, WitnessError> {
     let (chain, pre_state_root, ancestors) = match trusted {
         Some((header, trusted)) if witness.headers.is_empty() => {
@@ -372,8 +386,10 @@ fn start(
             (Some(chain), root, ancestors)
         }
     };
-    let (tries, codes) =
-        rayon::join(|| VerifiedWitness::of(&witness.state, pre_state_root), || Codes::new(&witness.codes));
+    let (tries, codes) = rayon::join(
+        || VerifiedWitness::with_known(&witness.state, pre_state_root, cache.map(Cache::nodes)),
+        || Codes::with_known(&witness.codes, cache.map(Cache::codes)),
+    );
     Ok(Start { chain, pre_state: WitnessState { tries: tries?, codes, ancestors } })
 }
 

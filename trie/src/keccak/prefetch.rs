@@ -14,17 +14,17 @@ pub(crate) fn prefetch(bytes: &[u8]) {
 }
 
 /// Has an entry of a table brought near, from the line on at which it starts.
-pub(crate) fn prefetch_entry<T>(entry: &T) {
-    prefetch_line(std::slice::from_ref(entry));
+pub(crate) fn prefetch_entry<T: ?Sized>(entry: &T) {
+    prefetch_line(entry);
 }
 
-/// Has the line at which a slice starts brought near.
-fn prefetch_line<T>(start: &[T]) {
+/// Has the line at which something starts brought near.
+fn prefetch_line<T: ?Sized>(start: &T) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: SSE is part of x86-64, and a prefetch has no effect on the program whatever the address is.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(start.as_ptr().cast()) }
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(start).cast()) }
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = start;

@@ -1,10 +1,10 @@
 //! Random states, random changes, and tries that somebody else wrote.
 
 use crate::{
-    support::{FullTrie, Leaves, long_slot, reference_root, slot, storage_trie, storage_witness},
-    world::{World, address, assert_proven, fields},
+    support::{EMPTY, FullTrie, Leaves, long_slot, reference_root, slot, storage_trie, storage_witness},
+    world::{World, address, assert_all_proven, assert_proven, fields},
 };
-use alloy_primitives::{B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, proof::verify_proof};
 use proptest::{collection::btree_map, prelude::*};
 use std::collections::BTreeMap;
@@ -17,6 +17,23 @@ const POOL: u8 = 24;
 fn any_slots(values: std::ops::Range<u64>) -> impl Strategy<Value = BTreeMap<U256, U256>> {
     let value = prop_oneof![4 => values.prop_map(U256::from), 1 => Just(U256::MAX)];
     btree_map((0..POOL).prop_map(U256::from), value, 0..12)
+}
+
+/// A slot to be proven, which may be there or not.
+fn any_slot() -> impl Strategy<Value = B256> {
+    (0..POOL).prop_map(|slot| U256::from(slot).into())
+}
+
+/// Reads accounts and slots of a state out of some of its nodes.
+fn read_all(world: &World, wanted: &[(Address, Vec<B256>)], nodes: Vec<Bytes>) -> Result<(), WitnessError> {
+    let witness = Witness::new(nodes).verify(world.root())?;
+    for (address, slots) in wanted {
+        assert_eq!(witness.account(*address)?, world.account(*address));
+        for slot in slots.iter().map(|slot| U256::from_be_bytes(slot.0)) {
+            assert_eq!(witness.storage(*address, slot)?, world.slot(*address, slot));
+        }
+    }
+    Ok(())
 }
 
 /// A state.
@@ -88,6 +105,35 @@ proptest! {
             for slot in (0..POOL).map(U256::from) {
                 prop_assert_eq!(witness.storage(address, slot).unwrap(), before.slot(address, slot));
                 prop_assert_eq!(state.storage(address, slot).unwrap(), after.slot(address, slot));
+            }
+        }
+    }
+
+    /// T10: one proof of many keys holds for each, before and after, and is a witness with no node to spare.
+    #[test]
+    fn a_multiproof_is_all_proofs(
+        before in any_world(),
+        changes in any_changes(),
+        wanted in btree_map((0..POOL).prop_map(address), prop::collection::vec(any_slot(), 0..6), 0..10),
+    ) {
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let witness = Witness::new(before.nodes().into_values().collect()).verify(before.root()).unwrap();
+        let state = witness.post_state(&changes).unwrap();
+        let after = before.after(&changes);
+        for (world, proof) in [(&before, witness.multiproof(&wanted)), (&after, state.multiproof(&wanted))] {
+            let proof = proof.unwrap();
+            assert_all_proven(&proof, &wanted, world);
+            let nodes = proof.into_nodes();
+            let is_empty = wanted.is_empty() || world.root() == EMPTY;
+            prop_assert_eq!(nodes.is_empty(), is_empty);
+            if is_empty {
+                continue;
+            }
+            prop_assert_eq!(read_all(world, &wanted, nodes.clone()), Ok(()));
+            for dropped in 0..nodes.len() {
+                let mut fewer = nodes.clone();
+                fewer.remove(dropped);
+                prop_assert!(read_all(world, &wanted, fewer).is_err());
             }
         }
     }

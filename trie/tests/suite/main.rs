@@ -7,6 +7,7 @@
 mod corner_cases;
 mod differential;
 mod fixtures;
+mod fuzz;
 mod hostile;
 mod states;
 mod support;

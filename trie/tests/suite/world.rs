@@ -7,7 +7,7 @@ use alloy_trie::{
     root::storage_root_unhashed,
 };
 use std::collections::BTreeMap;
-use weft_trie::{AccountChange, AccountFields, AccountProof, StateChanges};
+use weft_trie::{AccountChange, AccountFields, AccountProof, MultiProof, StateChanges};
 
 /// All accounts with all their slots; no slot is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -123,5 +123,26 @@ pub(crate) fn assert_proven(proof: &AccountProof, state_root: B256) {
         };
         let key = Nibbles::unpack(keccak256(slot.slot));
         verify_proof(account.storage_root, key, value, &slot.proof).unwrap();
+    }
+}
+
+/// Lets alloy verify what a proof of many keys says of each (T10).
+pub(crate) fn assert_all_proven(proof: &MultiProof, wanted: &[(Address, Vec<B256>)], world: &World) {
+    for (address, slots) in wanted {
+        let account = world.account(*address);
+        let key = Nibbles::unpack(keccak256(address));
+        verify_proof(world.root(), key, account.map(alloy_rlp::encode), &proof.account(*address)).unwrap();
+        for slot in slots {
+            let value = world.slot(*address, U256::from_be_bytes(slot.0));
+            let value = (!value.is_zero()).then(|| alloy_rlp::encode(value));
+            let nodes = proof.slot(*address, *slot);
+            match account {
+                Some(account) => {
+                    let key = Nibbles::unpack(keccak256(slot));
+                    verify_proof(account.storage_root, key, value, &nodes).unwrap();
+                }
+                None => assert_eq!((value, &nodes[..]), (None, &[][..])),
+            }
+        }
     }
 }
