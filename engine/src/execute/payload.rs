@@ -26,6 +26,15 @@ pub(super) fn to_block(input: &StatelessInput) -> Result<Block, BlockError> {
     if let Some(index) = payload.transactions.iter().position(|bytes| bytes.is_empty()) {
         return Err(BlockError::TransactionMalformed { index, reason: TransactionDecodeError::Empty });
     }
+    // Before their root: it takes hundreds of bytes of memory for each, and what does not decode may be one byte.
+    let transactions = payload
+        .transactions
+        .iter()
+        .enumerate()
+        .map(|(index, bytes)| {
+            transaction(bytes).map_err(|reason| BlockError::TransactionMalformed { index, reason })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let withdrawals = Withdrawals::new(payload.withdrawals.clone());
     let header = header(input, &withdrawals)?;
     let computed = header.hash_slow();
@@ -36,14 +45,6 @@ pub(super) fn to_block(input: &StatelessInput) -> Result<Block, BlockError> {
             claimed: Claim::Hash(payload.block_hash),
         });
     }
-    let transactions = payload
-        .transactions
-        .iter()
-        .enumerate()
-        .map(|(index, bytes)| {
-            transaction(bytes).map_err(|reason| BlockError::TransactionMalformed { index, reason })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
     let blob_hashes =
         transactions.iter().filter_map(|transaction| transaction.blob_versioned_hashes()).flatten();
     if !blob_hashes.eq(&input.versioned_hashes) {
