@@ -177,8 +177,8 @@ pub(crate) struct RunArguments {
     #[arg(long, value_enum, default_value_t)]
     recover: RecoverArgument,
     /// Remember up to this many MiB of nodes and codes from one input to the next. The outcome is the same.
-    #[arg(long, value_name = "MIB", default_value_t)]
-    cache: usize,
+    #[arg(long, value_name = "MIB", default_value_t, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
+    cache: u32,
     /// Print one JSON object per input and line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -288,7 +288,7 @@ impl RunArguments {
             .with_recovery(self.recover.recovery()?);
         let options = match self.cache {
             0 => options,
-            mebibytes => options.with_cache(Cache::new(mebibytes.saturating_mul(1 << 20))),
+            mebibytes => options.with_cache(Cache::new((mebibytes as usize).saturating_mul(1 << 20))),
         };
         Ok(match self.chain()? {
             Some(chain) => options.with_expected_chain(chain),

@@ -120,9 +120,9 @@ impl<'a> BlockRun<'a> {
         self
     }
 
-    /// How many transactions are part of the block.
-    pub(crate) fn included(&self) -> usize {
-        self.receipts.len()
+    /// Of how many transactions somebody has been told.
+    pub(crate) fn told(&self) -> usize {
+        self.told
     }
 
     /// How many transactions are decided: part of the block, or left out.
@@ -237,6 +237,7 @@ impl<'a> BlockRun<'a> {
             && let Some(receipt) = self.receipts.last()
             && self.receipts.len() > self.told
         {
+            self.told = self.receipts.len();
             on_commit(Committed { index, receipt, changes: self.steps.last() });
         }
         Ok(())

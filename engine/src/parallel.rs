@@ -91,8 +91,8 @@ pub fn run_with(
         if left == 0 || done.error.is_some() {
             break;
         }
-        let whole = setup.rehearsal.and_then(|rehearsal| rehearsal.whole(left));
-        match whole.unwrap_or_else(|| pace.next_stretch(left)) {
+        let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
+        match measured.unwrap_or_else(|| pace.next_stretch(left)) {
             Stretch::InOrder(length) => {
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
@@ -120,7 +120,7 @@ pub fn run_with(
                         debug_assert!(false, "the scheduler failed: {fault}");
                         counters.fallbacks += 1;
                         tracing::error!(%fault, "the scheduler failed; the block runs again in order");
-                        let told = committed.committer.into_inner().run.included();
+                        let told = committed.committer.into_inner().run.told();
                         return (sequential::run_telling_from(told, block, pre_state, setup), counters);
                     }
                 }
@@ -158,11 +158,12 @@ fn run_in_order(
             Ok(transacted) => run.commit(*evm.database(), index, transacted)?,
             Err(error) => run.leave_out(error)?,
         }
-        if run.left() == 0 {
-            break;
-        }
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
+        }
+        // It may be that the block stops here.
+        if run.left() == 0 {
+            break;
         }
     }
     Ok(())
@@ -422,7 +423,7 @@ impl Executor for BlockExecutor<'_, '_> {
             },
             Err(error) => match run.leave_out(error) {
                 Ok(()) if run.left() == 0 => Commit::Stop,
-                // It may have run, where the block has no room for it.
+                // It may have run and written: that there is no room for it is only known now.
                 Ok(()) => Commit::Discard,
                 Err(error) => stop(error),
             },

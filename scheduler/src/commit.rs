@@ -103,6 +103,11 @@ impl CommittedPrefix {
         self.turn.try_lock()
     }
 
+    /// Has the block go on to its end, whether or not that pays.
+    pub(crate) fn be_patient(&self) {
+        self.turn.lock().be_patient();
+    }
+
     /// Moves the frontier past `tx`, and ends the block behind the last one. Only with the turn.
     pub(crate) fn advance(&self, tx: TxIndex) {
         let frontier = tx.next();

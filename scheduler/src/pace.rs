@@ -211,17 +211,24 @@ pub(crate) struct Round {
     cost: u64,
     /// What was spent on it.
     spent: u64,
+    /// Goes on whether or not it pays.
+    patient: bool,
 }
 
 impl Round {
     /// Nothing is committed.
     const fn new(habits: Habits, workers: u32) -> Self {
-        Self { habits, workers, left: habits.round, cost: 0, spent: 0 }
+        Self { habits, workers, left: habits.round, cost: 0, spent: 0, patient: false }
     }
 
     /// Nothing is committed of a block to be run by so many workers.
     pub(crate) const fn steady(workers: u32) -> Self {
         Self::new(STEADY, workers)
+    }
+
+    /// Whoever measures a block wants to see all of it.
+    pub(crate) const fn be_patient(&mut self) {
+        self.patient = true;
     }
 
     /// A run of this cost is committed, on which so much was spent. Returns whether it is worth going on.
@@ -235,14 +242,16 @@ impl Round {
         if self.left > 0 {
             return true;
         }
-        let Self { cost: in_order, spent, .. } =
+        let Self { cost: in_order, spent, patient, .. } =
             core::mem::replace(self, Self::new(self.habits, self.workers));
+        self.patient = patient;
         // ORDERING: as above.
         let wasted = waste.spent.swap(0, Ordering::Relaxed);
         let waits = u64::from(waste.waits.swap(0, Ordering::Relaxed));
         // Of a run that was given up, half is lost on average.
-        let halves = waits * spent / (2 * u64::from(self.habits.round));
-        !self.habits.restless && spent + wasted + halves <= in_order.saturating_mul(self.workers.into())
+        let halves = waits.saturating_mul(spent) / (2 * u64::from(self.habits.round));
+        let all = spent.saturating_add(wasted).saturating_add(halves);
+        patient || !self.habits.restless && all <= in_order.saturating_mul(self.workers.into())
     }
 }
 

@@ -191,6 +191,23 @@ fn measuring_finds_costs_reads_and_dependencies() {
     assert_eq!(measured.dependencies, [of(&[]), of(&[]), of(&[(1, 1), (0, 2)]), of(&[(2, 0)])]);
 }
 
+/// A worker alone brings nothing, and a block of which that is found out ends. Not where it is measured.
+#[test]
+fn measuring_goes_on_to_the_end() {
+    let sums =
+        Sums::new((0..500).map(|tx| Sum { reads: vec![], write: u8::try_from(tx % 6).unwrap() }).collect());
+    let time = Mutex::new(0);
+    let now = || {
+        let mut time = time.lock().unwrap();
+        *time += 1;
+        *time
+    };
+    let block = Block::new(&sums, 500, 500);
+    let measured = measure(&block, 500, u32::MAX, false, now).unwrap();
+    assert_eq!(block.finish().unwrap().committed, 500);
+    assert!(measured.transactions.iter().all(|costs| costs.run > 0 && costs.commit > 0));
+}
+
 fn any_sum() -> impl Strategy<Value = Sum> {
     (prop::collection::vec(0_u8..6, 0..4), 0_u8..6).prop_map(|(reads, write)| Sum { reads, write })
 }

@@ -95,7 +95,9 @@ impl Options {
         }
         // A thread that cannot be pinned runs wherever the system puts it.
         Self::with_builder(pool_of(threads).start_handler(move |index| {
-            core_affinity::set_for_current(cpus[index]);
+            if let Some(cpu) = cpus.get(index) {
+                core_affinity::set_for_current(*cpu);
+            }
         }))
     }
 

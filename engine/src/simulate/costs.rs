@@ -88,6 +88,12 @@ impl Costs {
             costs.kernel.claim = costs.kernel.claim.min(log.measured.claim.saturating_sub(clock));
             keep_least(&mut costs.far, log.measured.transactions, clock);
         }
+        // Behind an invalid transaction there is nothing to measure.
+        for cost in costs.in_order.iter_mut().flat_map(|costs| [&mut costs.run, &mut costs.commit]) {
+            if *cost == u64::MAX {
+                *cost = 0;
+            }
+        }
         costs.kernel.look = costs.kernel.claim / 2;
         costs.note_reads(speculate(block, pre_state, How { reads: true, ..HOW })?);
         let chained = block.access_list.is_none();

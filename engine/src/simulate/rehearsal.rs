@@ -105,10 +105,16 @@ impl<'c> Rehearsal<'c> {
         matches!(self.purpose, Purpose::Measure(_))
     }
 
-    /// The stretch of all that is `left`, if it is to be a single one.
-    pub(crate) fn whole(&self, left: u32) -> Option<Stretch> {
-        matches!(self.purpose, Purpose::Measure(How { whole: true, .. }))
-            .then_some(Stretch::Speculative(left))
+    /// The next of `left` transactions to be measured: all speculate, whether or not it would pay.
+    pub(crate) fn stretch(&self, left: u32) -> Option<Stretch> {
+        /// As long as those of blocks that are run.
+        const STRETCH_MAX: u32 = 4_096;
+
+        match self.purpose {
+            Purpose::Measure(How { whole: true, .. }) => Some(Stretch::Speculative(left)),
+            Purpose::Measure(_) => Some(Stretch::Speculative(left.min(STRETCH_MAX))),
+            Purpose::InOrder | Purpose::Simulate { .. } => None,
+        }
     }
 
     /// So many transactions were run in order.
