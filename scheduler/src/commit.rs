@@ -103,9 +103,11 @@ impl CommittedPrefix {
         self.turn.try_lock()
     }
 
-    /// Has the block go on to its end, whether or not that pays.
+    /// Has the block go on to its end, whether or not that pays. Before anybody works on it, so that the turn is free.
     pub(crate) fn be_patient(&self) {
-        self.turn.lock().be_patient();
+        if let Some(mut turn) = self.try_turn() {
+            turn.be_patient();
+        }
     }
 
     /// Moves the frontier past `tx`, and ends the block behind the last one. Only with the turn.
