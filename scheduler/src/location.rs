@@ -31,6 +31,18 @@ pub(crate) enum Cell<V> {
     Estimate,
 }
 
+/// What has become of a prediction or estimate, once the run is over.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// The run has written here.
+    Written,
+    /// It has not, and there is nothing any more.
+    Removed {
+        /// A higher transaction may have read what there was.
+        missed: bool,
+    },
+}
+
 /// What a read meets.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Found<V> {
@@ -79,20 +91,19 @@ impl<K, V: Clone + PartialEq> Location<K, V> {
         }
     }
 
-    /// Removes what was foreseen or estimated of `tx`, if its last run has not written here; true if a higher
-    /// transaction may have read it.
-    pub(crate) fn remove_prediction(&mut self, tx: TxIndex) -> bool {
-        let Ok(place) = self.place(tx) else { return false };
+    /// Removes what was foreseen or estimated of `tx`, if its last run has not written here.
+    pub(crate) fn settle_prediction(&mut self, tx: TxIndex) -> Settled {
+        let Ok(place) = self.place(tx) else { return Settled::Removed { missed: false } };
         match &self.entries[place].1 {
             Cell::Estimate => {
                 self.entries.remove(place);
-                false
+                Settled::Removed { missed: false }
             }
             Cell::Written(Incarnation::FORESEEN, _) => {
                 self.entries.remove(place);
-                self.was_read_above(tx)
+                Settled::Removed { missed: self.was_read_above(tx) }
             }
-            Cell::Written(..) => false,
+            Cell::Written(..) => Settled::Written,
         }
     }
 

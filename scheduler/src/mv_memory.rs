@@ -8,13 +8,14 @@
 //! A reader at index 7 looks for the highest entry below 7: at `a` it meets the estimate of 5 and is blocked, at `c`
 //! there is nothing and it reads its pre-state, which is then kept beside the entries for the next reader. Locations
 //! are told apart by full comparison of their keys; the hash, keyed at random, only says where to look. Each location
-//! keeps its entries in one vector sorted by index, which is short for all but the hottest, and lies in the table
-//! itself while there is one.
+//! keeps its entries in one vector sorted by index, which is short for all but the hottest; a single entry lies in the
+//! location itself.
 //!
 //! # Invariants
 //!
 //! - **M1.** A read sees the highest lower transaction that has an entry, and never the reader's own.
-//! - **M2.** After `apply`, a transaction has exactly the entries of its last run, all of them written by it.
+//! - **M2.** After `apply`, a transaction has exactly the entries of its last run, all of them written by it; after
+//!   `retract`, none of them.
 //! - **M3.** An estimate stands only where the last run of its transaction wrote, or where it was predicted to write
 //!   and has not run. So does a value that was foreseen.
 //! - **M4.** Whoever writes where a higher transaction may have read is told so.
@@ -32,7 +33,7 @@ use crossbeam_utils::CachePadded;
 use hashbrown::{HashTable, hash_table::Entry};
 
 use crate::{
-    location::{Cell, Found, Location},
+    location::{Cell, Found, Location, Settled},
     planted::planted,
     sync::{KeyHasher, RwLock},
     version::{Origin, TxIndex, Version},
@@ -51,70 +52,91 @@ pub(crate) struct MvMemory<K, V> {
 }
 
 /// The locations of one shard.
-///
-/// A location is large, so that it stays where it is first put, and only its place is moved when the table grows.
 #[derive(Debug)]
 struct Shard<K, V> {
     /// Hashes and places.
     table: HashTable<(u64, u32)>,
-    /// The locations, in pieces of [`PIECE`].
-    pieces: Vec<Vec<Location<K, V>>>,
+    /// The locations.
+    pieces: Pieces<K, V>,
 }
+
+/// Locations by place, so many of them allocated together. They are large, so each stays where it is first put, and
+/// only its place is moved when the table grows.
+#[derive(Debug)]
+struct Pieces<K, V>(Vec<Vec<Location<K, V>>>);
 
 /// How many locations are allocated together.
 const PIECE: usize = 32;
 
+impl<K: Eq, V> Pieces<K, V> {
+    /// The location at a place.
+    fn at(&self, place: u32) -> &Location<K, V> {
+        &self.0[place as usize / PIECE][place as usize % PIECE]
+    }
+
+    /// The same, to be changed.
+    fn at_mut(&mut self, place: u32) -> &mut Location<K, V> {
+        &mut self.0[place as usize / PIECE][place as usize % PIECE]
+    }
+
+    /// Puts a location behind the others, and returns its place.
+    fn push(&mut self, location: Location<K, V>) -> u32 {
+        if self.0.last().is_none_or(|piece| piece.len() == PIECE) {
+            self.0.push(Vec::with_capacity(PIECE));
+        }
+        let piece = self.0.len() - 1;
+        let place = piece * PIECE + self.0[piece].len();
+        self.0[piece].push(location);
+        u32::try_from(place).expect("a location takes more than a byte of memory")
+    }
+
+    /// Whether an entry of the table is that of this key.
+    fn is<'a>(&'a self, hash: u64, key: &'a K) -> impl Fn(&(u64, u32)) -> bool + 'a {
+        move |(found, place)| *found == hash && self.at(*place).key == *key
+    }
+}
+
 impl<K: Clone + Eq, V> Shard<K, V> {
     /// No location.
     const fn new() -> Self {
-        Self { table: HashTable::new(), pieces: Vec::new() }
-    }
-
-    /// The location at a place.
-    fn at(&self, place: u32) -> &Location<K, V> {
-        &self.pieces[place as usize / PIECE][place as usize % PIECE]
+        Self { table: HashTable::new(), pieces: Pieces(Vec::new()) }
     }
 
     /// The location of this key, if there is one.
     fn find(&self, hash: u64, key: &K) -> Option<&Location<K, V>> {
-        let same = |(found, place): &(u64, u32)| *found == hash && self.at(*place).key == *key;
-        self.table.find(hash, same).map(|(_, place)| self.at(*place))
+        let (_, place) = self.table.find(hash, self.pieces.is(hash, key))?;
+        Some(self.pieces.at(*place))
     }
 
     /// The same, to be changed.
     fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut Location<K, V>> {
-        let Self { table, pieces } = self;
-        let same = |(found, place): &(u64, u32)| {
-            *found == hash && pieces[*place as usize / PIECE][*place as usize % PIECE].key == *key
-        };
-        let place = table.find(hash, same)?.1 as usize;
-        Some(&mut pieces[place / PIECE][place % PIECE])
+        let (_, place) = self.table.find(hash, self.pieces.is(hash, key))?;
+        Some(self.pieces.at_mut(*place))
     }
 
     /// The location of this key, or the one that `make` makes if there is none.
     fn locate(&mut self, hash: u64, key: &K, make: impl FnOnce(K) -> Location<K, V>) -> &mut Location<K, V> {
-        let Self { table, pieces } = self;
-        let same = |(found, place): &(u64, u32)| {
-            *found == hash && pieces[*place as usize / PIECE][*place as usize % PIECE].key == *key
-        };
-        let place = match table.entry(hash, same, |(hash, _)| *hash) {
-            Entry::Occupied(occupied) => occupied.get().1 as usize,
+        let place = match self.table.entry(hash, self.pieces.is(hash, key), |(hash, _)| *hash) {
+            Entry::Occupied(occupied) => occupied.get().1,
             Entry::Vacant(vacant) => {
-                if pieces.last().is_none_or(|piece| piece.len() == PIECE) {
-                    pieces.push(Vec::with_capacity(PIECE));
-                }
-                let piece = pieces.len() - 1;
-                let place = piece * PIECE + pieces[piece].len();
-                pieces[piece].push(make(key.clone()));
-                vacant.insert((
-                    hash,
-                    u32::try_from(place).expect("a location takes more than a byte of memory"),
-                ));
+                let place = self.pieces.push(make(key.clone()));
+                vacant.insert((hash, place));
                 place
             }
         };
-        &mut pieces[place / PIECE][place % PIECE]
+        self.pieces.at_mut(place)
     }
+}
+
+/// What a run has done to the memory.
+#[derive(Debug)]
+pub(crate) struct Applied<K> {
+    /// Where it wrote.
+    pub(crate) written: Vec<K>,
+    /// A higher transaction may have missed one of the writes, or read what was foreseen instead.
+    pub(crate) missed: bool,
+    /// Of the estimates, those where it wrote.
+    pub(crate) hits: usize,
 }
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
@@ -171,11 +193,10 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         })
     }
 
-    /// Makes `writes` the only entries of this run's transaction and returns where they are, and whether a higher
-    /// transaction may have missed one of them or read what was foreseen instead. `estimates` is where earlier runs of this one had written; from there
-    /// the estimates have kept readers away.
-    pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[K]) -> (Vec<K>, bool) {
-        let mut missed = false;
+    /// Makes `writes` the only entries of this run's transaction. `estimates` is where earlier runs of this one had
+    /// written, or where it was predicted to write; from there the estimates have kept readers away.
+    pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[K]) -> Applied<K> {
+        let (mut missed, mut hits) = (false, 0);
         let written = writes
             .into_iter()
             .map(|(key, value)| {
@@ -184,9 +205,13 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
             })
             .collect();
         for key in estimates {
-            missed |= self.remove_prediction(key, version.tx);
+            match self.change(key, |location| location.settle_prediction(version.tx)) {
+                Some(Settled::Written) => hits += 1,
+                Some(Settled::Removed { missed: also }) => missed |= also,
+                None => {}
+            }
         }
-        (written, missed)
+        Applied { written, missed, hits }
     }
 
     /// Puts what is foreseen where `tx` has never written.
@@ -206,26 +231,22 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
             if planted!(LoseEstimate) && *key == keys[0] {
                 continue;
             }
-            let hash = self.hasher.hash_one(key);
-            let mut shard = self.shard(hash).write();
-            let Some(location) = shard.find_mut(hash, key) else { continue };
-            if let Ok(place) = location.place(version.tx) {
-                location.entries[place].1 = Cell::Estimate;
-            }
+            self.change(key, |location| {
+                if let Ok(place) = location.place(version.tx) {
+                    location.entries[place].1 = Cell::Estimate;
+                }
+            });
         }
     }
 
     /// Removes what `tx` wrote at `keys`.
     pub(crate) fn retract(&self, tx: TxIndex, keys: &[K]) {
         for key in keys {
-            let hash = self.hasher.hash_one(key);
-            let mut shard = self.shard(hash).write();
-            let location = shard.find_mut(hash, key);
-            if let Some(location) = location
-                && let Ok(place) = location.place(tx)
-            {
-                location.entries.remove(place);
-            }
+            self.change(key, |location| {
+                if let Ok(place) = location.place(tx) {
+                    location.entries.remove(place);
+                }
+            });
         }
     }
 
@@ -244,13 +265,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         shard.locate(hash, key, Location::for_writer).write(version, value)
     }
 
-    /// Removes what was foreseen or estimated of `tx` at `key`, if its last run did not write here; true if a higher
-    /// transaction may have read it.
-    fn remove_prediction(&self, key: &K, tx: TxIndex) -> bool {
+    /// Has `change` change the location of this key, if there is one.
+    fn change<R>(&self, key: &K, change: impl FnOnce(&mut Location<K, V>) -> R) -> Option<R> {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();
-        let location = shard.find_mut(hash, key);
-        location.is_some_and(|location| location.remove_prediction(tx))
+        shard.find_mut(hash, key).map(change)
     }
 
     /// The shard of a hash. The bits are from the middle: the table below uses both ends.
@@ -287,9 +306,9 @@ mod tests {
     #[test]
     fn m2_a_run_replaces_what_the_run_before_wrote() {
         let memory = MvMemory::new();
-        let (written, _) = memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
+        let Applied { written, .. } = memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
         memory.mark_estimates(version(1, 0), &written);
-        let (written, missed) = memory.apply(version(1, 1), vec![('b', 2)], &written);
+        let Applied { written, missed, .. } = memory.apply(version(1, 1), vec![('b', 2)], &written);
         assert_eq!((written.as_slice(), missed), (['b'].as_slice(), false));
         assert_eq!(memory.read(&'a', TxIndex(9)), Found::PreState(None));
         assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(1, 1), 2));
@@ -310,7 +329,7 @@ mod tests {
     #[test]
     fn m3_estimates_stand_where_the_void_run_wrote() {
         let memory = MvMemory::new();
-        let (written, _) = memory.apply(version(1, 0), vec![('a', 1)], &[]);
+        let Applied { written, .. } = memory.apply(version(1, 0), vec![('a', 1)], &[]);
         memory.mark_estimates(version(1, 0), &written);
         assert_eq!(memory.read(&'a', TxIndex(2)), Found::Estimate(TxIndex(1)));
         assert_eq!(memory.read(&'b', TxIndex(2)), Found::PreState(None));
@@ -319,7 +338,7 @@ mod tests {
     #[test]
     fn m4_a_writer_learns_of_higher_readers_only() {
         let memory = MvMemory::new();
-        let missed = |tx, key| memory.apply(version(tx, 0), vec![(key, 1)], &[]).1;
+        let missed = |tx, key| memory.apply(version(tx, 0), vec![(key, 1)], &[]).missed;
         assert!(missed(1, 'a') && missed(2, 'a'), "nobody knows who has looked before there was a location");
         let load = || Ok::<_, ()>(7);
         assert_eq!(memory.read_or(&'b', TxIndex(3), load), Ok(Found::PreState(Some(7))));
@@ -340,11 +359,11 @@ mod tests {
         let holds =
             |key, value| memory.still_holds(&key, TxIndex(3), Origin::Version(foreseen), Some(&value));
 
-        let (_, missed) = memory.apply(version(1, 0), vec![('a', 5)], &keys[..1]);
+        let Applied { missed, .. } = memory.apply(version(1, 0), vec![('a', 5)], &keys[..1]);
         assert!(!missed && holds('a', 5), "as foreseen");
-        let (_, missed) = memory.apply(version(1, 0), vec![('b', 9)], &keys[1..2]);
+        let Applied { missed, .. } = memory.apply(version(1, 0), vec![('b', 9)], &keys[1..2]);
         assert!(missed && !holds('b', 6), "another value");
-        let (_, missed) = memory.apply(version(1, 0), vec![], &keys[2..]);
+        let Applied { missed, .. } = memory.apply(version(1, 0), vec![], &keys[2..]);
         assert!(missed && !holds('c', 7), "not written at all");
         assert_eq!(['c', 'd'].map(seen), [Found::PreState(None), Found::PreState(None)]);
     }
@@ -375,7 +394,7 @@ mod tests {
         let holds = |origin, value: Option<&i32>| memory.still_holds(&'a', TxIndex(3), origin, value);
         let seen = Origin::Version(version(1, 0));
         assert!(holds(Origin::PreState, None));
-        let (written, _) = memory.apply(version(1, 0), vec![('a', 7)], &[]);
+        let Applied { written, .. } = memory.apply(version(1, 0), vec![('a', 7)], &[]);
         assert!(!holds(Origin::PreState, None));
         assert!(holds(seen, Some(&7)));
         memory.mark_estimates(version(1, 0), &written);
@@ -424,7 +443,7 @@ mod tests {
                 let writes: Vec<_> = writes.into_iter().collect();
                 plain.retain(|(_, writer), _| *writer != tx);
                 plain.extend(writes.iter().map(|(key, value)| ((*key, tx), (this, *value))));
-                let (written, _) = memory.apply(this, writes, &estimates);
+                let Applied { written, .. } = memory.apply(this, writes, &estimates);
                 last.insert(tx, (incarnation + 1, written));
 
                 for key in 0..4 {

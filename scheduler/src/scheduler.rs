@@ -17,7 +17,8 @@
 //! An aborted transaction waits for a run of the transaction whose estimate it met, or for a commit that brings the
 //! frontier within its reach; one that has never run may wait for a run of the one before it in its group. It is
 //! entered in the list of the one it waits for, under that one's lock and only if what it waits for has not come about;
-//! and that one empties its list under the same lock, after it has come about. So nobody is entered too late. Everybody waits for a lower transaction, so nobody waits in a circle.
+//! and that one empties its list under the same lock, after it has come about. So nobody is entered too late. Everybody waits for a
+//! lower transaction, so nobody waits in a circle.
 
 use core::hash::Hash;
 
@@ -30,7 +31,7 @@ use crate::{
     fault::Fault,
     idle::Idle,
     likeness::Likeness,
-    mv_memory::MvMemory,
+    mv_memory::{Applied, MvMemory},
     pace::{Round, Waste},
     read_set::ReadSet,
     stats::Stats,
@@ -195,11 +196,10 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         let Execution { writes, cost, output } = execution;
         let spent = self.waste.spent(cost, self.workers);
         let estimates = claim.take_estimates();
-        let (written, missed) = self.memory.apply(version, writes, &estimates);
+        let Applied { written, missed, hits } = self.memory.apply(version, writes, &estimates);
         if version.incarnation == Incarnation(0) {
             stats.predictions += estimates.len() as u64;
-            let hits = estimates.iter().filter(|key| written.contains(key));
-            stats.prediction_hits += hits.count() as u64;
+            stats.prediction_hits += hits as u64;
         }
         let mut transaction = self.lock(version.tx);
         transaction.status.finish(claim, Run { reads, written, cost, spent, output })?;
