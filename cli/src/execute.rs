@@ -42,19 +42,10 @@ fn judge_all(arguments: &ExecuteArguments, options: &Options) -> anyhow::Result<
         let bytes = example::input()?;
         return Ok(judge("built-in example", bytes, arguments, &read_options, options, &report));
     }
-    let mut worst = Status::Valid;
-    for path in &arguments.files {
-        let file = path.display().to_string();
-        report.console.working_on(&file);
-        let status = match source::read(path) {
-            Ok(bytes) => judge(&file, bytes, arguments, &read_options, options, &report),
-            Err(error) => report.unreadable(&file, &format!("{error:#}"), None),
-        };
-        worst = worst.max(status);
-        report.console.item_done();
-    }
-    report.console.clear_bar();
-    Ok(worst)
+    Ok(source::for_each(&arguments.files, &report.console, |file, path| match source::read(path) {
+        Ok(bytes) => judge(file, bytes, arguments, &read_options, options, &report),
+        Err(error) => report.unreadable(file, &format!("{error:#}"), None),
+    }))
 }
 
 /// Judges one input.

@@ -23,24 +23,16 @@ pub(crate) fn run(arguments: &ReplayArguments) -> anyhow::Result<Status> {
         engine: arguments.run.engine,
         threads: options.threads(),
     };
-    let mut worst = Status::Valid;
-    for path in &arguments.files {
-        let file = path.display().to_string();
-        report.console.working_on(&file);
+    Ok(source::for_each(&arguments.files, &report.console, |file, path| {
         let start = Instant::now();
-        let block = source::read(path).and_then(|json| Ok(PlainBlock::from_json(&json, chain.as_ref())?));
-        let status = match block {
+        match source::read(path).and_then(|json| Ok(PlainBlock::from_json(&json, chain.as_ref())?)) {
             Ok(block) => {
                 let decode = start.elapsed();
                 let mut verdict = block.run(&options);
                 verdict.stages.decode = decode;
-                report.verdict(&file, &verdict)
+                report.verdict(file, &verdict)
             }
-            Err(error) => report.unreadable(&file, &format!("input: {error:#}"), None),
-        };
-        worst = worst.max(status);
-        report.console.item_done();
-    }
-    report.console.clear_bar();
-    Ok(worst)
+            Err(error) => report.unreadable(file, &format!("input: {error:#}"), None),
+        }
+    }))
 }

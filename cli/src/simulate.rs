@@ -39,19 +39,10 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<Status> {
     if arguments.files.is_empty() {
         return Ok(simulation.judge("built-in example", example::input()?));
     }
-    let mut worst = Status::Valid;
-    for path in &arguments.files {
-        let file = path.display().to_string();
-        simulation.console.working_on(&file);
-        let status = match source::read(path) {
-            Ok(bytes) => simulation.judge(&file, bytes),
-            Err(error) => simulation.unreadable(&file, &format!("{error:#}")),
-        };
-        worst = worst.max(status);
-        simulation.console.item_done();
-    }
-    simulation.console.clear_bar();
-    Ok(worst)
+    Ok(source::for_each(&arguments.files, &simulation.console, |file, path| match source::read(path) {
+        Ok(bytes) => simulation.judge(file, bytes),
+        Err(error) => simulation.unreadable(file, &format!("{error:#}")),
+    }))
 }
 
 /// What the simulations of all files have in common.

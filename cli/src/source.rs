@@ -8,10 +8,13 @@
 use std::cell::Cell;
 use std::fmt;
 use std::io::{Cursor, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use liblzma::stream::Stream;
+
+use crate::console::Console;
+use crate::report::Status;
 
 /// The most bytes that one input may have, unpacked: far more than any block with its witness.
 const SIZE_MAX: usize = 1 << 30;
@@ -25,6 +28,19 @@ const RATIO_MAX: usize = 100;
 
 /// Memory for the dictionary of an xz file; `xz -9` asks for 64 MiB.
 const XZ_MEMORY_MAX: u64 = 128 << 20;
+
+/// Has each file worked on in turn, by its name and path, and returns how it went with the worst.
+pub(crate) fn for_each(files: &[PathBuf], console: &Console, work: impl Fn(&str, &Path) -> Status) -> Status {
+    let mut worst = Status::Valid;
+    for path in files {
+        let file = path.display().to_string();
+        console.working_on(&file);
+        worst = worst.max(work(&file, path));
+        console.item_done();
+    }
+    console.clear_bar();
+    worst
+}
 
 /// A file, or standard input, unpacked on the fly.
 pub(crate) struct Source {

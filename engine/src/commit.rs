@@ -25,15 +25,16 @@ use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, Bytes, U256};
 use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm::primitives::hardfork::SpecId;
-use revm::state::{Account, AccountInfo, EvmState, TransactionId};
-use weft_trie::{AccountChange, AccountFields, StateChanges};
+use revm::state::{Account, EvmState, TransactionId};
+use weft_trie::{AccountChange, StateChanges};
 
 use crate::access_list::AccessList;
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::block_state::BlockState;
 use crate::deposits;
 use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
-use crate::outcome::{Changes, Outcome, TransactionReceipt};
+use crate::location::exists_after;
+use crate::outcome::{Changes, Outcome, TransactionReceipt, fields};
 use crate::setup::{Committed, InvalidTransactions, LeftOut, Setup};
 use crate::transaction::{self, Transacted, blame};
 
@@ -140,13 +141,31 @@ impl<'a> BlockRun<'a> {
         u32::try_from(left).expect("a transaction takes more than a byte of memory")
     }
 
+    /// Makes what transaction `index` did part of the block, or leaves it out if it cannot be, and the setup lets it.
+    /// Returns whether it is part.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`] and [`Self::leave_out`].
+    pub(crate) fn decide(
+        &mut self,
+        state: &mut impl BlockState,
+        index: usize,
+        transacted: Result<Transacted, ExecuteError>,
+    ) -> Result<bool, ExecuteError> {
+        match transacted {
+            Ok(transacted) => self.commit(state, index, transacted).map(|()| true),
+            Err(error) => self.leave_out(error).map(|()| false),
+        }
+    }
+
     /// A transaction is no part of the block, if the setup lets it be left out. Otherwise, or if the error is another
     /// one, the block fails.
     ///
     /// # Errors
     ///
     /// The same error.
-    pub(crate) fn leave_out(&mut self, error: ExecuteError) -> Result<(), ExecuteError> {
+    fn leave_out(&mut self, error: ExecuteError) -> Result<(), ExecuteError> {
         let ExecuteError::Block(BlockError::Transaction { index, reason }) = error else { return Err(error) };
         if self.setup.invalid == InvalidTransactions::Reject {
             return Err(BlockError::Transaction { index, reason }.into());
@@ -204,7 +223,7 @@ impl<'a> BlockRun<'a> {
     /// # Errors
     ///
     /// [`ExecuteError::Witness`] if the beneficiary is still to be paid and its account is absent.
-    pub(crate) fn commit(
+    fn commit(
         &mut self,
         state: &mut impl BlockState,
         index: usize,
@@ -466,14 +485,13 @@ impl<'a> BlockRun<'a> {
 
 /// What a commit makes of a touched account; `None` if there was none and is none.
 fn change_of(account: &Account, storage_wiped: bool) -> Option<AccountChange> {
-    let exists = !account.is_selfdestructed() && (!account.is_empty() || account.is_created());
+    let exists = exists_after(account);
     if !exists && account.is_loaded_as_not_existing() {
         return None;
     }
-    let AccountInfo { nonce, balance, code_hash, .. } = account.info;
     let slots = account.changed_storage_slots().filter(|_| exists);
     Some(AccountChange {
-        account: exists.then_some(AccountFields { nonce, balance, code_hash }),
+        account: exists.then(|| fields(&account.info)),
         storage_wiped,
         storage: slots.map(|(slot, value)| (*slot, value.present_value)).collect(),
     })

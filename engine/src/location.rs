@@ -56,6 +56,12 @@ pub(crate) fn tip(account: &Account, before: &AccountInfo) -> Option<U256> {
     (same && amount < TIP_MAX).then_some(amount)
 }
 
+/// Whether a touched account is there when its transaction is over. EIP-161 removes empty ones; revm's journal has
+/// already undone this for the forks before it.
+pub(crate) fn exists_after(account: &Account) -> bool {
+    !account.is_selfdestructed() && (!account.is_empty() || account.is_created())
+}
+
 /// The write set of a transaction: every place it changed, with the value it left.
 ///
 /// An account or slot that ends as it began is left out, so that nobody has to wait for it; so is the
@@ -69,8 +75,7 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
             continue;
         }
         let existed = !account.is_loaded_as_not_existing();
-        // EIP-161 removes empty accounts; revm's journal has already undone this for the forks before it.
-        let exists = !account.is_selfdestructed() && (!account.is_empty() || account.is_created());
+        let exists = exists_after(account);
         let original = account.original_info();
         if address == beneficiary {
             if tip(account, &original).is_none() {

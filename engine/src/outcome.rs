@@ -7,6 +7,7 @@ use alloy_primitives::{Address, B256, Bloom, Log, U256};
 use alloy_rlp::{Encodable, Header};
 use rayon::prelude::*;
 use revm::database::BundleState;
+use revm::state::AccountInfo;
 use revm::state::bal::alloy::AlloyBal;
 use weft_trie::{AccountChange, AccountFields, StateChanges};
 
@@ -51,11 +52,7 @@ impl Changes {
     /// The changes as a trie takes them.
     pub fn to_trie(&self) -> StateChanges {
         let accounts = self.bundle.state.iter().map(|(address, account)| {
-            let fields = account.info.as_ref().map(|info| AccountFields {
-                nonce: info.nonce,
-                balance: info.balance,
-                code_hash: info.code_hash,
-            });
+            let fields = account.info.as_ref().map(fields);
             let storage_wiped = self.wiped.contains(address);
             let storage = account
                 .storage
@@ -68,6 +65,11 @@ impl Changes {
         });
         accounts.collect::<Vec<(Address, AccountChange)>>().into_iter().collect()
     }
+}
+
+/// An account as a trie takes it.
+pub(crate) fn fields(info: &AccountInfo) -> AccountFields {
+    AccountFields { nonce: info.nonce, balance: info.balance, code_hash: info.code_hash }
 }
 
 /// A receipt before its bloom is computed.

@@ -154,10 +154,7 @@ fn run_in_order(
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(tx));
         }
-        match transacted {
-            Ok(transacted) => run.commit(*evm.database(), index, transacted)?,
-            Err(error) => run.leave_out(error)?,
-        }
+        run.decide(*evm.database(), index, transacted)?;
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
         }
@@ -411,22 +408,16 @@ impl Executor for BlockExecutor<'_, '_> {
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
         let index = self.index(tx);
         let Committer { run, state, error } = &mut *self.committed.committer.write();
-        let mut stop = |first| {
-            *error = Some(first);
-            Commit::Stop
-        };
         let transacted = run.admit(index).map_err(ExecuteError::from).and(output);
-        match transacted {
-            Ok(transacted) => match run.commit(state, index, *transacted) {
-                Ok(()) => Commit::Continue,
-                Err(error) => stop(error),
-            },
-            Err(error) => match run.leave_out(error) {
-                Ok(()) if run.left() == 0 => Commit::Stop,
-                // It may have run and written: that there is no room for it is only known now.
-                Ok(()) => Commit::Discard,
-                Err(error) => stop(error),
-            },
+        match run.decide(state, index, transacted.map(|transacted| *transacted)) {
+            Ok(true) => Commit::Continue,
+            Ok(false) if run.left() == 0 => Commit::Stop,
+            // It may have run and written: that there is no room for it is only known now.
+            Ok(false) => Commit::Discard,
+            Err(first) => {
+                *error = Some(first);
+                Commit::Stop
+            }
         }
     }
 }

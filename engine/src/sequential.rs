@@ -47,10 +47,7 @@ pub(crate) fn run_telling_from(
             transaction::transact(&mut evm, &transaction.env)
                 .map_err(|error| blame(index, error, RevmState::blame))
         });
-        match transacted {
-            Ok(transacted) => run.commit(evm.database(), index, transacted)?,
-            Err(error) => run.leave_out(error)?,
-        }
+        run.decide(evm.database(), index, transacted)?;
         if run.left() == 0 {
             break;
         }

@@ -31,7 +31,8 @@ impl From<Blocked> for ViewError {
     }
 }
 
-/// State as the committed transactions left it. It moves on with every commit.
+/// State as the committed transactions left it. It moves on with every commit. An account that the block had nothing to
+/// do with before the stretch may be shown as it is in the pre-state.
 ///
 /// Where no transaction of the stretch has written, this is the state before the stretch. A run that finds none and
 /// then looks here a commit later has read a value that is not the one before the stretch; its validation finds that

@@ -108,7 +108,7 @@ mod worker;
 
 pub use executor::{Commit, Execution, Executor};
 pub use fault::Fault;
-pub use pace::{Pace, RUN_OVERHEAD, Stretch};
+pub use pace::{Pace, RUN_OVERHEAD, STRETCH_MAX, Stretch};
 pub use stats::Stats;
 pub use version::{Blocked, Incarnation, Origin, TxIndex, Version};
 pub use view::View;

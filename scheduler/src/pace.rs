@@ -38,6 +38,9 @@ use crate::{
 /// making its EVM takes as long.
 const WORTH_WAKING: u64 = 100 * RUN_OVERHEAD as u64;
 
+/// The longest speculative stretch of a block that is to run fast.
+pub const STRETCH_MAX: u32 = 4_096;
+
 /// What the scheduler adds to a run, in the unit of [`crate::Execution::cost`]: versions, reads, validation.
 pub const RUN_OVERHEAD: u32 = 16;
 
@@ -58,7 +61,7 @@ struct Habits {
 
 /// For blocks that are to run fast.
 const STEADY: Habits =
-    Habits { round: 64, pause_min: 512, pause_max: 4_096, stretch_max: 4_096, restless: false };
+    Habits { round: 64, pause_min: 512, pause_max: 4_096, stretch_max: STRETCH_MAX, restless: false };
 
 /// For blocks that are to be cut into as many stretches as possible.
 const RESTLESS: Habits = Habits { round: 3, pause_min: 1, pause_max: 4, stretch_max: 11, restless: true };

@@ -4,7 +4,8 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Transactions handed to [`crate::Executor::commit`], including the one that stopped the block.
+    /// Transactions handed to [`crate::Executor::commit`], those that were discarded and the one that
+    /// stopped the block included.
     pub committed: u32,
     /// Runs started.
     pub executions: u64,

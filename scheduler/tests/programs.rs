@@ -3,25 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod program;
+
 use std::collections::HashMap;
 
 // Not the standard library's: ThreadSanitizer does not see what that one waits for.
 use parking_lot::Mutex;
+use program::{Program, is_discarded};
 use proptest::prelude::*;
 use weft_scheduler::{Block, Blocked, Commit, Execution, Executor, Fault, Pace, Stretch, TxIndex, View};
-
-/// What one transaction does, as a function of what it reads.
-#[derive(Debug, Clone)]
-struct Program {
-    /// First location read; its value picks the others.
-    start: u8,
-    /// How many locations are read, each chosen by the value before.
-    hops: u8,
-    /// Odd sums write one more location than even ones, so a stale run writes elsewhere.
-    salt: u8,
-    /// Waits for the frontier before the last read.
-    patient: bool,
-}
 
 /// A block of programs, and what was committed.
 struct Programs {
@@ -40,28 +30,6 @@ struct Programs {
 }
 
 const LOCATIONS: u8 = 6;
-
-/// Whether the writes of a transaction with this output are taken back when it is committed.
-const fn is_discarded(output: u64) -> bool {
-    output % 5 == 4
-}
-
-impl Program {
-    /// Runs on any memory.
-    fn run<E>(&self, mut read: impl FnMut(u8) -> Result<u64, E>) -> Result<(Vec<(u8, u64)>, u64), E> {
-        let mut location = self.start % LOCATIONS;
-        let mut sum = u64::from(self.salt);
-        for _ in 0..=self.hops {
-            sum = sum.wrapping_mul(31).wrapping_add(read(location)?);
-            location = u8::try_from(sum % u64::from(LOCATIONS)).unwrap();
-        }
-        let mut writes = vec![(location, sum)];
-        if sum % 2 == 1 {
-            writes.push(((location + 1) % LOCATIONS, sum / 2));
-        }
-        Ok((writes, sum))
-    }
-}
 
 impl Executor for Programs {
     type Key = u8;
@@ -87,7 +55,7 @@ impl Executor for Programs {
             view.await_frontier()?;
         }
         assert!(!(view.is_final() && self.panic_at == Some(tx.0)), "asked to panic");
-        let (writes, output) = program.run(|location| {
+        let (writes, output) = program.run(LOCATIONS, |location| {
             std::thread::yield_now();
             view.read_or(&location, || {
                 let value = self.beneath.lock().get(&location).copied().unwrap_or(7);
@@ -106,7 +74,7 @@ impl Executor for Programs {
         // In order, it would have written this.
         let mut beneath = self.beneath.lock();
         let read = |location| Ok::<_, ()>(beneath.get(&location).copied().unwrap_or(7));
-        let (writes, _) = self.txs[tx.0 as usize].run(read).unwrap();
+        let (writes, _) = self.txs[tx.0 as usize].run(LOCATIONS, read).unwrap();
         beneath.extend(writes);
         if self.stop_at == Some(tx.0) { Commit::Stop } else { Commit::Continue }
     }
@@ -127,7 +95,8 @@ impl Programs {
     fn rest(&self, first: usize) -> Self {
         let mut rest = Self::new(self.txs[first..].to_vec());
         for program in &self.txs[..first] {
-            let (writes, output) = program.run(|location| Ok::<_, ()>(rest.pre_state(location))).unwrap();
+            let (writes, output) =
+                program.run(LOCATIONS, |location| Ok::<_, ()>(rest.pre_state(location))).unwrap();
             rest.memory.extend(writes.into_iter().filter(|_| !is_discarded(output)));
         }
         rest
@@ -139,7 +108,7 @@ impl Programs {
         let mut outputs = Vec::new();
         for (tx, program) in (0..).zip(&self.txs) {
             let read = |location| Ok::<_, ()>(memory.get(&location).copied().unwrap_or(7));
-            let (writes, output) = program.run(read).unwrap();
+            let (writes, output) = program.run(LOCATIONS, read).unwrap();
             memory.extend(writes.into_iter().filter(|_| !is_discarded(output)));
             outputs.push((tx, output));
             if self.stop_at == Some(tx) {

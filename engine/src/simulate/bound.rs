@@ -5,6 +5,11 @@ use weft_scheduler::simulate::TxCosts;
 
 use super::costs::InOrder;
 
+/// No core count can do it in less: the share of each of so many cores in all the work, or the longest chain.
+pub(super) fn bound(work: u64, critical_path: u64, workers: usize) -> u64 {
+    (work / workers.max(1) as u64).max(critical_path)
+}
+
 /// The longest chain of runs of which each reads what the one before has written. Before that read, a run may overlap
 /// with the one that it depends on; so what counts of it is the part behind.
 ///

@@ -152,7 +152,7 @@ impl Costs {
 
     /// No core count can do it in less: the share of each of so many, or the longest chain.
     pub fn bound(&self, workers: usize) -> u64 {
-        (self.work() / workers.max(1) as u64).max(self.critical_path)
+        bound::bound(self.work(), self.critical_path, workers)
     }
 
     /// What comes before the first transaction and behind the last.

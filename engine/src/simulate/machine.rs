@@ -19,8 +19,8 @@ use weft_scheduler::simulate::KernelCosts;
 use super::costs::nanos;
 use crate::error::Fault;
 
-/// On a virtual machine with two cores of a Zen 4 (EPYC): what the fastest tenth of the tries took, in the quieter ones of
-/// ten measurements that found 1.7 to 3.1 µs for ringing, 2.9 to 4.2 for waking and 3.2 to 6.5 for beginning. Busy
+/// On a virtual machine with two cores of a Zen 4 (EPYC): what the tries took in the middle, in the quieter ones of ten
+/// measurements that found 1.7 to 3.1 µs for ringing, 2.9 to 4.2 for waking and 3.2 to 6.5 for beginning. Busy
 /// cores make a thread wait a millisecond; that is no cost of the kernel's.
 pub(super) const MEASURED: KernelCosts = KernelCosts {
     claim: 0,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use weft_scheduler::simulate::{self, Measured, Spent};
-use weft_scheduler::{Block, Executor, Fault, Stats, Stretch};
+use weft_scheduler::{Block, Executor, Fault, STRETCH_MAX, Stats, Stretch};
 
 use super::Prediction;
 use super::costs::{Costs, nanos};
@@ -107,9 +107,6 @@ impl<'c> Rehearsal<'c> {
 
     /// The next of `left` transactions to be measured: all speculate, whether or not it would pay.
     pub(crate) fn stretch(&self, left: u32) -> Option<Stretch> {
-        /// As long as those of blocks that are run.
-        const STRETCH_MAX: u32 = 4_096;
-
         match self.purpose {
             Purpose::Measure(How { whole: true, .. }) => Some(Stretch::Speculative(left)),
             Purpose::Measure(_) => Some(Stretch::Speculative(left.min(STRETCH_MAX))),
@@ -121,10 +118,8 @@ impl<'c> Rehearsal<'c> {
     pub(crate) fn note_in_order(&self, first: u32, length: u32) {
         let mut log = self.log.lock();
         log.in_order += length;
-        match self.purpose {
-            Purpose::InOrder => {}
-            Purpose::Measure(_) => log.skip(length),
-            Purpose::Simulate { costs, .. } => log.alone += costs.of_loop(first, length),
+        if let Purpose::Simulate { costs, .. } = self.purpose {
+            log.alone += costs.of_loop(first, length);
         }
     }
 
@@ -141,7 +136,7 @@ impl<'c> Rehearsal<'c> {
         let setup = nanos(start.elapsed());
         let mut log = self.log.lock();
         match self.purpose {
-            Purpose::InOrder => {}
+            Purpose::InOrder => block.finish(),
             Purpose::Measure(How { reads, batch, .. }) => {
                 let measured = simulate::measure(&block, length, batch, reads, || nanos(start.elapsed()))?;
                 log.setup += setup;
@@ -151,22 +146,20 @@ impl<'c> Rehearsal<'c> {
                 let start = Instant::now();
                 let stats = block.finish()?;
                 log.teardown += nanos(start.elapsed());
-                return Ok(stats);
+                Ok(stats)
             }
             Purpose::Simulate { costs, seed, .. } => {
                 let transactions = costs.of_stretch(first, length, workers);
-                let costs = simulate::Costs { transactions: &transactions, kernel: *costs.kernel() };
-                let timeline = simulate::simulate(&block, workers, &costs, seed)?;
+                let times = simulate::Costs { transactions: &transactions, kernel: *costs.kernel() };
+                let timeline = simulate::simulate(&block, workers, &times, seed)?;
                 log.stretches += timeline.end;
                 log.spent = timeline.spent.into_iter().fold(log.spent, Spent::plus);
+                let stats = block.finish()?;
+                log.setup += costs.setup(length);
+                log.teardown += costs.teardown(stats.executions.min(u64::from(length)));
+                Ok(stats)
             }
         }
-        let stats = block.finish()?;
-        if let Purpose::Simulate { costs, .. } = self.purpose {
-            log.setup += costs.setup(length);
-            log.teardown += costs.teardown(stats.executions.min(u64::from(length)));
-        }
-        Ok(stats)
     }
 
     /// What was measured.
@@ -193,15 +186,5 @@ impl<'c> Rehearsal<'c> {
             alone,
             spent: log.spent,
         }
-    }
-}
-
-impl Log {
-    /// Notes nothing of so many transactions.
-    fn skip(&mut self, length: u32) {
-        let Measured { transactions, dependencies, .. } = &mut self.measured;
-        let count = transactions.len() + length as usize;
-        transactions.resize_with(count, Default::default);
-        dependencies.resize(count, None);
     }
 }

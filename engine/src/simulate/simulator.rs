@@ -5,13 +5,13 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use weft_scheduler::simulate::{KernelCosts, WORKERS_MAX};
 
+use super::bound::bound;
 use super::{Prediction, Simulation, access_list};
 use crate::block::ReadyBlock;
 use crate::counters::Counters;
 use crate::error::{ExecuteError, Fault};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
-use crate::sequential;
 
 /// Simulates blocks that are judged with [`crate::execute::Options::with_simulator`], and keeps what it came to for the
 /// last of them. Clones share it.
@@ -78,37 +78,42 @@ impl Simulator {
         block: &ReadyBlock<'_>,
         pre_state: &dyn PreState,
     ) -> (Result<Outcome, ExecuteError>, Counters) {
-        let report = self.simulate(block, pre_state);
         let counters = Counters { executions: block.transactions.len() as u64, ..Counters::default() };
-        match report {
-            Ok(report) => *self.report.lock() = Some(report),
-            Err(fault) => return (Err(fault.into()), counters),
-        }
-        (sequential::run(block, pre_state), counters)
+        let outcome = match self.simulate(block, pre_state) {
+            Ok((report, outcome)) => {
+                *self.report.lock() = Some(report);
+                outcome
+            }
+            Err(fault) => Err(fault.into()),
+        };
+        (outcome, counters)
     }
 
-    /// Simulates a block as the plan says.
-    fn simulate(&self, block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Result<Report, Fault> {
+    /// Simulates a block as the plan says, and says what it comes to in order.
+    fn simulate(
+        &self,
+        block: &ReadyBlock<'_>,
+        pre_state: &dyn PreState,
+    ) -> Result<(Report, Result<Outcome, ExecuteError>), Fault> {
         let list = match block.access_list {
             None if self.plan.access_list => access_list(block, pre_state).ok(),
             _ => None,
         };
-        let block = match &list {
-            Some(list) => block.clone().with_access_list(list),
-            None => block.clone(),
-        };
-        let simulation = Simulation::new(&block, pre_state, self.plan.rounds)?;
+        let listed = list.as_ref().map(|list| block.clone().with_access_list(list));
+        let block = listed.as_ref().unwrap_or(block);
+        let simulation = Simulation::new(block, pre_state, self.plan.rounds)?;
         let run = |workers: &usize| simulation.run((*workers).clamp(1, WORKERS_MAX), self.plan.seed);
         let predictions = self.plan.workers.iter().map(run).collect::<Result<_, _>>()?;
         let costs = simulation.costs();
-        Ok(Report {
+        let report = Report {
             transactions: block.transactions.len(),
             foreseen: block.access_list.is_some(),
             work: costs.work(),
             critical_path: costs.critical_path(),
             kernel: *costs.kernel(),
             predictions,
-        })
+        };
+        Ok((report, simulation.outcome))
     }
 }
 
@@ -116,7 +121,7 @@ impl Report {
     /// How many times as fast as in order a block can be at most on so many cores: each has its share, and the longest
     /// chain stays one.
     pub fn bound(&self, workers: usize) -> f64 {
-        ratio(self.work, (self.work / workers.max(1) as u64).max(self.critical_path))
+        ratio(self.work, bound(self.work, self.critical_path, workers))
     }
 
     /// How many times as fast as in order a simulated run was.

@@ -6,9 +6,14 @@
 //! Checked are B1 and B2 against running in order, B3 by deadlocks and a bound on steps, and P2 by every run that is
 //! final: all lower outcomes have been handed over by then.
 
+#[path = "../../tests/program/mod.rs"]
+mod program;
+
 use std::{collections::BTreeMap, env, sync::Mutex as Log};
 
 use shuttle::rand::{Rng, rngs::ThreadRng, thread_rng};
+
+use program::{Program, is_discarded};
 
 use super::{
     draw::{executions, explore_at_random, explore_few_switches},
@@ -22,19 +27,6 @@ use crate::{
 
 /// So few that most transactions meet.
 const LOCATIONS: u8 = 3;
-
-/// What one transaction does, as a function of what it reads.
-#[derive(Debug, Clone)]
-struct Program {
-    /// First location read; its value picks the others.
-    start: u8,
-    /// How many more are read.
-    hops: u8,
-    /// Odd sums write one more location than even ones, so a stale run writes elsewhere.
-    salt: u8,
-    /// Waits for the frontier before it reads.
-    patient: bool,
-}
 
 /// What the caller foresees, right or wrong.
 #[derive(Debug, Default)]
@@ -60,44 +52,22 @@ struct Programs {
     stop_at: Option<u32>,
 }
 
-impl Program {
-    /// Any program.
-    fn any(rng: &mut ThreadRng) -> Self {
-        Self {
-            start: rng.gen_range(0..LOCATIONS),
-            hops: rng.gen_range(0..2),
-            salt: rng.r#gen(),
-            patient: rng.gen_bool(0.1),
-        }
-    }
-
-    /// Runs on any memory.
-    fn run<E>(&self, mut read: impl FnMut(u8) -> Result<u64, E>) -> Result<(Vec<(u8, u64)>, u64), E> {
-        let mut location = self.start;
-        let mut sum = u64::from(self.salt);
-        for _ in 0..=self.hops {
-            sum = sum.wrapping_mul(31).wrapping_add(read(location)?);
-            location = u8::try_from(sum % u64::from(LOCATIONS)).unwrap();
-        }
-        let mut writes = vec![(location, sum)];
-        if sum % 2 == 1 {
-            writes.push(((location + 1) % LOCATIONS, sum / 2));
-        }
-        Ok((writes, sum))
-    }
-
-    /// Runs on final state.
-    fn run_in_order(&self, memory: &mut BTreeMap<u8, u64>) -> u64 {
-        let (writes, output) =
-            self.run(|location| Ok::<_, ()>(pre_state(memory, location))).expect("no read fails");
-        memory.extend(writes.into_iter().filter(|_| !is_discarded(output)));
-        output
+/// Any program.
+fn any_program(rng: &mut ThreadRng) -> Program {
+    Program {
+        start: rng.gen_range(0..LOCATIONS),
+        hops: rng.gen_range(0..2),
+        salt: rng.r#gen(),
+        patient: rng.gen_bool(0.1),
     }
 }
 
-/// Whether the writes of a transaction with this output are taken back when it is committed.
-const fn is_discarded(output: u64) -> bool {
-    output % 5 == 4
+/// Runs a program on final state.
+fn run_in_order(program: &Program, memory: &mut BTreeMap<u8, u64>) -> u64 {
+    let (writes, output) =
+        program.run(LOCATIONS, |location| Ok::<_, ()>(pre_state(memory, location))).expect("no read fails");
+    memory.extend(writes.into_iter().filter(|_| !is_discarded(output)));
+    output
 }
 
 /// What lies at a location that may never have been written.
@@ -162,14 +132,14 @@ impl Executor for Programs {
                 "P2: outcomes before the frontier"
             );
         }
-        let (writes, output) = program.run(|location| {
+        let (writes, output) = program.run(LOCATIONS, |location| {
             view.read_or(&location, || Ok::<_, Blocked>(pre_state(&self.beneath.lock(), location)))
         })?;
         Ok(Execution { writes, cost: 100, output })
     }
 
     fn commit(&self, tx: TxIndex, output: u64) -> Commit {
-        self.txs[tx.0 as usize].run_in_order(&mut self.beneath.lock());
+        run_in_order(&self.txs[tx.0 as usize], &mut self.beneath.lock());
         self.committed.lock().unwrap().push(output);
         if self.stop_at == Some(tx.0) {
             Commit::Stop
@@ -203,14 +173,14 @@ impl Programs {
 /// One block, as drawn, on the schedule that is drawn.
 fn any_block() {
     let mut rng = thread_rng();
-    let txs: Vec<Program> = (0..rng.gen_range(2..=6)).map(|_| Program::any(&mut rng)).collect();
+    let txs: Vec<Program> = (0..rng.gen_range(2..=6)).map(|_| any_program(&mut rng)).collect();
     let stop_at = if rng.gen_bool(0.1) { Some(rng.gen_range(0..txs.len())) } else { None };
     let workers = rng.gen_range(2..=3);
     let pace = if rng.gen_bool(0.5) { Pace::new(workers) } else { Pace::restless(workers) };
 
     let mut state = BTreeMap::new();
     let end = stop_at.map_or(txs.len(), |tx| tx + 1);
-    let expected: Vec<u64> = txs[..end].iter().map(|program| program.run_in_order(&mut state)).collect();
+    let expected: Vec<u64> = txs[..end].iter().map(|program| run_in_order(program, &mut state)).collect();
     assert_eq!(in_stretches(&mut rng, &txs, stop_at, workers, pace), expected, "{txs:?}");
 }
 
@@ -229,7 +199,7 @@ fn in_stretches(
         match pace.next_stretch(index(txs.len() - first)) {
             Stretch::InOrder(length) => {
                 let stretch = txs[first..end].iter().take(length as usize);
-                outputs.extend(stretch.map(|program| program.run_in_order(&mut state)));
+                outputs.extend(stretch.map(|program| run_in_order(program, &mut state)));
             }
             Stretch::Speculative(length) => {
                 let programs = Programs::new(&txs[first..], state, stop_at.map(|tx| index(tx - first)));

@@ -55,20 +55,27 @@ impl Scene {
     }
 }
 
+/// Two transactions: one worker ends 1, which has read `reads`, another one 0 with its `writes`, and both hand over
+/// what can be.
+fn race(reads: ReadSet<char, u32>, writes: &[(char, u32)], how: Commit) -> Arc<Scene> {
+    let scene = Scene::new(2);
+    let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
+    let other = Arc::clone(&scene);
+    let worker = thread::spawn(move || {
+        publish(&other.block, one, Some(reads), &[]);
+        other.commit(how);
+    });
+    publish(&scene.block, zero, None, writes);
+    scene.commit(how);
+    worker.join().unwrap();
+    scene
+}
+
 /// Whoever is refused the turn leaves nobody behind.
 #[test]
 fn p1_p2_all_is_committed_once_and_in_order() {
     check(|| {
-        let scene = Scene::new(2);
-        let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
-        let other = Arc::clone(&scene);
-        let worker = thread::spawn(move || {
-            publish(&other.block, one, Some(ReadSet::new()), &[]);
-            other.commit(Commit::Continue);
-        });
-        publish(&scene.block, zero, None, &[]);
-        scene.commit(Commit::Continue);
-        worker.join().unwrap();
+        let scene = race(ReadSet::new(), &[], Commit::Continue);
         assert_eq!(*scene.committed.lock().unwrap(), [0, 1]);
         assert!(scene.block.prefix().has_ended());
     });
@@ -98,16 +105,7 @@ fn p1_p2_hold_for_whoever_watches() {
 #[test]
 fn p2_a_void_run_is_not_committed() {
     check(|| {
-        let scene = Scene::new(2);
-        let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
-        let other = Arc::clone(&scene);
-        let worker = thread::spawn(move || {
-            publish(&other.block, one, Some(nothing_at_a()), &[]);
-            other.commit(Commit::Continue);
-        });
-        publish(&scene.block, zero, None, &[('a', 1)]);
-        scene.commit(Commit::Continue);
-        worker.join().unwrap();
+        let scene = race(nothing_at_a(), &[('a', 1)], Commit::Continue);
         assert_eq!(*scene.committed.lock().unwrap(), [0]);
         assert_eq!(claims(&scene.block).len(), 1, "it runs again");
     });
@@ -116,16 +114,7 @@ fn p2_a_void_run_is_not_committed() {
 #[test]
 fn p3_nothing_is_handed_over_behind_a_stop() {
     check(|| {
-        let scene = Scene::new(2);
-        let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
-        let other = Arc::clone(&scene);
-        let worker = thread::spawn(move || {
-            publish(&other.block, one, Some(ReadSet::new()), &[]);
-            other.commit(Commit::Stop);
-        });
-        publish(&scene.block, zero, None, &[]);
-        scene.commit(Commit::Stop);
-        worker.join().unwrap();
+        let scene = race(ReadSet::new(), &[], Commit::Stop);
         assert_eq!(*scene.committed.lock().unwrap(), [0]);
         assert!(scene.block.prefix().has_ended());
     });
