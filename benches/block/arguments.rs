@@ -19,6 +19,9 @@ pub(crate) struct Arguments {
     /// Numbers of threads that Weft runs on.
     #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2")]
     pub(crate) threads: Vec<usize>,
+    /// Weft gets each block with its access list (EIP-7928), as in Amsterdam.
+    #[arg(long)]
+    pub(crate) access_list: bool,
     /// The table shows CPU time of the process instead of wall time.
     #[arg(long)]
     pub(crate) cpu: bool,

@@ -5,8 +5,7 @@ use serde::Serialize;
 use weft_benches::Workload;
 use weft_benches::baselines::{Input, cache, journal, state};
 use weft_engine::execute::Options;
-use weft_engine::{Counters, parallel};
-use weft_engine::{ReadyBlock, Rules, sequential};
+use weft_engine::{Counters, ReadyBlock, Rules, parallel, sequential, simulate};
 
 use crate::clock::{Took, median, shortest, time};
 
@@ -53,6 +52,19 @@ pub(crate) struct Measured {
     /// Aborts per transaction, on average over the rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) aborts_per_tx: Option<f64>,
+}
+
+impl<'a> Prepared<'a> {
+    /// The access list that the block would have come with in Amsterdam. A block that is invalid has none.
+    pub(crate) fn access_list(&self) -> Vec<u8> {
+        simulate::access_list(&self.ready, &self.workload.pre_state).unwrap_or_default()
+    }
+
+    /// The same, with an access list for Weft.
+    pub(crate) fn with_access_list(mut self, list: &'a [u8]) -> Self {
+        self.ready = self.ready.with_access_list(list);
+        self
+    }
 }
 
 impl Arms {

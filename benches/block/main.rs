@@ -35,7 +35,7 @@ fn main() -> anyhow::Result<()> {
     let mut table = Table::new(&arguments.threads, arguments.cpu);
     for plan in plans {
         eprintln!("{}", plan.name);
-        let row = measure(&plan, &arms, arguments.rounds)?;
+        let row = measure(&plan, &arms, &arguments)?;
         if arguments.json {
             println!("{}", serde_json::to_string(&row)?);
         } else {
@@ -49,11 +49,16 @@ fn main() -> anyhow::Result<()> {
 }
 
 /// Makes a workload and measures it.
-fn measure(plan: &Plan, arms: &Arms, rounds: u32) -> anyhow::Result<Row> {
+fn measure(plan: &Plan, arms: &Arms, arguments: &Arguments) -> anyhow::Result<Row> {
     let workload = plan.make()?;
     let rules = workload.rules();
-    let block = arms.prepare(&workload, &rules)?;
+    let mut block = arms.prepare(&workload, &rules)?;
+    let list;
+    if arguments.access_list {
+        list = block.access_list();
+        block = block.with_access_list(&list);
+    }
     let gas_used = arms.verify(&block)?;
-    let arms = arms.measure(&block, rounds)?;
+    let arms = arms.measure(&block, arguments.rounds)?;
     Ok(Row { workload: workload.name, transactions: workload.block.body.transactions.len(), gas_used, arms })
 }

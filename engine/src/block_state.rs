@@ -3,24 +3,21 @@
 //! [`crate::sequential`] commits into revm's `State`, which is the specification; [`crate::parallel`] into the
 //! [`crate::ledger::Ledger`], which gives the same in less time. [`crate::commit::BlockRun`] drives either.
 
-use alloy_primitives::map::{AddressMap, AddressSet};
+use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::database::states::bundle_state::BundleRetention;
 use revm::database::{AccountStatus, BundleState, State};
 use revm::database_interface::bal::EvmDatabaseError;
-use revm::state::{Account, AccountInfo};
+use revm::state::{AccountInfo, EvmState};
 use revm::{Database, DatabaseCommit};
 
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::StateDb;
 use crate::pre_state::{PreState, PreStateDb};
 
-/// The state that the committed transactions leave, with what has changed since the block began.
-pub(crate) trait BlockState: StateDb + DatabaseCommit {
-    /// The error of the whole block for an error of this state.
-    fn blame(error: Self::Error) -> ExecuteError;
-
+/// What a transaction is committed to.
+pub(crate) trait Committing {
     /// The account, if there is one.
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
 
@@ -29,6 +26,15 @@ pub(crate) trait BlockState: StateDb + DatabaseCommit {
 
     /// Adds to a balance if that is all there is to it; false, and no change, if it takes a commit of the account.
     fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError>;
+
+    /// Makes what a transaction left of the accounts it touched part of the state.
+    fn commit(&mut self, accounts: EvmState);
+}
+
+/// The state that the committed transactions leave, with what has changed since the block began.
+pub(crate) trait BlockState: StateDb + Committing {
+    /// The error of the whole block for an error of this state.
+    fn blame(error: Self::Error) -> ExecuteError;
 
     /// All changes, with reverts. The state is of no use afterwards.
     fn take_changes(&mut self) -> BundleState;
@@ -84,17 +90,6 @@ impl Database for RevmState<'_> {
     }
 }
 
-impl DatabaseCommit for RevmState<'_> {
-    fn commit(&mut self, changes: AddressMap<Account>) {
-        let renewed = changes.iter().filter(|(_, account)| {
-            let is_new = account.is_created() || account.is_selfdestructed() || account.is_empty();
-            account.is_touched() && is_new
-        });
-        self.renewed.extend(renewed.map(|(address, _)| *address));
-        self.state.commit(changes);
-    }
-}
-
 impl StateDb for RevmState<'_> {
     fn has_storage(&mut self, address: Address) -> Result<bool, Self::Error> {
         let cached = self.state.load_cache_account(address).map_err(EvmDatabaseError::Database)?;
@@ -110,15 +105,7 @@ impl StateDb for RevmState<'_> {
     }
 }
 
-impl BlockState for RevmState<'_> {
-    /// `State` adds lookups in an access list to its database's errors; they are never made here.
-    fn blame(error: EvmDatabaseError<WitnessError>) -> ExecuteError {
-        match error {
-            EvmDatabaseError::Database(error) => error.into(),
-            EvmDatabaseError::Bal(error) => ExecuteError::Fault(Fault::Evm(error.to_string())),
-        }
-    }
-
+impl Committing for RevmState<'_> {
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
         Ok(self.state.load_cache_account(address)?.account_info())
     }
@@ -129,6 +116,25 @@ impl BlockState for RevmState<'_> {
 
     fn credit(&mut self, _address: Address, _amount: U256) -> Result<bool, WitnessError> {
         Ok(false)
+    }
+
+    fn commit(&mut self, accounts: EvmState) {
+        let renewed = accounts.iter().filter(|(_, account)| {
+            let is_new = account.is_created() || account.is_selfdestructed() || account.is_empty();
+            account.is_touched() && is_new
+        });
+        self.renewed.extend(renewed.map(|(address, _)| *address));
+        self.state.commit(accounts);
+    }
+}
+
+impl BlockState for RevmState<'_> {
+    /// `State` adds lookups in an access list to its database's errors; they are never made here.
+    fn blame(error: EvmDatabaseError<WitnessError>) -> ExecuteError {
+        match error {
+            EvmDatabaseError::Database(error) => error.into(),
+            EvmDatabaseError::Bal(error) => ExecuteError::Fault(Fault::Evm(error.to_string())),
+        }
     }
 
     fn take_changes(&mut self) -> BundleState {

@@ -22,15 +22,15 @@ use alloy_evm::block::system_calls::{
 };
 use alloy_evm::eth::dao_fork;
 use alloy_primitives::map::AddressSet;
-use alloy_primitives::{Address, Bytes, U256};
-use revm::context_interface::result::{ExecutionResult, HaltReason};
+use alloy_primitives::{Address, Bytes, Log, U256};
+use revm::context_interface::result::{ExecutionResult, HaltReason, ResultGas};
 use revm::primitives::hardfork::SpecId;
 use revm::state::{Account, EvmState, TransactionId};
 use weft_trie::{AccountChange, StateChanges};
 
 use crate::access_list::AccessList;
 use crate::block::{ReadyBlock, ReadyTransaction};
-use crate::block_state::BlockState;
+use crate::block_state::{BlockState, Committing};
 use crate::deposits;
 use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
 use crate::location::exists_after;
@@ -81,6 +81,24 @@ struct GasTally {
     state: u64,
     /// Blob gas (EIP-4844).
     blob: u64,
+}
+
+/// What the block wants to know of a transaction, besides the accounts.
+#[derive(Debug)]
+pub(crate) struct Summary {
+    /// Its gas.
+    pub(crate) gas: ResultGas,
+    /// It has neither failed nor reverted.
+    pub(crate) success: bool,
+    /// Its logs.
+    pub(crate) logs: Vec<Log>,
+}
+
+impl Summary {
+    /// What the block wants to know of a result.
+    pub(crate) fn of(result: ExecutionResult<HaltReason>) -> Self {
+        Self { gas: *result.gas(), success: result.is_success(), logs: result.into_logs() }
+    }
 }
 
 impl<'a> BlockRun<'a> {
@@ -149,7 +167,7 @@ impl<'a> BlockRun<'a> {
     /// As [`Self::commit`] and [`Self::leave_out`].
     pub(crate) fn decide(
         &mut self,
-        state: &mut impl BlockState,
+        state: &mut impl Committing,
         index: usize,
         transacted: Result<Transacted, ExecuteError>,
     ) -> Result<bool, ExecuteError> {
@@ -225,7 +243,7 @@ impl<'a> BlockRun<'a> {
     /// [`ExecuteError::Witness`] if the beneficiary is still to be paid and its account is absent.
     fn commit(
         &mut self,
-        state: &mut impl BlockState,
+        state: &mut impl Committing,
         index: usize,
         transacted: Transacted,
     ) -> Result<(), ExecuteError> {
@@ -236,22 +254,59 @@ impl<'a> BlockRun<'a> {
         {
             accounts.insert(beneficiary, self.credited(state, beneficiary, reward)?);
         }
-        let gas = result.gas();
+        self.add_receipt(index, Summary::of(result));
+        self.access_list.begin_transaction(self.receipts.len() - 1);
+        self.commit_accounts(state, accounts);
+        if let Some(step) = &mut self.step {
+            self.steps.push(core::mem::take(step));
+        }
+        self.tell(index);
+        Ok(())
+    }
+
+    /// Whether anybody wants to see the accounts that a transaction touched before they become part of the state.
+    pub(crate) fn is_watching(&self) -> bool {
+        self.access_list.is_wanted() || self.step.is_some()
+    }
+
+    /// As [`Self::commit`], where nobody [is watching](Self::is_watching), and the accounts, among which there are no
+    /// new codes and none that is wiped, have become part of the state already, or will.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`].
+    pub(crate) fn commit_summary(
+        &mut self,
+        state: &mut impl Committing,
+        index: usize,
+        summary: Summary,
+        reward: Option<U256>,
+    ) -> Result<(), ExecuteError> {
+        if let Some(reward) = reward {
+            self.credit(state, self.block.header.beneficiary, reward)?;
+        }
+        self.add_receipt(index, summary);
+        self.tell(index);
+        Ok(())
+    }
+
+    /// Counts the gas of a transaction, and adds its receipt.
+    fn add_receipt(&mut self, index: usize, summary: Summary) {
+        let Summary { gas, success, logs } = summary;
         self.gas.paid += gas.tx_gas_used();
         self.gas.execution += gas.block_regular_gas_used();
         self.gas.state += gas.block_state_gas_used();
         self.gas.blob += self.block.transactions[index].blob_gas;
         self.receipts.push(TransactionReceipt {
             tx_type: self.block.transactions[index].tx_type,
-            status: Eip658Value::Eip658(result.is_success()),
+            status: Eip658Value::Eip658(success),
             cumulative_gas_used: self.gas.paid,
-            logs: result.into_logs(),
+            logs,
         });
-        self.access_list.begin_transaction(self.receipts.len() - 1);
-        self.commit_accounts(state, accounts);
-        if let Some(step) = &mut self.step {
-            self.steps.push(core::mem::take(step));
-        }
+    }
+
+    /// Tells whoever wants to know of the last commit.
+    fn tell(&mut self, index: usize) {
         if let Some(on_commit) = self.setup.on_commit
             && let Some(receipt) = self.receipts.last()
             && self.receipts.len() > self.told
@@ -259,7 +314,6 @@ impl<'a> BlockRun<'a> {
             self.told = self.receipts.len();
             on_commit(Committed { index, receipt, changes: self.steps.last() });
         }
-        Ok(())
     }
 
     /// Ends the block: rewards, withdrawals, requests.
@@ -328,7 +382,7 @@ impl<'a> BlockRun<'a> {
     }
 
     /// Commits the accounts that a transaction or system call touched.
-    fn commit_accounts(&mut self, state: &mut impl BlockState, accounts: EvmState) {
+    fn commit_accounts(&mut self, state: &mut impl Committing, accounts: EvmState) {
         for (address, account) in &accounts {
             let is_wiped = account.is_touched()
                 && (account.is_created() || account.is_selfdestructed() || self.is_cleared(account));
@@ -364,7 +418,7 @@ impl<'a> BlockRun<'a> {
     /// Adds to the balance of an account outside of any transaction. Adding nothing touches it.
     fn credit(
         &mut self,
-        state: &mut impl BlockState,
+        state: &mut impl Committing,
         address: Address,
         amount: U256,
     ) -> Result<(), WitnessError> {
@@ -378,19 +432,17 @@ impl<'a> BlockRun<'a> {
     /// Adds to the balance of an account if that takes no commit; false, and no change, if it does.
     fn credit_in_place(
         &self,
-        state: &mut impl BlockState,
+        state: &mut impl Committing,
         address: Address,
         amount: U256,
     ) -> Result<bool, WitnessError> {
-        // The access list and the step want to see the account.
-        let is_seen = self.access_list.is_wanted() || self.step.is_some();
-        Ok(!is_seen && state.credit(address, amount)?)
+        Ok(!self.is_watching() && state.credit(address, amount)?)
     }
 
     /// The account with `amount` added, as revm's journal would leave it.
     fn credited(
         &self,
-        state: &mut impl BlockState,
+        state: &mut impl Committing,
         address: Address,
         amount: U256,
     ) -> Result<Account, WitnessError> {

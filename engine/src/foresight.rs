@@ -6,22 +6,27 @@
 //! every one of them is replaced by what the run really writes, and whoever has read a wrong one runs again. The list
 //! is compared with the one computed, in its turn.
 
-use core::ops::Range;
+use std::collections::BTreeMap;
 
-use alloy_primitives::map::HashMap;
 use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
+use rayon::prelude::*;
 use revm::bytecode::Bytecode;
-use revm::state::AccountInfo;
-use revm::state::bal::alloy::AlloyBal;
+use revm::state::bal::alloy::{AlloyAccountChanges, AlloyBal};
 use weft_scheduler::TxIndex;
 
 use crate::location::{Location, Value};
-use crate::view::CommittedState;
+use crate::pre_state::PreState;
 
-/// What transactions will write, by access index.
+/// What transactions will write.
 #[derive(Debug, Default)]
-pub(crate) struct Foresight(AlloyBal);
+pub(crate) struct Foresight {
+    /// By transaction, each with what it writes. Slots don't say by whom.
+    writes: Vec<Vec<(Location, Value)>>,
+}
+
+/// What one transaction will write to one account: which transaction, where, and what.
+type Foreseen = (usize, Location, Value);
 
 /// What one transaction does to one account.
 #[derive(Debug, Default, Clone, Copy)]
@@ -35,72 +40,75 @@ struct Change<'a> {
 }
 
 impl Foresight {
-    /// Reads a list. One that does not decode foresees nothing; what is wrong with it is found in its turn.
-    pub(crate) fn decode(mut list: &[u8]) -> Self {
-        Self(AlloyBal::decode(&mut list).unwrap_or_default())
-    }
-
-    /// What the transactions of a stretch will write, on the state before it.
-    pub(crate) fn of_stretch(
-        &self,
-        stretch: Range<u32>,
-        before: &dyn CommittedState,
+    /// Reads the list of a block of so many transactions, on the threads of the current pool. One that does not decode
+    /// foresees nothing; what is wrong with it is found in its turn.
+    pub(crate) fn read(
+        mut list: &[u8],
+        transactions: usize,
+        pre_state: &dyn PreState,
         beneficiary: Address,
-    ) -> HashMap<TxIndex, Vec<(Location, Value)>> {
-        let mut writes: HashMap<TxIndex, Vec<_>> = HashMap::default();
-        // Index 0 is before the transactions.
-        let tx = |index: u64| {
-            let tx = u32::try_from(index.checked_sub(1)?).ok()?;
-            stretch.contains(&tx).then(|| TxIndex(tx - stretch.start))
-        };
-        for account in self.0.iter().filter(|account| account.address != beneficiary) {
-            let address = account.address;
-            for slot in &account.storage_changes {
-                for change in &slot.changes {
-                    if let Some(tx) = tx(change.block_access_index.0) {
-                        let value = Value::Slot(change.new_value, Some(tx));
-                        writes.entry(tx).or_default().push((Location::Slot(address, slot.slot), value));
-                    }
-                }
-            }
-            let mut changes: HashMap<TxIndex, Change<'_>> = HashMap::default();
-            for change in &account.balance_changes {
-                if let Some(tx) = tx(change.block_access_index.0) {
-                    changes.entry(tx).or_default().balance = Some(change.post_balance);
-                }
-            }
-            for change in &account.nonce_changes {
-                if let Some(tx) = tx(change.block_access_index.0) {
-                    changes.entry(tx).or_default().nonce = Some(change.new_nonce);
-                }
-            }
-            for change in &account.code_changes {
-                if let Some(tx) = tx(change.block_access_index.0) {
-                    changes.entry(tx).or_default().code = Some(&change.new_code);
-                }
-            }
-            if changes.is_empty() {
-                continue;
-            }
-            // What the witness lacks, nobody can foresee.
-            let Ok(mut info) = before.account(address).map(Option::unwrap_or_default) else { continue };
-            let mut changes: Vec<_> = changes.into_iter().collect();
-            changes.sort_unstable_by_key(|(tx, _)| *tx);
-            for (tx, change) in changes {
-                let writes = writes.entry(tx).or_default();
-                if let Some(code) = change.code {
-                    info.code_hash = keccak256(code);
-                    if let Ok(code) = Bytecode::new_raw_checked(code.clone()) {
-                        writes.push((Location::Code(info.code_hash), Value::Code(code)));
-                    }
-                }
-                info.balance = change.balance.unwrap_or(info.balance);
-                info.nonce = change.nonce.unwrap_or(info.nonce);
-                let exists = !info.is_empty();
-                let value = Value::Account(exists.then(|| AccountInfo::copy_without_code(&info)));
-                writes.push((Location::Account(address), value));
+    ) -> Self {
+        let list = AlloyBal::decode(&mut list).unwrap_or_default();
+        let accounts = list.par_iter().filter(|account| account.address != beneficiary);
+        let foreseen: Vec<Vec<Foreseen>> = accounts.map(|account| foreseen(account, pre_state)).collect();
+        let mut writes = vec![Vec::new(); transactions];
+        for (tx, location, value) in foreseen.into_iter().flatten() {
+            if let Some(writes) = writes.get_mut(tx) {
+                writes.push((location, value));
             }
         }
-        writes
+        Self { writes }
     }
+
+    /// What a transaction will write, which the scheduler knows as `tx`.
+    pub(crate) fn of(&self, index: usize, tx: TxIndex) -> impl Iterator<Item = (Location, Value)> {
+        self.writes[index].iter().cloned().map(move |(location, value)| match value {
+            Value::Slot(value, _) => (location, Value::Slot(value, Some(tx))),
+            Value::Account(_) | Value::By(_) | Value::Code(_) => (location, value),
+        })
+    }
+}
+
+/// What the transactions will write to one account.
+fn foreseen(account: &AlloyAccountChanges, pre_state: &dyn PreState) -> Vec<Foreseen> {
+    let mut foreseen = Vec::new();
+    // Index 0 is before the transactions.
+    let tx = |index: u64| usize::try_from(index.checked_sub(1)?).ok();
+    let address = account.address;
+    for slot in &account.storage_changes {
+        for change in &slot.changes {
+            if let Some(tx) = tx(change.block_access_index.0) {
+                foreseen.push((tx, Location::Slot(address, slot.slot), Value::Slot(change.new_value, None)));
+            }
+        }
+    }
+    let mut changes: BTreeMap<u64, Change<'_>> = BTreeMap::new();
+    for change in &account.balance_changes {
+        changes.entry(change.block_access_index.0).or_default().balance = Some(change.post_balance);
+    }
+    for change in &account.nonce_changes {
+        changes.entry(change.block_access_index.0).or_default().nonce = Some(change.new_nonce);
+    }
+    for change in &account.code_changes {
+        changes.entry(change.block_access_index.0).or_default().code = Some(&change.new_code);
+    }
+    // What the witness lacks, nobody can foresee.
+    let Ok(found) = pre_state.account(address) else { return foreseen };
+    let mut info = found.unwrap_or_default().without_code();
+    for (index, change) in changes {
+        if let Some(code) = change.code {
+            info.code_hash = keccak256(code);
+        }
+        info.balance = change.balance.unwrap_or(info.balance);
+        info.nonce = change.nonce.unwrap_or(info.nonce);
+        let Some(tx) = tx(index) else { continue };
+        if let Some(code) = change.code
+            && let Ok(code) = Bytecode::new_raw_checked(code.clone())
+        {
+            foreseen.push((tx, Location::Code(info.code_hash), Value::Code(code)));
+        }
+        let exists = !info.is_empty();
+        foreseen.push((tx, Location::Account(address), Value::Account(exists.then(|| info.clone()))));
+    }
+    foreseen
 }

@@ -4,9 +4,10 @@
 //! small transactions that costs more than running them. Here an account is one entry of a dense list, changed in
 //! place, and what the block has changed is put together once per account, when the block ends.
 //!
-//! ```text
-//!  index: address ─► 3        entries: … │ 3: before, now, status, slots │ …
-//! ```
+//! The accounts are cut into parts by their addresses. While transactions run in order, each changes the ledger when it
+//! is committed. While they run ahead of each other, nothing changes but the beneficiary's account, which nearly all of
+//! them pay: what the others did is kept until the stretch is over, and goes into the parts side by side. So a run that
+//! looks beneath its stretch needs no lock, and a commit takes hardly any time.
 //!
 //! # Invariants
 //!
@@ -15,130 +16,217 @@
 //!   is the code that makes changes and reverts of an entry. The tests below compare them over random commits, and
 //!   `tests/` over every fixture, where `sequential` commits into `State`.
 
-use alloy_primitives::map::{AddressMap, B256Map, Entry as MapEntry};
+use alloy_primitives::map::{B256Map, Entry as MapEntry};
 use alloy_primitives::{Address, B256, U256};
+use rayon::prelude::*;
+use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::database::BundleState;
 use revm::database::states::reverts::Reverts;
-use revm::state::{Account, AccountInfo};
-use revm::{Database, DatabaseCommit};
+use revm::state::{AccountInfo, EvmState};
 
 use crate::block::ReadyBlock;
-use crate::block_state::BlockState;
+use crate::block_state::{BlockState, Committing};
 use crate::error::{ExecuteError, WitnessError};
 use crate::evm::StateDb;
 use crate::pre_state::PreState;
+use crate::transfer::Transfer;
 
+mod effects;
 mod entry;
+mod part;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use effects::Effects;
 pub(crate) use entry::Entry;
 use entry::Slot;
+use part::{Changed, Part};
+
+/// How many parts there are at most: a power of two.
+const PARTS_MAX: usize = 64;
+
+/// So many accounts are worth a part of their own.
+const PART: usize = 64;
+
+/// So many transactions go into the parts before others can help.
+const WORTH_SHARING: usize = 128;
 
 /// The committed state of a block.
 #[derive(Debug)]
 pub(crate) struct Ledger<'a> {
-    /// Answers what is not in the ledger yet.
+    /// All accounts but one.
+    pub(crate) base: Base<'a>,
+    /// That one.
+    pub(crate) purse: Purse<'a>,
+}
+
+/// The accounts that don't change while a stretch runs.
+#[derive(Debug)]
+pub(crate) struct Base<'a> {
+    /// Answers what is not here yet.
     pre_state: &'a dyn PreState,
-    /// Where each account's entry is.
-    index: AddressMap<u32>,
-    /// The accounts, in the order in which they were first asked for.
-    entries: Vec<Entry>,
+    /// The accounts, by a part of their addresses.
+    parts: Box<[Part]>,
     /// Codes that the block brought.
     codes: B256Map<Bytecode>,
 }
 
+/// The beneficiary's account, and what is to go into the others when the stretch is over.
+#[derive(Debug)]
+pub(crate) struct Purse<'a> {
+    /// Answers if the account is not here yet.
+    pre_state: &'a dyn PreState,
+    /// Whose it is.
+    beneficiary: Address,
+    /// His account.
+    part: Part,
+    /// What the committed transactions of the stretch did.
+    pending: Vec<Effects>,
+    /// Codes that they brought.
+    codes: B256Map<Bytecode>,
+}
+
 impl<'a> Ledger<'a> {
-    /// The ledger of a block of which nothing has run.
-    pub(crate) fn new(block: &ReadyBlock<'_>, pre_state: &'a dyn PreState) -> Self {
+    /// The ledger of a block of which nothing has run, for so many threads.
+    pub(crate) fn new(block: &ReadyBlock<'_>, pre_state: &'a dyn PreState, threads: usize) -> Self {
         // Most transactions bring a sender and a recipient.
-        Self::with_capacity(pre_state, 2 * block.transactions.len())
+        let accounts = 2 * block.transactions.len();
+        let parts = if threads == 1 { 1 } else { (accounts / PART).clamp(1, PARTS_MAX) };
+        Self::with_parts(pre_state, block.header.beneficiary, parts, accounts)
     }
 
-    /// A ledger with room for so many accounts.
-    fn with_capacity(pre_state: &'a dyn PreState, accounts: usize) -> Self {
-        let mut index = AddressMap::default();
-        index.reserve(accounts);
-        let entries = Vec::with_capacity(accounts);
-        Self { pre_state, index, entries, codes: B256Map::default() }
+    /// A ledger of so many parts, or as many more as it takes to a power of two, with room for so many accounts.
+    pub(crate) fn with_parts(
+        pre_state: &'a dyn PreState,
+        beneficiary: Address,
+        parts: usize,
+        accounts: usize,
+    ) -> Self {
+        let mut parts: Box<[Part]> = (0..parts.next_power_of_two()).map(|_| Part::default()).collect();
+        let each = accounts / parts.len();
+        // Some parts get more than others.
+        let room = if parts.len() == 1 { each } else { each + each / 4 };
+        parts.iter_mut().for_each(|part| part.reserve(room));
+        let base = Base { pre_state, parts, codes: B256Map::default() };
+        let purse = Purse {
+            pre_state,
+            beneficiary,
+            part: Part::default(),
+            pending: Vec::new(),
+            codes: B256Map::default(),
+        };
+        Self { base, purse }
     }
 
-    /// The value of a slot, if the ledger need not ask the pre-state for it.
-    pub(crate) fn known_slot(&self, address: Address, slot: U256) -> Option<U256> {
-        let entry = self.known(address)?;
-        match entry.slots.get(&slot) {
-            Some(kept) => Some(kept.now),
-            None => entry.storage_known.then_some(U256::ZERO),
-        }
-    }
-
-    /// Whether the account has storage, if the ledger need not ask the pre-state for it.
-    pub(crate) fn knows_storage(&self, address: Address) -> Option<bool> {
-        let entry = self.known(address)?;
-        if entry.slots.values().any(|slot| !slot.now.is_zero()) {
-            return Some(true);
-        }
-        entry.status.was_destroyed().then_some(false)
-    }
-
-    /// The code with this hash, if the block has brought it.
-    pub(crate) fn known_code(&self, hash: B256) -> Option<Bytecode> {
-        self.codes.get(&hash).cloned()
-    }
-
-    /// The accounts that the block had to do with.
-    pub(crate) fn addresses(&self) -> impl ExactSizeIterator<Item = Address> {
-        self.entries.iter().map(|entry| entry.address)
-    }
-
-    /// The entry of an account, if the ledger need not ask the pre-state for it.
-    pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
-        let place = *self.index.get(&address)?;
-        Some(&self.entries[place as usize])
+    /// The part that an account belongs to.
+    fn part(&mut self, address: Address) -> &mut Part {
+        if address == self.purse.beneficiary { &mut self.purse.part } else { self.base.part_mut(address) }
     }
 
     /// The entry of an account, looked up in the pre-state if it is asked for the first time.
     fn load(&mut self, address: Address) -> Result<&mut Entry, WitnessError> {
-        let place = match self.index.entry(address) {
-            MapEntry::Occupied(place) => *place.get(),
-            MapEntry::Vacant(vacant) => {
-                let entry = Entry::new(address, self.pre_state.account(address)?);
-                let place =
-                    u32::try_from(self.entries.len()).expect("an entry takes more than a byte of memory");
-                self.entries.push(entry);
-                *vacant.insert(place)
-            }
-        };
-        Ok(&mut self.entries[place as usize])
+        let pre_state = self.base.pre_state;
+        self.part(address).load(address, pre_state)
     }
 
-    /// Makes what a transaction did to one account part of the state.
-    fn commit_account(&mut self, address: Address, account: Account) {
-        if !account.is_touched() {
-            return;
+    /// Makes a transfer part of the state; false, and no change, if its sender cannot pay or it is none after all, or the
+    /// pre-state has no answer.
+    pub(crate) fn transfer(&mut self, transfer: &Transfer) -> bool {
+        self.try_transfer(transfer).is_some()
+    }
+
+    /// The same; `None` for false.
+    fn try_transfer(&mut self, transfer: &Transfer) -> Option<()> {
+        let pre_state = self.base.pre_state;
+        let sender = self.part(transfer.sender);
+        let place = sender.place(transfer.sender, pre_state).ok()?;
+        let left = transfer.left(sender.at(place).now.as_ref()?)?;
+        if let Some(address) = transfer.recipient {
+            let recipient = self.load(address).ok()?;
+            let sum = transfer.sum(recipient.now.as_ref())?;
+            recipient.set_balance(sum);
         }
-        let Self { index, entries, codes, .. } = self;
-        let place = *index.entry(address).or_insert_with(|| {
-            // It ran on another view of the state. What it found there is what the block found, or the account
-            // would have been committed before.
-            let found = (!account.is_loaded_as_not_existing()).then(|| account.original_info());
-            entries.push(Entry::new(address, found));
-            u32::try_from(entries.len() - 1).expect("an entry takes more than a byte of memory")
-        });
-        let entry = &mut entries[place as usize];
-        if account.is_selfdestructed() {
-            entry.destroy();
-        } else if account.is_created() {
-            if let Some(code) = &account.info.code {
-                codes.insert(account.info.code_hash, code.clone());
+        self.part(transfer.sender).at(place).pay(left);
+        Some(())
+    }
+
+    /// A stretch is over: what its transactions did goes into the parts, on so many threads of the current pool.
+    pub(crate) fn end_stretch(&mut self, threads: usize) {
+        let pending = core::mem::take(&mut self.purse.pending);
+        self.base.codes.extend(self.purse.codes.drain());
+        let parts = &mut self.base.parts;
+        let threads = if pending.len() < WORTH_SHARING { 1 } else { threads };
+        let (count, share) = (parts.len(), parts.len().div_ceil(threads));
+        let apply = |(nth, parts): (usize, &mut [Part])| {
+            let first = nth * share;
+            for Effects { accounts, slots } in &pending {
+                for effect in accounts {
+                    let at = part_of(effect.address, count).checked_sub(first);
+                    if let Some(part) = at.and_then(|at| parts.get_mut(at)) {
+                        part.apply(effect, slots);
+                    }
+                }
             }
-            entry.create(account);
-        } else if account.is_empty() {
-            entry.clear_empty();
+        };
+        if threads == 1 {
+            apply((0, parts));
         } else {
-            entry.change(account);
+            parts.par_chunks_mut(share).enumerate().for_each(apply);
         }
+    }
+}
+
+/// The part, of so many, that an account belongs to.
+fn part_of(address: Address, parts: usize) -> usize {
+    usize::from(address[19]) & (parts - 1)
+}
+
+impl Base<'_> {
+    /// The entry of an account that is not the beneficiary's, if nobody need ask the pre-state for it.
+    pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
+        self.parts[part_of(address, self.parts.len())].known(address)
+    }
+
+    /// The part that an account belongs to.
+    fn part_mut(&mut self, address: Address) -> &mut Part {
+        let at = part_of(address, self.parts.len());
+        &mut self.parts[at]
+    }
+
+    /// The code with this hash, if an earlier stretch has brought it.
+    pub(crate) fn known_code(&self, hash: B256) -> Option<&Bytecode> {
+        self.codes.get(&hash)
+    }
+}
+
+impl Purse<'_> {
+    /// The entry of the beneficiary's account, if nobody need ask the pre-state for it.
+    pub(crate) fn known(&self) -> Option<&Entry> {
+        self.part.known(self.beneficiary)
+    }
+
+    /// What a transaction of the stretch did that has just been committed.
+    pub(crate) fn push(&mut self, effects: Effects) {
+        self.pending.push(effects);
+    }
+}
+
+impl Entry {
+    /// The value of a slot, if nobody need ask the pre-state for it.
+    pub(crate) fn known_slot(&self, slot: U256) -> Option<U256> {
+        match self.slots.get(&slot) {
+            Some(kept) => Some(kept.now),
+            None => self.storage_known.then_some(U256::ZERO),
+        }
+    }
+
+    /// Whether the account has storage, if nobody need ask the pre-state for it.
+    pub(crate) fn knows_storage(&self) -> Option<bool> {
+        if self.slots.values().any(|slot| !slot.now.is_zero()) {
+            return Some(true);
+        }
+        self.status.was_destroyed().then_some(false)
     }
 }
 
@@ -150,14 +238,14 @@ impl Database for Ledger<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, WitnessError> {
-        match self.codes.get(&hash) {
+        match self.base.known_code(hash) {
             Some(code) => Ok(code.clone()),
-            None => self.pre_state.code(hash),
+            None => self.base.pre_state.code(hash),
         }
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        let pre_state = self.pre_state;
+        let pre_state = self.base.pre_state;
         let entry = self.load(address)?;
         if entry.now.is_none() {
             return Ok(U256::ZERO);
@@ -173,26 +261,68 @@ impl Database for Ledger<'_> {
     }
 
     fn block_hash(&mut self, number: u64) -> Result<B256, WitnessError> {
-        self.pre_state.block_hash(number)
+        self.base.pre_state.block_hash(number)
     }
 }
 
 impl StateDb for Ledger<'_> {
     fn has_storage(&mut self, address: Address) -> Result<bool, WitnessError> {
-        self.load(address)?;
-        self.knows_storage(address).map_or_else(|| self.pre_state.has_storage(address), Ok)
+        let known = self.load(address)?.knows_storage();
+        known.map_or_else(|| self.base.pre_state.has_storage(address), Ok)
     }
 }
 
-impl DatabaseCommit for Ledger<'_> {
-    fn commit(&mut self, changes: AddressMap<Account>) {
-        self.commit_iter(&mut changes.into_iter());
+/// In order: every commit is there for the next transaction.
+impl Committing for Ledger<'_> {
+    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        self.basic(address)
     }
 
-    fn commit_iter(&mut self, changes: &mut dyn Iterator<Item = (Address, Account)>) {
-        for (address, account) in changes {
-            self.commit_account(address, account);
+    fn add_code(&mut self, hash: B256, code: &Bytecode) {
+        self.base.codes.entry(hash).or_insert_with(|| code.clone());
+    }
+
+    fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError> {
+        // An amount of zero touches an account that may be empty.
+        let credits = !amount.is_zero();
+        if credits {
+            self.load(address)?.credit(amount);
         }
+        Ok(credits)
+    }
+
+    fn commit(&mut self, accounts: EvmState) {
+        for (address, account) in accounts {
+            self.part(address).commit(address, account);
+        }
+    }
+}
+
+/// In a stretch: only the beneficiary's account changes, and can be asked for.
+impl Committing for Purse<'_> {
+    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        debug_assert_eq!(address, self.beneficiary, "commits ask for nobody else");
+        Ok(self.part.load(address, self.pre_state)?.now.clone())
+    }
+
+    fn add_code(&mut self, hash: B256, code: &Bytecode) {
+        self.codes.entry(hash).or_insert_with(|| code.clone());
+    }
+
+    fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError> {
+        debug_assert_eq!(address, self.beneficiary, "commits credit nobody else");
+        let credits = !amount.is_zero();
+        if credits {
+            self.part.load(address, self.pre_state)?.credit(amount);
+        }
+        Ok(credits)
+    }
+
+    fn commit(&mut self, mut accounts: EvmState) {
+        if let Some(account) = accounts.remove(&self.beneficiary) {
+            self.part.commit(self.beneficiary, account);
+        }
+        self.pending.push(Effects::of(accounts));
     }
 }
 
@@ -201,44 +331,26 @@ impl BlockState for Ledger<'_> {
         error.into()
     }
 
-    fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        self.basic(address)
-    }
-
-    fn add_code(&mut self, hash: B256, code: &Bytecode) {
-        self.codes.entry(hash).or_insert_with(|| code.clone());
-    }
-
-    fn credit(&mut self, address: Address, amount: U256) -> Result<bool, WitnessError> {
-        // An amount of zero touches an account that may be empty.
-        if amount.is_zero() {
-            return Ok(false);
-        }
-        let entry = self.load(address)?;
-        entry.mark_changed();
-        let info = entry.now.get_or_insert_default();
-        info.balance = info.balance.checked_add(amount).unwrap_or(info.balance);
-        Ok(true)
-    }
-
     fn take_changes(&mut self) -> BundleState {
-        self.index.clear();
-        let mut entries = core::mem::take(&mut self.entries);
-        entries.retain(|entry| entry.changed);
-        let mut bundle = BundleState::default();
-        bundle.state.reserve(entries.len());
-        let mut reverts = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let address = entry.address;
-            if let Some((hash, code)) = entry.new_code() {
-                bundle.contracts.insert(hash, code.clone());
+        let count = self.base.parts.iter().map(Part::len).sum();
+        let (mut bundle, mut reverts) = (BundleState::default(), Vec::with_capacity(count));
+        bundle.state.reserve(count);
+        let mut insert = |changed: Vec<Vec<Changed>>| {
+            for Changed { address, account, revert, code } in changed.into_iter().flatten() {
+                bundle.contracts.extend(code);
+                bundle.state_size += account.size_hint();
+                bundle.state.insert(address, account);
+                bundle.reverts_size += revert.size_hint();
+                reverts.push((address, revert));
             }
-            let Some((account, revert)) = entry.into_change() else { continue };
-            bundle.state_size += account.size_hint();
-            bundle.state.insert(address, account);
-            bundle.reverts_size += revert.size_hint();
-            reverts.push((address, revert));
+        };
+        // While one thread puts the changes of some parts together, the others find out those of the next.
+        let mut ready = vec![self.purse.part.take_changes()];
+        for parts in self.base.parts.chunks_mut(rayon::current_num_threads()) {
+            let next = || parts.par_iter_mut().map(Part::take_changes).collect();
+            ((), ready) = rayon::join(|| insert(core::mem::take(&mut ready)), next);
         }
+        insert(ready);
         bundle.reverts = Reverts::new(vec![reverts]);
         bundle
     }

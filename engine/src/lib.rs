@@ -43,6 +43,7 @@ mod foresight;
 mod ledger;
 mod location;
 pub mod outcome;
+mod own_codes;
 pub mod parallel;
 pub mod pre_state;
 pub mod replay;
@@ -52,6 +53,7 @@ mod setup;
 pub mod simulate;
 pub mod trace;
 mod transaction;
+mod transfer;
 mod view;
 
 pub use block::{Block, ReadyBlock, SignedTransaction};

@@ -66,7 +66,7 @@ pub(crate) fn exists_after(account: &Account) -> bool {
 ///
 /// An account or slot that ends as it began is left out, so that nobody has to wait for it; so is the
 /// beneficiary's account, which is only read from committed state: here it says that it is no more what it was.
-pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> Vec<(Location, Value)> {
+pub(crate) fn write_set(tx: TxIndex, state: &mut EvmState, beneficiary: Address) -> Vec<(Location, Value)> {
     let mut writes = Vec::new();
     let mut any_wiped = false;
     for (&address, account) in state {
@@ -76,19 +76,18 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         }
         let existed = !account.is_loaded_as_not_existing();
         let exists = exists_after(account);
-        let original = account.original_info();
         if address == beneficiary {
-            if tip(account, &original).is_none() {
+            if tip(account, &account.original_info()).is_none() {
                 writes.push((Location::Beneficiary, Value::By(tx)));
             }
-        } else if existed != exists || account.info != original {
+        } else if existed != exists || account.is_changed() {
             writes.push((
                 Location::Account(address),
                 Value::Account(exists.then(|| account.info.copy_without_code())),
             ));
         }
-        if let Some(code) = &account.info.code
-            && account.info.code_hash != original.code_hash
+        if brought_code(account)
+            && let Some(code) = &account.info.code
         {
             writes.push((Location::Code(account.info.code_hash), Value::Code(code.clone())));
         }
@@ -109,4 +108,26 @@ pub(crate) fn write_set(tx: TxIndex, state: &EvmState, beneficiary: Address) -> 
         writes.push((Location::AnyWipe, Value::By(tx)));
     }
     writes
+}
+
+/// Whether the transaction that has left these accounts neither made nor removed one, brought no code, and had nothing to
+/// do with the beneficiary's account.
+pub(crate) fn are_ordinary(state: &mut EvmState, beneficiary: Address) -> bool {
+    !state.contains_key(&beneficiary)
+        && state.values_mut().filter(|account| account.is_touched()).all(|account| {
+            !account.is_created()
+                && !account.is_selfdestructed()
+                && !account.is_empty()
+                && !brought_code(account)
+        })
+}
+
+/// Whether an account has a code that it had not before its transaction.
+fn brought_code(account: &mut Account) -> bool {
+    let hash = account.info.code_hash;
+    if account.is_loaded_as_not_existing() {
+        !account.info.is_empty_code_hash()
+    } else {
+        account.is_changed() && account.original_info_mut().code_hash != hash
+    }
 }

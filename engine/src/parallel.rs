@@ -14,10 +14,13 @@
 
 use core::cmp::Reverse;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 
-use alloy_primitives::map::{AddressMap, AddressSet, HashMap};
+use alloy_primitives::map::{AddressMap, HashMap};
 use alloy_primitives::{Address, B256, TxKind, U256};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+use rayon::prelude::*;
+use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::context::TxEnv;
 use revm::context_interface::result::EVMError;
@@ -27,20 +30,22 @@ use weft_scheduler::{
 };
 
 use crate::block::{ReadyBlock, ReadyTransaction};
-use crate::commit::BlockRun;
+use crate::commit::{BlockRun, Summary};
 use crate::counters::Counters;
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
 use crate::foresight::Foresight;
-use crate::ledger::Ledger;
-use crate::location::{Location, Value, write_set};
+use crate::ledger::{Base, Effects, Entry, Ledger, Purse};
+use crate::location::{Location, Value, are_ordinary, write_set};
 use crate::outcome::Outcome;
+use crate::own_codes::{Met, OwnCodes};
 use crate::pre_state::PreState;
 use crate::sequential;
 use crate::setup::Setup;
 use crate::simulate::Rehearsal;
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
+use crate::transfer::Transfer;
 use crate::view::{CommittedState, ViewDb, ViewError};
 
 /// Runs a block on its pre-state with the threads of the current rayon pool.
@@ -65,50 +70,64 @@ pub fn run_with(
     let workers = setup.rehearsal.map_or_else(rayon::current_num_threads, Rehearsal::workers);
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
-    let mut ledger = Ledger::new(block, pre_state);
+    let mut ledger = Ledger::new(block, pre_state, workers);
     let mut counters = Counters::default();
-    let run = match BlockRun::begin(block, &mut ledger, setup) {
+    let mut run = match BlockRun::begin(block, &mut ledger, setup) {
         Ok(run) => run,
         Err(error) => return (Err(error), counters),
     };
-    let mut committed = CommittedPart {
-        committer: RwLock::new(Committer { run, state: ledger, error: None }),
-        pre_state,
-        familiar: None,
-    };
     // Nobody looks ahead of one worker.
     let list = block.access_list.filter(|_| workers > 1);
-    let foresight = list.map(Foresight::decode);
+    let foresight = list.map(|list| {
+        let read = || Foresight::read(list, block.transactions.len(), pre_state, block.header.beneficiary);
+        setup.rehearsal.map_or_else(read, |rehearsal| rehearsal.foresee(read))
+    });
     let mut pace = if setup.restless {
         Pace::restless(workers)
     } else {
         Pace::new(workers)
             .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env)))
     };
-    loop {
-        let done = committed.committer.get_mut();
-        let (first, left) = (done.run.decided(), done.run.left());
-        if left == 0 || done.error.is_some() {
-            break;
-        }
+    let codes: Vec<Mutex<Met>> = (0..workers).map(|_| Mutex::default()).collect();
+    while run.left() > 0 {
+        let (first, left) = (run.decided(), run.left());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
         match measured.unwrap_or_else(|| pace.next_stretch(left)) {
             Stretch::InOrder(length) => {
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
-                done.error = run_in_order(block, done, first..first + length, setup.trace).err();
+                let indices = first..first + length;
+                if let Err(error) = run_in_order(block, &mut run, &mut ledger, indices, setup.trace) {
+                    return (Err(error), counters);
+                }
                 if let Some(rehearsal) = setup.rehearsal {
                     rehearsal.note_in_order(first, length);
                 }
             }
             Stretch::Speculative(length) => {
-                committed.begin_stretch(block.header.beneficiary);
-                let executor =
-                    BlockExecutor { block, foresight: foresight.as_ref(), committed: &committed, first };
+                let Ledger { base, purse } = ledger;
+                let mut executor = BlockExecutor {
+                    block,
+                    foresight: foresight.as_ref(),
+                    beneath: Beneath {
+                        base,
+                        pre_state,
+                        beneficiary: block.header.beneficiary,
+                        committer: RwLock::new(Committer { run, purse, error: None }),
+                    },
+                    first,
+                    is_watched: false,
+                    likely_wiped: AtomicBool::new(false),
+                    codes: &codes,
+                };
+                executor.is_watched = executor.beneath.committer.get_mut().run.is_watching();
                 let stats = match setup.rehearsal {
                     Some(rehearsal) => executor.rehearse(length, &pace, workers, rehearsal),
                     None => executor.run(length, &pace, workers, setup.trace),
                 };
+                let Beneath { base, committer, .. } = executor.beneath;
+                let Committer { run: done, purse, error } = committer.into_inner();
+                (run, ledger) = (done, Ledger { base, purse });
                 match stats {
                     Ok(counts) => {
                         pace.note(&counts);
@@ -120,41 +139,62 @@ pub fn run_with(
                         debug_assert!(false, "the scheduler failed: {fault}");
                         counters.fallbacks += 1;
                         tracing::error!(%fault, "the scheduler failed; the block runs again in order");
-                        let told = committed.committer.into_inner().run.told();
-                        return (sequential::run_telling_from(told, block, pre_state, setup), counters);
+                        return (sequential::run_telling_from(run.told(), block, pre_state, setup), counters);
                     }
+                }
+                if let Some(error) = error {
+                    return (Err(error), counters);
+                }
+                match setup.rehearsal {
+                    Some(rehearsal) => {
+                        rehearsal.merge(run.decided() - first, |threads| ledger.end_stretch(threads))
+                    }
+                    None => ledger.end_stretch(workers),
                 }
             }
         }
     }
-    let Committer { run, mut state, error } = committed.committer.into_inner();
-    let outcome = match error {
-        Some(error) => Err(error),
-        None => run.finish(&mut state),
-    };
-    (outcome, counters)
+    (run.finish(&mut ledger), counters)
 }
 
 /// Runs some transactions one after the other: there is nothing to speculate on, or it does not pay.
 fn run_in_order(
     block: &ReadyBlock<'_>,
-    committer: &mut Committer<'_>,
+    run: &mut BlockRun<'_>,
+    ledger: &mut Ledger<'_>,
     indices: Range<u32>,
     trace: Option<&Trace>,
 ) -> Result<(), ExecuteError> {
-    let Committer { run, state, .. } = committer;
     let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
-    let mut evm = EthEvm::new(state, &block.env);
+    let mut evm = EthEvm::new(ledger, &block.env);
     for tx in indices {
         let index = tx as usize;
-        let transacted = run.admit(index).map_err(ExecuteError::from).and_then(|()| {
-            transaction::transact_unpaid(&mut evm, &block.transactions[index].env)
-                .map_err(|error| blame(index, error, ExecuteError::from))
-        });
+        let environment = &block.transactions[index].env;
+        let admitted = run.admit(index).map_err(ExecuteError::from);
+        let transfer = if admitted.is_err() || run.is_watching() {
+            None
+        } else {
+            Transfer::of(&mut evm, environment).filter(|transfer| evm.database().transfer(transfer))
+        };
+        let transacted = match transfer {
+            Some(_) => None,
+            None => Some(admitted.and_then(|()| {
+                transaction::transact_unpaid(&mut evm, environment)
+                    .map_err(|error| blame(index, error, ExecuteError::from))
+            })),
+        };
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(tx));
         }
-        run.decide(*evm.database(), index, transacted)?;
+        match (transfer, transacted) {
+            (Some(transfer), _) => {
+                run.commit_summary(*evm.database(), index, transfer.summary(), Some(transfer.reward))?;
+            }
+            (None, Some(transacted)) => {
+                run.decide(*evm.database(), index, transacted)?;
+            }
+            (None, None) => {}
+        }
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
         }
@@ -172,10 +212,16 @@ struct BlockExecutor<'s, 'a> {
     block: &'a ReadyBlock<'a>,
     /// What its access list says, if it came with one.
     foresight: Option<&'s Foresight>,
-    /// State before the stretch, and then as the stretch is committed.
-    committed: &'s CommittedPart<'a>,
+    /// State before the stretch, and what is being committed.
+    beneath: Beneath<'a>,
     /// The stretch's first transaction. The scheduler counts from here.
     first: u32,
+    /// Somebody wants to see the accounts of each transaction when it is committed.
+    is_watched: bool,
+    /// Whether any run has wiped an account.
+    likely_wiped: AtomicBool,
+    /// Codes that each worker has met.
+    codes: &'s [Mutex<Met>],
 }
 
 impl BlockExecutor<'_, '_> {
@@ -221,12 +267,12 @@ impl BlockExecutor<'_, '_> {
     fn prepare(&self, length: u32, pace: &Pace, workers: usize) -> Block<'_, Self> {
         let mut scheduler = pace.block(self, length);
         if let Some(foresight) = self.foresight {
-            let stretch = self.first..self.first + length;
-            let beneficiary = self.block.header.beneficiary;
-            for (tx, writes) in foresight.of_stretch(stretch, self.committed, beneficiary) {
-                let writes = writes.into_iter().map(|(location, value)| (location, Some(value)));
-                scheduler.predict(tx, writes.collect());
-            }
+            let predictor = scheduler.predictor();
+            let predict = |tx| {
+                let writes = foresight.of(self.index(tx), tx);
+                predictor.predict(tx, writes.map(|(location, value)| (location, Some(value))).collect());
+            };
+            (0..length).into_par_iter().map(TxIndex).for_each(predict);
         } else {
             for (tx, sender) in self.repeated_senders(length) {
                 scheduler.predict(tx, vec![(Location::Account(sender), None)]);
@@ -282,90 +328,140 @@ impl BlockExecutor<'_, '_> {
 struct Committer<'a> {
     /// The committed part.
     run: BlockRun<'a>,
-    /// The state it leaves.
-    state: Ledger<'a>,
+    /// What it has done in this stretch.
+    purse: Purse<'a>,
     /// The first error in block order.
     error: Option<ExecuteError>,
 }
 
-/// The committed part, behind the lock that commits take, and what lies beneath it.
-struct CommittedPart<'a> {
-    /// The committed part.
-    committer: RwLock<Committer<'a>>,
-    /// State before the block. It is asked without the lock: that takes long.
+/// What lies beneath a stretch.
+struct Beneath<'a> {
+    /// What the block did before.
+    base: Base<'a>,
+    /// State before the block.
     pre_state: &'a dyn PreState,
-    /// The accounts that the block had to do with before the stretch, if there are few, and the beneficiary. Whoever
-    /// looks beneath a stretch sees any other as it is in the pre-state, and need not ask the committed part.
-    familiar: Option<AddressSet>,
+    /// Whose account is the committer's.
+    beneficiary: Address,
+    /// What is being committed.
+    committer: RwLock<Committer<'a>>,
 }
 
-impl CommittedPart<'_> {
-    /// More familiar accounts than this are not listed: to make the list would take longer than to do without.
-    const FAMILIAR_MAX: usize = 64;
-
-    /// A stretch begins.
-    fn begin_stretch(&mut self, beneficiary: Address) {
-        let known = self.committer.get_mut().state.addresses();
-        self.familiar = (known.len() <= Self::FAMILIAR_MAX).then(|| known.chain([beneficiary]).collect());
-    }
-
-    /// Whether the block had nothing to do with this account before the stretch.
-    fn is_unfamiliar(&self, address: &Address) -> bool {
-        self.familiar.as_ref().is_some_and(|familiar| !familiar.contains(address))
-    }
-}
-
-impl CommittedState for CommittedPart<'_> {
+impl CommittedState for Beneath<'_> {
     fn count(&self) -> u32 {
         self.committer.read().run.decided()
     }
 
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        if self.is_unfamiliar(&address) {
-            return self.pre_state.account(address);
-        }
-        let known = self.committer.read().state.known(address).map(|entry| entry.now.clone());
+        let shown = |entry: &Entry| entry.now.as_ref().map(AccountInfo::copy_without_code);
+        let known = if address == self.beneficiary {
+            self.committer.read().purse.known().map(shown)
+        } else {
+            self.base.known(address).map(shown)
+        };
         known.map_or_else(|| self.pre_state.account(address), Ok)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        if self.is_unfamiliar(&address) {
-            return self.pre_state.storage(address, slot);
-        }
-        let known = self.committer.read().state.known_slot(address, slot);
+        let known = if address == self.beneficiary {
+            self.committer.read().purse.known().and_then(|entry| entry.known_slot(slot))
+        } else {
+            self.base.known(address).and_then(|entry| entry.known_slot(slot))
+        };
         known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        if self.is_unfamiliar(&address) {
-            return self.pre_state.has_storage(address);
-        }
-        let known = self.committer.read().state.knows_storage(address);
+        let known = if address == self.beneficiary {
+            self.committer.read().purse.known().and_then(Entry::knows_storage)
+        } else {
+            self.base.known(address).and_then(Entry::knows_storage)
+        };
         known.map_or_else(|| self.pre_state.has_storage(address), Ok)
     }
 
     fn code(&self, hash: B256) -> Option<Bytecode> {
-        self.committer.read().state.known_code(hash)
+        self.base.known_code(hash).cloned()
+    }
+}
+
+/// What a run has left for its commit.
+#[derive(Debug)]
+enum Done {
+    /// The accounts as revm leaves them: somebody wants to see them, or they are not ordinary.
+    Accounts(Box<Transacted>),
+    /// What is to be said of them, and no more.
+    Effects {
+        /// For the block.
+        summary: Summary,
+        /// For the beneficiary.
+        reward: Option<U256>,
+        /// For the ledger.
+        effects: Effects,
+    },
+}
+
+impl BlockExecutor<'_, '_> {
+    /// Makes a transfer, if it can be paid and is one.
+    ///
+    /// # Errors
+    ///
+    /// [`Blocked`] if an account is about to change.
+    fn transfer(
+        &self,
+        database: &mut ViewDb<'_>,
+        transfer: &Transfer,
+    ) -> Result<Option<Execution<Location, Value, Result<Done, ExecuteError>>>, Blocked> {
+        let mut find = |address| match database.basic(address) {
+            Ok(found) => Ok(Some(found)),
+            Err(ViewError::Blocked(blocked)) => Err(blocked),
+            // revm may not come so far as to ask for it.
+            Err(ViewError::Witness(_)) => Ok(None),
+        };
+        let Some(Some(sender)) = find(transfer.sender)? else { return Ok(None) };
+        let Some(left) = transfer.left(&sender) else { return Ok(None) };
+        let mut accounts = Vec::with_capacity(2);
+        let info =
+            AccountInfo { balance: left, nonce: sender.nonce + 1, ..AccountInfo::default().without_code() };
+        accounts.push((transfer.sender, Some(sender), info));
+        if let Some(address) = transfer.recipient {
+            let Some(found) = find(address)? else { return Ok(None) };
+            let Some(balance) = transfer.sum(found.as_ref()) else { return Ok(None) };
+            // A new account has the empty code, and not none.
+            let info = AccountInfo {
+                balance,
+                ..found.as_ref().map(AccountInfo::copy_without_code).unwrap_or_default()
+            };
+            accounts.push((address, found, info));
+        }
+        let write = |(address, _, info): &(Address, _, AccountInfo)| {
+            (Location::Account(*address), Value::Account(Some(info.copy_without_code())))
+        };
+        let writes = accounts.iter().map(write).collect();
+        let effects = Effects::of_accounts(accounts);
+        let done = Done::Effects { summary: transfer.summary(), reward: Some(transfer.reward), effects };
+        Ok(Some(Execution { writes, cost: TRANSFER, output: Ok(done) }))
     }
 }
 
 impl Executor for BlockExecutor<'_, '_> {
     type Key = Location;
     type Value = Value;
-    type Output = Result<Box<Transacted>, ExecuteError>;
+    type Output = Result<Done, ExecuteError>;
     type Scratch<'b>
         = EthEvm<'b, ViewDb<'b>>
     where
         Self: 'b;
 
-    fn scratch<'b>(&'b self, _worker: usize, view: View<'b, Location, Value>) -> Self::Scratch<'b> {
+    fn scratch<'b>(&'b self, worker: usize, view: View<'b, Location, Value>) -> Self::Scratch<'b> {
         let database = ViewDb {
             view,
-            pre_state: self.committed.pre_state,
+            pre_state: self.beneath.pre_state,
             beneficiary: self.block.header.beneficiary,
-            committed: self.committed,
+            committed: &self.beneath,
             first: self.first,
             any_wipe: None,
+            likely_wiped: &self.likely_wiped,
+            codes: OwnCodes::take(&self.codes[worker]),
             tipped: None,
             pinned: false,
         };
@@ -384,6 +480,14 @@ impl Executor for BlockExecutor<'_, '_> {
         let index = self.index(tx);
         let environment = &self.transaction(tx).env;
         evm.database().begin(environment.caller);
+        if !self.is_watched
+            && let Some(transfer) = Transfer::of(evm, environment)
+            // The beneficiary's account is another matter.
+            && ![Some(transfer.sender), transfer.recipient].contains(&Some(self.block.header.beneficiary))
+            && let Some(done) = self.transfer(evm.database(), &transfer)?
+        {
+            return Ok(done);
+        }
         match transaction::transact_unpaid(evm, environment) {
             Ok(mut transacted) => {
                 if let Some(before) = evm.database().tipped.take()
@@ -391,8 +495,21 @@ impl Executor for BlockExecutor<'_, '_> {
                 {
                     return Err(evm.database().view.abandon());
                 }
-                let writes = write_set(tx, &transacted.state, self.block.header.beneficiary);
-                Ok(Execution { writes, cost: cost(&transacted), output: Ok(Box::new(transacted)) })
+                let writes = write_set(tx, &mut transacted.state, self.block.header.beneficiary);
+                if writes.iter().any(|(location, _)| *location == Location::AnyWipe) {
+                    // ORDERING: a hint.
+                    self.likely_wiped.store(true, Ordering::Relaxed);
+                }
+                let cost = cost(&transacted);
+                let done = if self.is_watched
+                    || !are_ordinary(&mut transacted.state, self.block.header.beneficiary)
+                {
+                    Done::Accounts(Box::new(transacted))
+                } else {
+                    let Transacted { result, state, unpaid_reward: reward } = transacted;
+                    Done::Effects { summary: Summary::of(result), reward, effects: Effects::of(state) }
+                };
+                Ok(Execution { writes, cost, output: Ok(done) })
             }
             Err(EVMError::Database(ViewError::Blocked(blocked))) => Err(blocked),
             Err(error) => {
@@ -407,9 +524,16 @@ impl Executor for BlockExecutor<'_, '_> {
 
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
         let index = self.index(tx);
-        let Committer { run, state, error } = &mut *self.committed.committer.write();
-        let transacted = run.admit(index).map_err(ExecuteError::from).and(output);
-        match run.decide(state, index, transacted.map(|transacted| *transacted)) {
+        let Committer { run, purse, error } = &mut *self.beneath.committer.write();
+        let decided = match run.admit(index).map_err(ExecuteError::from).and(output) {
+            Ok(Done::Effects { summary, reward, effects }) => {
+                purse.push(effects);
+                run.commit_summary(purse, index, summary, reward).map(|()| true)
+            }
+            Ok(Done::Accounts(transacted)) => run.decide(purse, index, Ok(*transacted)),
+            Err(error) => run.decide(purse, index, Err(error)),
+        };
+        match decided {
             Ok(true) => Commit::Continue,
             Ok(false) if run.left() == 0 => Commit::Stop,
             // It may have run and written: that there is no room for it is only known now.
@@ -421,6 +545,9 @@ impl Executor for BlockExecutor<'_, '_> {
         }
     }
 }
+
+/// How long a plain transfer takes.
+const TRANSFER: u32 = RUN_OVERHEAD / 8;
 
 /// How long a transaction takes in order: a plain transfer takes half as long as what the scheduler adds to it, and
 /// every 4,000 units of gas beyond that as long as what it adds. Measured with `benches/`, `raw/independent` and
@@ -436,7 +563,6 @@ fn expected_cost(transaction: &TxEnv) -> u32 {
 
 /// How long a transaction takes that uses so much gas.
 fn cost_of_gas(gas: u64) -> u32 {
-    const TRANSFER: u32 = RUN_OVERHEAD / 2;
     const GAS_PER_COST: u64 = 4_000 / RUN_OVERHEAD as u64;
     TRANSFER.saturating_add(u32::try_from(gas.saturating_sub(21_000) / GAS_PER_COST).unwrap_or(u32::MAX))
 }

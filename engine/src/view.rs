@@ -1,5 +1,7 @@
 //! The state that one incarnation sees: what lower transactions wrote, over the state before the block.
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
 use alloy_primitives::{Address, B256, U256};
 use revm::Database;
 use revm::bytecode::Bytecode;
@@ -10,6 +12,7 @@ use weft_scheduler::{Blocked, View};
 use crate::error::WitnessError;
 use crate::evm::StateDb;
 use crate::location::{Location, TIPPED_MAX, Value};
+use crate::own_codes::OwnCodes;
 use crate::pre_state::PreState;
 
 /// Why a read gave no value.
@@ -31,17 +34,13 @@ impl From<Blocked> for ViewError {
     }
 }
 
-/// State as the committed transactions left it. It moves on with every commit. An account that the block had nothing to
-/// do with before the stretch may be shown as it is in the pre-state.
-///
-/// Where no transaction of the stretch has written, this is the state before the stretch. A run that finds none and
-/// then looks here a commit later has read a value that is not the one before the stretch; its validation finds that
-/// commit, and the run is void.
+/// State before the stretch; of the beneficiary's account, state as the committed transactions left it. That one moves on
+/// with every commit.
 pub(crate) trait CommittedState: Sync {
     /// How many transactions of the block are committed.
     fn count(&self) -> u32;
 
-    /// The account, if there is one.
+    /// The account, if there is one, without its code.
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError>;
 
     /// Value of a slot.
@@ -50,7 +49,7 @@ pub(crate) trait CommittedState: Sync {
     /// Whether any slot of the account is not zero.
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError>;
 
-    /// The code with this hash, if a committed transaction has brought it.
+    /// The code with this hash, if an earlier stretch has brought it.
     fn code(&self, hash: B256) -> Option<Bytecode>;
 }
 
@@ -66,12 +65,16 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) tipped: Option<AccountInfo>,
     /// The incarnation must not see the beneficiary before every tip is there.
     pub(crate) pinned: bool,
-    /// State as the committed transactions left it.
+    /// State beneath the stretch.
     pub(crate) committed: &'b dyn CommittedState,
     /// The first transaction of the stretch.
     pub(crate) first: u32,
     /// Whether any account was wiped, once this incarnation has asked for it.
     pub(crate) any_wipe: Option<bool>,
+    /// Whether any run of the stretch has wiped an account.
+    pub(crate) likely_wiped: &'b AtomicBool,
+    /// Codes that this worker has met.
+    pub(crate) codes: OwnCodes<'b>,
 }
 
 impl ViewDb<'_> {
@@ -117,7 +120,10 @@ impl ViewDb<'_> {
         if let Some(known) = self.any_wipe {
             return Ok(known);
         }
-        let any = self.view.read(&Location::AnyWipe)?.is_some();
+        // ORDERING: a hint. Whoever misses a wipe that has just been made presumes wrong, and finds out.
+        let likely = self.likely_wiped.load(Ordering::Relaxed);
+        let presumed = !likely && self.view.presume_unwritten(&Location::AnyWipe)?;
+        let any = !presumed && self.view.read(&Location::AnyWipe)?.is_some();
         self.any_wipe = Some(any);
         Ok(any)
     }
@@ -139,14 +145,17 @@ impl Database for ViewDb<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
-        // What a hash stands for cannot change, so the pre-state's code needs no look at the block's, and a committed
-        // one none at those to come.
+        if let Some(code) = self.codes.get(hash) {
+            return Ok(code);
+        }
+        // What a hash stands for cannot change, so the pre-state's code needs no look at the block's, and one that an
+        // earlier stretch brought none at this one's.
         let absent = match self.pre_state.code(hash) {
-            Ok(code) => return Ok(code),
+            Ok(code) => return Ok(self.codes.note(hash, code)),
             Err(absent) => absent,
         };
         if let Some(code) = self.committed.code(hash) {
-            return Ok(code);
+            return Ok(self.codes.note(hash, code));
         }
         match self.view.read(&Location::Code(hash))? {
             Some(Value::Code(code)) => Ok(code),

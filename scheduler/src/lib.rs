@@ -112,4 +112,4 @@ pub use pace::{Pace, RUN_OVERHEAD, STRETCH_MAX, Stretch};
 pub use stats::Stats;
 pub use version::{Blocked, Incarnation, Origin, TxIndex, Version};
 pub use view::View;
-pub use worker::{Block, Step, Worker};
+pub use worker::{Block, Predictor, Step, Worker};

@@ -215,7 +215,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     }
 
     /// Puts what is foreseen where `tx` has never written.
-    pub(crate) fn predict(&mut self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) -> Vec<K> {
+    pub(crate) fn predict(&self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) -> Vec<K> {
         let place = |(key, value): (K, Option<V>)| {
             let hash = self.hasher.hash_one(&key);
             let mut shard = self.shard(hash).write();
@@ -349,7 +349,7 @@ mod tests {
 
     #[test]
     fn m2_m4_what_was_foreseen_is_read_until_its_run_is_over_and_a_surprise_is_told() {
-        let mut memory = MvMemory::new();
+        let memory = MvMemory::new();
         let keys =
             memory.predict(TxIndex(1), vec![('a', Some(5)), ('b', Some(6)), ('c', Some(7)), ('d', None)]);
         let foreseen = Version { tx: TxIndex(1), incarnation: Incarnation::FORESEEN };

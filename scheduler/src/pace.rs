@@ -86,6 +86,10 @@ pub struct Pace {
     paused: bool,
     /// A pause is over: a short stretch is to show whether speculation pays by now.
     probing: bool,
+    /// Of each round of transactions, whether speculation can pay there, as far as that is known.
+    can_pay: Box<[bool]>,
+    /// How many transactions the block has of which that is known.
+    txs: u32,
 }
 
 /// How to run the next transactions.
@@ -112,19 +116,46 @@ impl Pace {
     /// A pace with these habits.
     fn with_habits(habits: Habits, workers: usize) -> Self {
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
-        Self { habits, workers, pause: habits.pause_min, paused: false, probing: false }
+        Self {
+            habits,
+            workers,
+            pause: habits.pause_min,
+            paused: false,
+            probing: false,
+            can_pay: Box::default(),
+            txs: 0,
+        }
     }
 
     /// The same pace for a block whose transactions will take about so long each, in the unit of
-    /// [`crate::Execution::cost`]. If all of it is over before a second worker is awake, or if it does not pay even
-    /// without conflicts, it begins in order.
+    /// [`crate::Execution::cost`]. If all of it is over before a second worker is awake, it begins in order; and where
+    /// it would not pay even without conflicts, nobody tries.
     #[must_use]
     pub fn expecting(mut self, costs: impl ExactSizeIterator<Item = u32>) -> Self {
-        let overhead = costs.len() as u64 * u64::from(RUN_OVERHEAD);
-        let in_order: u64 = costs.map(u64::from).sum();
-        let pays = in_order + overhead <= in_order.saturating_mul(self.workers.into());
-        self.paused = !self.habits.restless && (in_order < WORTH_WAKING || !pays);
+        if self.habits.restless {
+            return self;
+        }
+        self.txs = u32::try_from(costs.len()).unwrap_or(u32::MAX);
+        let costs: Vec<u64> = costs.map(u64::from).collect();
+        self.paused = costs.iter().sum::<u64>() < WORTH_WAKING;
+        let can_pay = |round: &[u64]| {
+            let in_order: u64 = round.iter().sum();
+            let overhead = round.len() as u64 * u64::from(RUN_OVERHEAD);
+            in_order + overhead <= in_order.saturating_mul(self.workers.into())
+        };
+        self.can_pay = costs.chunks(self.habits.round as usize).map(can_pay).collect();
         self
+    }
+
+    /// How many of the next transactions cannot pay.
+    fn hopeless(&self, left: u32) -> u32 {
+        let round = self.habits.round;
+        let next = self.txs.saturating_sub(left);
+        let rounds =
+            self.can_pay.iter().skip((next / round) as usize).take_while(|can_pay| !**can_pay).count();
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+        // The first of these rounds may have begun.
+        rounds.saturating_mul(round).saturating_sub(next % round).min(left)
     }
 
     /// The next `txs` transactions, to be run by so many workers, or fewer if they are not worth it.
@@ -142,6 +173,8 @@ impl Pace {
             self.pause = self.pause.saturating_mul(2).min(self.habits.pause_max);
             self.probing = !self.habits.restless;
             Stretch::InOrder(length)
+        } else if let hopeless @ 1.. = self.hopeless(left) {
+            Stretch::InOrder(hopeless)
         } else {
             let longest = if self.probing { self.habits.round } else { self.habits.stretch_max };
             Stretch::Speculative(left.min(longest))
@@ -325,8 +358,19 @@ mod tests {
         assert_eq!(first(500, RUN_OVERHEAD, 2), Stretch::Speculative(500));
         assert_eq!(first(500, RUN_OVERHEAD - 1, 2), Stretch::InOrder(500));
         assert_eq!(first(500, RUN_OVERHEAD / 2, 3), Stretch::Speculative(500), "for three it pays");
+        assert_eq!(first(70, RUN_OVERHEAD, 1), Stretch::InOrder(70));
         assert_eq!(first(3, 33 * RUN_OVERHEAD, 2), Stretch::InOrder(3), "over before anybody is awake");
         assert_eq!(first(3, 34 * RUN_OVERHEAD, 2), Stretch::Speculative(3));
+    }
+
+    #[test]
+    fn rounds_that_cannot_pay_are_not_tried() {
+        let costs = (0..300).map(|tx| if (128..192).contains(&tx) { 1_000 } else { 1 });
+        let mut pace = Pace::new(2).expecting(costs.collect::<Vec<_>>().into_iter());
+        assert_eq!(pace.next_stretch(300), Stretch::InOrder(128));
+        assert_eq!(pace.next_stretch(172), Stretch::Speculative(172));
+        pace.note(&Stats { committed: 70, ..Stats::default() });
+        assert_eq!(pace.next_stretch(102), Stretch::InOrder(102));
     }
 
     #[test]

@@ -118,7 +118,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     }
 
     /// Leaves what `tx` will likely write where it will likely write.
-    pub(crate) fn predict(&mut self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) {
+    pub(crate) fn predict(&self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) {
         if let Some(transaction) = self.transactions.get(tx.0 as usize) {
             let keys = self.memory.predict(tx, predictions);
             transaction.lock().status.predict(keys);

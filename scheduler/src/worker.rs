@@ -46,6 +46,17 @@ pub struct Block<'e, E: Executor> {
     stats: Mutex<Stats>,
 }
 
+/// Says of a block that nobody works on what its transactions will likely write. See [`Block::predictor`].
+#[derive(Debug)]
+pub struct Predictor<'p, 'e, E: Executor>(&'p Block<'e, E>);
+
+impl<E: Executor> Predictor<'_, '_, E> {
+    /// See [`Block::predict`].
+    pub fn predict(&self, tx: TxIndex, predictions: Vec<(E::Key, Option<E::Value>)>) {
+        self.0.scheduler.predict(tx, predictions);
+    }
+}
+
 /// One worker of a block.
 pub struct Worker<'b, 'e: 'b, E: Executor> {
     /// The block it works on.
@@ -112,7 +123,12 @@ impl<'e, E: Executor> Block<'e, E> {
     /// goes on with it; where it is not, he waits, instead of running on what will be overwritten. A prediction that
     /// proves wrong costs a run or a wait, and nothing else.
     pub fn predict(&mut self, tx: TxIndex, predictions: Vec<(E::Key, Option<E::Value>)>) {
-        self.scheduler.predict(tx, predictions);
+        self.predictor().predict(tx, predictions);
+    }
+
+    /// Predicts as [`Block::predict`] does, on any number of threads at once. Nobody works on the block meanwhile.
+    pub fn predictor(&mut self) -> Predictor<'_, 'e, E> {
+        Predictor(self)
     }
 
     /// These transactions, of which none is named twice, likely take long: workers with nothing more urgent to do begin

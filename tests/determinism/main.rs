@@ -8,3 +8,4 @@ mod edges;
 mod invalid;
 mod made;
 mod peers;
+mod transfers;

@@ -1,12 +1,14 @@
 //! One account of the ledger, and how a commit changes it.
 
-use alloy_primitives::map::HashMap;
+use alloy_primitives::map::U256Map;
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::database::states::StorageSlot;
 use revm::database::states::reverts::AccountInfoRevert;
 use revm::database::{AccountRevert, AccountStatus, BundleAccount, RevertToSlot, TransitionAccount};
-use revm::state::{Account, AccountInfo, EvmStorage};
+use revm::state::AccountInfo;
+
+use super::effects::{Fate, SlotEffect};
 
 /// One account.
 #[derive(Debug, Clone)]
@@ -29,7 +31,7 @@ pub(crate) struct Entry {
     /// Its storage was destroyed in this block.
     pub(crate) storage_destroyed: bool,
     /// The slots read or written. Empty if there is no account.
-    pub(crate) slots: HashMap<U256, Slot>,
+    pub(crate) slots: U256Map<Slot>,
 }
 
 /// One slot.
@@ -59,14 +61,23 @@ impl Entry {
             changed: false,
             storage_known: status == AccountStatus::LoadedNotExisting,
             storage_destroyed: false,
-            slots: HashMap::default(),
+            slots: U256Map::default(),
+        }
+    }
+
+    /// Follows what a transaction has made of the account: what it is, if it is at all, and which slots were changed.
+    pub(super) fn follow(&mut self, fate: Fate, info: AccountInfo, slots: impl Iterator<Item = SlotEffect>) {
+        match fate {
+            Fate::Changed => self.change(info, slots),
+            Fate::Created => self.create(info, slots),
+            Fate::Destroyed => self.destroy(),
+            Fate::Emptied => self.clear_empty(),
         }
     }
 
     /// The account lives on with other values.
-    pub(crate) fn change(&mut self, account: Account) {
+    fn change(&mut self, mut info: AccountInfo, slots: impl Iterator<Item = SlotEffect>) {
         self.mark_changed();
-        let mut info = account.info;
         // Whoever ran on another view of the state may not have met the code, but it is still there.
         if let (None, Some(now)) = (&info.code, &mut self.now)
             && now.code_hash == info.code_hash
@@ -74,29 +85,48 @@ impl Entry {
             info.code = now.code.take();
         }
         self.now = Some(info);
-        self.set_slots(&account.storage);
+        self.set_slots(slots);
+    }
+
+    /// The account lives on with another balance.
+    pub(super) fn set_balance(&mut self, balance: U256) {
+        self.mark_changed();
+        self.now.get_or_insert_default().balance = balance;
+    }
+
+    /// Adds to the balance, if there is room.
+    pub(super) fn credit(&mut self, amount: U256) {
+        self.mark_changed();
+        let info = self.now.get_or_insert_default();
+        info.balance = info.balance.checked_add(amount).unwrap_or(info.balance);
+    }
+
+    /// The account lives on with another balance and the next nonce.
+    pub(super) fn pay(&mut self, balance: U256) {
+        self.set_balance(balance);
+        self.now.get_or_insert_default().nonce += 1;
     }
 
     /// The account is about to live on with other values.
-    pub(crate) fn mark_changed(&mut self) {
+    fn mark_changed(&mut self) {
         let had_no_nonce_and_code = self.now.as_ref().is_some_and(AccountInfo::has_no_code_and_nonce);
         self.status = self.status.on_changed(had_no_nonce_and_code);
         self.changed = true;
     }
 
     /// The account is made anew, on nothing or on a bare balance.
-    pub(crate) fn create(&mut self, account: Account) {
+    fn create(&mut self, info: AccountInfo, slots: impl Iterator<Item = SlotEffect>) {
         // What was read of its storage does not count for the account that is made.
         self.slots.retain(|_, slot| slot.before.is_some());
         self.storage_known = true;
         self.status = self.status.on_created();
-        self.now = Some(account.info);
+        self.now = Some(info);
         self.changed = true;
-        self.set_slots(&account.storage);
+        self.set_slots(slots);
     }
 
     /// The account destroys itself.
-    pub(crate) fn destroy(&mut self) {
+    fn destroy(&mut self) {
         // What never was cannot be destroyed.
         let changed = self.status != AccountStatus::LoadedNotExisting;
         self.status = self.status.on_selfdestructed();
@@ -104,7 +134,7 @@ impl Entry {
     }
 
     /// The account is removed for being empty (EIP-161).
-    pub(crate) fn clear_empty(&mut self) {
+    fn clear_empty(&mut self) {
         let changed = !matches!(
             self.status,
             AccountStatus::LoadedNotExisting | AccountStatus::Destroyed | AccountStatus::DestroyedAgain
@@ -123,15 +153,14 @@ impl Entry {
     }
 
     /// Takes over the slots that a transaction changed.
-    fn set_slots(&mut self, storage: &EvmStorage) {
-        for (key, slot) in storage.iter().filter(|(_, slot)| slot.is_changed()) {
-            let now = slot.present_value;
-            let kept = self.slots.entry(*key).or_insert(Slot { now, before: None });
+    fn set_slots(&mut self, slots: impl Iterator<Item = SlotEffect>) {
+        for SlotEffect { slot, original, present: now } in slots {
+            let kept = self.slots.entry(slot).or_insert(Slot { now, before: None });
             kept.now = now;
             kept.before = match kept.before {
                 Some(before) if before == now => None,
                 Some(before) => Some(before),
-                None => Some(slot.original_value),
+                None => Some(original),
             };
         }
     }
@@ -159,18 +188,35 @@ impl Entry {
         } else {
             AccountInfoRevert::RevertTo(self.before.clone().unwrap_or_default())
         };
-        let changed = || self.slots.iter().filter_map(|(key, slot)| Some((*key, slot.before?, slot.now)));
+        let (reverts, storage) = self.slot_changes();
         let revert = AccountRevert {
             account,
-            storage: changed().map(|(key, before, _)| (key, RevertToSlot::Some(before))).collect(),
+            storage: reverts,
             previous_status: self.status_before,
             wipe_storage: false,
         };
         if revert.is_empty() {
             return None;
         }
-        let storage = changed().map(|(key, before, now)| (key, StorageSlot::new_changed(before, now)));
-        Some((BundleAccount::new(self.before, self.now, storage.collect(), self.status), revert))
+        Some((BundleAccount::new(self.before, self.now, storage, self.status), revert))
+    }
+
+    /// How to undo what has become of the slots, and what has: one beside the other, if there are many.
+    fn slot_changes(&self) -> (U256Map<RevertToSlot>, U256Map<StorageSlot>) {
+        const MANY: usize = 1_024;
+        let changed = || self.slots.iter().filter_map(|(key, slot)| Some((*key, slot.before?, slot.now)));
+        let count = changed().count();
+        let reverts = || {
+            let mut reverts = U256Map::with_capacity_and_hasher(count, Default::default());
+            reverts.extend(changed().map(|(key, before, _)| (key, RevertToSlot::Some(before))));
+            reverts
+        };
+        let storage = || {
+            let mut storage = U256Map::with_capacity_and_hasher(count, Default::default());
+            storage.extend(changed().map(|(key, before, now)| (key, StorageSlot::new_changed(before, now))));
+            storage
+        };
+        if count < MANY { (reverts(), storage()) } else { rayon::join(reverts, storage) }
     }
 
     /// The entry as revm's `State` would keep it.

@@ -2,13 +2,12 @@
 
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, Bytes, U256};
+use revm::Database;
 use revm::bytecode::Bytecode;
-use revm::database_interface::DatabaseCommitExt;
 use revm::state::{Account, AccountInfo, EvmStorageSlot, TransactionId};
-use revm::{Database, DatabaseCommit};
 
 use super::Ledger;
-use crate::block_state::{BlockState, RevmState, revm_state};
+use crate::block_state::{BlockState, Committing, RevmState, revm_state};
 use crate::evm::StateDb;
 use crate::pre_state::{Ancestors, PlainAccount, PlainState};
 
@@ -88,30 +87,39 @@ fn touched(state: &mut RevmState<'_>, address: Address, numbers: &mut Numbers) -
     account
 }
 
+/// An account that is credited, as a transaction would leave it.
+fn credited(state: &mut RevmState<'_>, address: Address, amount: u64) -> Account {
+    let mut account = match state.basic(address).unwrap() {
+        Some(info) => Account::from(info),
+        None => Account::new_not_existing(TransactionId::ZERO),
+    };
+    account.mark_touch();
+    account.info.balance += U256::from(amount);
+    account
+}
+
 #[test]
 fn l1_changes_reverts_and_reads_are_those_of_state() {
     let pre_state = pre_state();
-    for seed in 1..2_000 {
+    let beneficiary = address(4);
+    for seed in 1..4_000 {
         let mut numbers = Numbers(seed);
         let mut state = revm_state(&pre_state);
-        let mut ledger = Ledger::with_capacity(&pre_state, 0);
+        let mut ledger = Ledger::with_parts(&pre_state, beneficiary, 1 + seed as usize % 8, 0);
         for _ in 0..numbers.below(12) {
+            // In a stretch all but the beneficiary's account is as it was.
+            let in_stretch = numbers.below(3) > 0;
+            if !in_stretch {
+                ledger.end_stretch(1);
+            }
             let address = address(numbers.below(5));
             match numbers.below(8) {
-                0 => {
-                    let credit = [(address, u128::from(numbers.below(3)))];
-                    state.increment_balances(credit).unwrap();
-                    ledger.increment_balances(credit).unwrap();
-                }
-                1 => {
-                    let mut account = match state.basic(address).unwrap() {
-                        Some(info) => Account::from(info),
-                        None => Account::new_not_existing(TransactionId::ZERO),
-                    };
-                    account.mark_touch();
-                    account.info.balance += U256::from(7);
+                0 if address == beneficiary || !in_stretch => {
+                    let account = credited(&mut state, address, 7);
                     state.commit([(address, account)].into_iter().collect());
-                    assert!(ledger.credit(address, U256::from(7)).unwrap());
+                    let to: &mut dyn Committing = if in_stretch { &mut ledger.purse } else { &mut ledger };
+                    assert!(to.credit(address, U256::from(7)).unwrap());
+                    assert!(!to.credit(address, U256::ZERO).unwrap());
                 }
                 _ => {
                     let account = touched(&mut state, address, &mut numbers);
@@ -123,9 +131,17 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
                         seen.info.code = None;
                     }
                     state.commit([(address, account)].into_iter().collect());
-                    ledger.commit([(address, seen)].into_iter().collect());
+                    let to: &mut dyn Committing = if in_stretch { &mut ledger.purse } else { &mut ledger };
+                    to.commit([(address, seen)].into_iter().collect());
                 }
             }
+            if in_stretch {
+                assert_eq!(ledger.purse.account(beneficiary).unwrap(), state.basic(beneficiary).unwrap());
+            }
+            if in_stretch && numbers.below(2) == 0 {
+                continue;
+            }
+            ledger.end_stretch(1);
             for number in 0..5 {
                 let address = self::address(number);
                 assert_eq!(ledger.basic(address).unwrap(), state.basic(address).unwrap(), "seed {seed}");
@@ -134,6 +150,25 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
                 assert_eq!(ledger.storage(address, slot).unwrap(), state.storage(address, slot).unwrap());
             }
         }
+        ledger.end_stretch(1);
         assert_eq!(ledger.take_changes(), state.take_changes(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_long_stretch_goes_into_the_parts_side_by_side_and_in_order() {
+    let (pre_state, threads) = (PlainState::default(), rayon::ThreadPoolBuilder::new().num_threads(3));
+    let mut alone = Ledger::with_parts(&pre_state, address(4), 1, 0);
+    let mut shared = Ledger::with_parts(&pre_state, address(4), 64, 0);
+    for balance in 1..2 * super::WORTH_SHARING as u64 {
+        // As if it were the first: the last one counts, and each part has several accounts.
+        let mut account = Account::new_not_existing(TransactionId::ZERO);
+        account.mark_touch();
+        account.info.balance = U256::from(balance);
+        let accounts = || [(address(balance % 200 + 5), account.clone())].into_iter().collect();
+        alone.commit(accounts());
+        shared.purse.commit(accounts());
+    }
+    threads.build().unwrap().install(|| shared.end_stretch(3));
+    assert_eq!(shared.take_changes(), alone.take_changes());
 }

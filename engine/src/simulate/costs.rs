@@ -40,6 +40,8 @@ pub struct Costs {
     far: Vec<TxCosts>,
     /// Setting stretches up and clearing them away, if all of the block is in one of them.
     between: (u64, u64),
+    /// Putting what all of it did into the ledger, which the threads share.
+    merge: u64,
     /// What comes before the first transaction and behind the last.
     rest: u64,
     /// The kernel.
@@ -75,6 +77,7 @@ impl Costs {
             near: Vec::new(),
             far: Vec::new(),
             between: (u64::MAX, u64::MAX),
+            merge: u64::MAX,
             rest: u64::MAX,
             kernel: KernelCosts { claim: u64::MAX, ..machine::MEASURED },
             critical_path: 0,
@@ -84,6 +87,7 @@ impl Costs {
             let log = speculate(block, pre_state, How { batch: NEAR, ..HOW })?;
             keep_least(&mut costs.near, log.measured.transactions, clock);
             let log = speculate(block, pre_state, HOW)?;
+            costs.merge = costs.merge.min(log.merge);
             costs.between = (costs.between.0.min(log.setup), costs.between.1.min(log.teardown));
             costs.kernel.claim = costs.kernel.claim.min(log.measured.claim.saturating_sub(clock));
             keep_least(&mut costs.far, log.measured.transactions, clock);
@@ -197,8 +201,13 @@ impl Costs {
         share(self.between.1, runs, self.in_order.len() as u64)
     }
 
+    /// Putting what so many have done into the ledger, on one core.
+    pub(super) fn merge(&self, transactions: u32) -> u64 {
+        share(self.merge, transactions.into(), self.in_order.len() as u64)
+    }
+
     /// Sums of what was measured, by name.
-    pub fn sums(&self) -> [(&'static str, u64); 11] {
+    pub fn sums(&self) -> [(&'static str, u64); 12] {
         let in_order = |part: fn(&InOrder) -> u64| self.in_order.iter().map(part).sum();
         let near = |part: fn(&TxCosts) -> u64| self.near.iter().map(part).sum();
         let far = |part: fn(&TxCosts) -> u64| self.far.iter().map(part).sum();
@@ -213,6 +222,7 @@ impl Costs {
             ("commits_far", far(|costs| costs.commit)),
             ("setup", self.between.0),
             ("teardown", self.between.1),
+            ("merge", self.merge),
             ("rest", self.rest),
         ]
     }

@@ -60,6 +60,8 @@ pub(super) struct Log {
     pub(super) setup: u64,
     /// Clearing them away.
     pub(super) teardown: u64,
+    /// Putting what they did into the ledger.
+    pub(super) merge: u64,
     /// Virtual time of the stretches.
     stretches: u64,
     /// Virtual time of what was run in order.
@@ -162,6 +164,28 @@ impl<'c> Rehearsal<'c> {
         }
     }
 
+    /// Reads what is foreseen of the block.
+    pub(crate) fn foresee<R>(&self, read: impl FnOnce() -> R) -> R {
+        let start = Instant::now();
+        let foreseen = read();
+        if self.measures() {
+            self.log.lock().setup += nanos(start.elapsed());
+        }
+        foreseen
+    }
+
+    /// Puts what so many transactions of a stretch did into the ledger, with one thread.
+    pub(crate) fn merge(&self, transactions: u32, merge: impl FnOnce(usize)) {
+        let start = Instant::now();
+        merge(1);
+        let took = nanos(start.elapsed());
+        self.log.lock().merge += match self.purpose {
+            Purpose::InOrder => 0,
+            Purpose::Measure(_) => took,
+            Purpose::Simulate { costs, workers, .. } => costs.merge(transactions) / workers as u64,
+        };
+    }
+
     /// What was measured.
     pub(super) fn into_log(self) -> Log {
         self.log.into_inner()
@@ -175,7 +199,7 @@ impl<'c> Rehearsal<'c> {
         };
         let workers = self.workers();
         let log = self.log.into_inner();
-        let (between, alone) = (log.setup + log.teardown, log.alone + rest);
+        let (between, alone) = (log.setup + log.teardown + log.merge, log.alone + rest);
         Prediction {
             workers,
             time: log.stretches + between + alone,

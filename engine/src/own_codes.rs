@@ -1,0 +1,91 @@
+//! Codes that one worker runs again and again.
+//!
+//! Whoever uses a code counts himself in and out several times for each call. If all workers count at one place, each
+//! waits for the others to have done so, although none of them changes the code. So a worker that keeps coming back to a
+//! code makes a copy for itself.
+
+use alloy_primitives::B256;
+use alloy_primitives::map::B256Map;
+use parking_lot::Mutex;
+use revm::bytecode::Bytecode;
+
+/// From this use on, a worker has a copy of its own.
+const OFTEN: u32 = 8;
+
+/// What one worker has met, by hash.
+#[derive(Debug, Default)]
+pub(crate) struct Met(B256Map<Code>);
+
+/// A code that a worker has met.
+#[derive(Debug)]
+enum Code {
+    /// So many times.
+    Seldom(u32),
+    /// Often, and here is the copy.
+    Often(Bytecode),
+}
+
+/// What one worker has met, while it works on a stretch. The next stretch begins with it.
+#[derive(Debug)]
+pub(crate) struct OwnCodes<'b> {
+    /// What it has met.
+    met: Met,
+    /// Where it is kept between stretches.
+    home: &'b Mutex<Met>,
+}
+
+impl<'b> OwnCodes<'b> {
+    /// Takes what a worker has met before.
+    pub(crate) fn take(home: &'b Mutex<Met>) -> Self {
+        Self { met: core::mem::take(&mut home.lock()), home }
+    }
+
+    /// The worker's own copy of a code.
+    pub(crate) fn get(&self, hash: B256) -> Option<Bytecode> {
+        match self.met.0.get(&hash) {
+            Some(Code::Often(code)) => Some(code.clone()),
+            Some(Code::Seldom(_)) | None => None,
+        }
+    }
+
+    /// Notes that the worker uses a code, and returns what it should use.
+    pub(crate) fn note(&mut self, hash: B256, code: Bytecode) -> Bytecode {
+        let met = self.met.0.entry(hash).or_insert(Code::Seldom(0));
+        match met {
+            Code::Often(own) => return own.clone(),
+            Code::Seldom(times) if *times < OFTEN => {
+                *times += 1;
+                return code;
+            }
+            Code::Seldom(_) => {}
+        }
+        let Ok(own) = Bytecode::new_raw_checked(code.original_bytes()) else { return code };
+        *met = Code::Often(own.clone());
+        own
+    }
+}
+
+impl Drop for OwnCodes<'_> {
+    fn drop(&mut self) {
+        *self.home.lock() = core::mem::take(&mut self.met);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_comes_often_gets_a_copy_and_keeps_it() {
+        let (home, hash) = (Mutex::default(), B256::repeat_byte(1));
+        let code = Bytecode::new_raw([0x60, 0x01].into());
+        for time in 0..2 * OFTEN {
+            let mut codes = OwnCodes::take(&home);
+            let known = codes.get(hash);
+            assert_eq!(known.is_some(), time > OFTEN, "{time}");
+            let used = known.unwrap_or_else(|| codes.note(hash, code.clone()));
+            assert_eq!(used, code);
+            assert_eq!(used.bytecode_ptr() != code.bytecode_ptr(), time >= OFTEN, "{time}");
+        }
+    }
+}
