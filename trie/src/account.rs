@@ -5,11 +5,12 @@
 
 use crate::{
     arena::{Arena, Span},
+    encoded::HASH_CODE,
     error::WitnessError,
     sparse::TrieView,
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
-use alloy_rlp::{Decodable, Encodable, Error};
+use alloy_rlp::{Decodable, EMPTY_STRING_CODE, Encodable, Error};
 use alloy_trie::TrieAccount;
 
 /// An account, or its absence, proven against a state root.
@@ -71,7 +72,12 @@ pub(crate) fn read_account(
     hashed_address: B256,
 ) -> Result<Option<TrieAccount>, WitnessError> {
     let leaf = accounts.get(hashed_address)?;
-    Ok(leaf.map(|leaf| decode_account(leaf).expect("account leaves are checked")))
+    Ok(leaf.map(account_of))
+}
+
+/// The account that a leaf of the state trie holds.
+pub(crate) fn account_of(leaf: &[u8]) -> TrieAccount {
+    decode_account(leaf).expect("account leaves are checked")
 }
 
 /// Reads a slot out of a storage trie, zero if it is absent.
@@ -90,7 +96,45 @@ pub(crate) fn read_slot(storage: TrieView<'_, '_>, hashed_slot: B256) -> Result<
 ///
 /// What is wrong with the RLP.
 pub(crate) fn decode_account(leaf: &[u8]) -> Result<TrieAccount, Error> {
-    decode_exact(leaf)
+    canonical_account(leaf).map_or_else(|| decode_exact(leaf), Ok)
+}
+
+/// [`decode_account`] for a leaf with nothing wrong in it: a list of less than 256 bytes, of two integers and two
+/// words.
+fn canonical_account(leaf: &[u8]) -> Option<TrieAccount> {
+    let [0xf8, length, rest @ ..] = leaf else { return None };
+    let (integers, words) = rest.split_last_chunk::<66>()?;
+    let [HASH_CODE, words @ ..] = words else { return None };
+    let (storage_root, code_hash) = words.split_first_chunk::<32>()?;
+    let [HASH_CODE, code_hash @ ..] = code_hash else { return None };
+    let (nonce, integers) = canonical_integer::<8>(integers)?;
+    let (balance, after) = canonical_integer::<32>(integers)?;
+    let is_whole = usize::from(*length) == rest.len() && after.is_empty();
+    is_whole.then(|| TrieAccount {
+        nonce: u64::from_be_bytes(nonce),
+        balance: U256::from_be_bytes(balance),
+        storage_root: storage_root.into(),
+        code_hash: B256::from_slice(code_hash),
+    })
+}
+
+/// The integer of up to `N` bytes that comes first, and what follows; `None` if it is not in its shortest form.
+fn canonical_integer<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
+    let (&code, rest) = bytes.split_first()?;
+    let mut integer = [0; N];
+    if code < EMPTY_STRING_CODE {
+        integer[N - 1] = code;
+        return (code > 0).then_some((integer, rest));
+    }
+    let length = usize::from(code - EMPTY_STRING_CODE);
+    let (digits, rest) = rest.split_at_checked(length)?;
+    integer[N.checked_sub(length)?..].copy_from_slice(digits);
+    let is_shortest = match digits {
+        [] => true,
+        [only] => *only >= EMPTY_STRING_CODE,
+        [first, ..] => *first > 0,
+    };
+    is_shortest.then_some((integer, rest))
 }
 
 /// The storage root in the leaf of an account that [`decode_account`] accepts.
@@ -143,6 +187,30 @@ fn decode_exact<T: Decodable>(leaf: &[u8]) -> Result<T, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever [`canonical_account`] takes, the decoder of any RLP takes for the same.
+    #[test]
+    fn accounts_are_decoded_alike() {
+        let integers = [0, 1, 0x7f, 0x80, 0xff, 0x100, u64::MAX - 1];
+        let balances = integers.map(U256::from).into_iter().chain([U256::MAX, U256::MAX >> 8]);
+        for (balance, nonce) in balances.flat_map(|balance| integers.map(|nonce| (balance, nonce))) {
+            let account = TrieAccount { nonce, balance, ..TrieAccount::default() };
+            let leaf = alloy_rlp::encode(account);
+            assert_eq!(canonical_account(&leaf), Some(account));
+            for place in 0..leaf.len() {
+                for byte in [0, 1, 0x7f, 0x80, 0x81, 0x9f, 0xa0, 0xa1, 0xb8, 0xf8, 0xff] {
+                    let mut other = leaf.clone();
+                    other[place] = byte;
+                    let expected = decode_exact(&other);
+                    assert!(canonical_account(&other).is_none_or(|account| Ok(account) == expected));
+                    assert_eq!(decode_account(&other), expected);
+                }
+            }
+            for end in 0..leaf.len() {
+                assert_eq!(decode_account(&leaf[..end]), decode_exact(&leaf[..end]));
+            }
+        }
+    }
 
     #[test]
     fn leaves_come_back() {

@@ -21,7 +21,7 @@ use crate::{
     key::{common_prefix, nibble},
     store::{Below, NodeStore},
 };
-use alloy_primitives::{B256, Bytes};
+use alloy_primitives::B256;
 
 /// Nodes that change with a key in a large trie.
 const NODES_PER_KEY: usize = 6;
@@ -141,11 +141,11 @@ pub(crate) enum At<'a> {
 
 /// A node that a walk passes, as far as a proof has to list it.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Passed<'a> {
+pub(crate) enum Passed {
     /// A changed node.
     Changed(usize),
     /// A supplied node.
-    Supplied(&'a Bytes),
+    Supplied(usize),
 }
 
 /// A hash of which no node was supplied.
@@ -222,6 +222,11 @@ impl Reference {
     /// The reference by hash.
     pub(crate) fn hashed(hash: &B256) -> Self {
         Self { bytes: *hash, inlined: 0 }
+    }
+
+    /// The reference to a node with this hash.
+    pub(crate) fn of(node: &[u8], hash: &B256) -> Self {
+        Self::inlined(node).unwrap_or_else(|| Self::hashed(hash))
     }
 
     /// The reference by inlining, if the node is short enough.
@@ -378,7 +383,7 @@ impl<'w> Arena<'w> {
         &'a self,
         root: Child,
         key: &B256,
-        mut pass: impl FnMut(Passed<'a>, usize),
+        mut pass: impl FnMut(Passed, usize),
     ) -> Result<Option<&'a [u8]>, Missing> {
         if root == Child::NONE {
             return Ok(None);
@@ -407,7 +412,7 @@ impl<'w> Arena<'w> {
                 }
                 At::Supplied(place) => {
                     let store = self.store();
-                    pass(Passed::Supplied(store.shared(place)), depth);
+                    pass(Passed::Supplied(place), depth);
                     let shape = store.shape(place);
                     if shape.is_branch() {
                         let child = store.child(place, nibble(key, depth));

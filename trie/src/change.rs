@@ -14,7 +14,7 @@
 use crate::{
     arena::{Arena, Child, Place},
     error::WitnessError,
-    key::nibble,
+    key::{nibble, order},
     keyed::{KeyedChange, KeyedChanges},
     root::Threads,
     state::AccountFields,
@@ -153,10 +153,8 @@ fn change_large_storage<'w>(
     witness: &'w VerifiedWitness,
     keyed: &KeyedChange<'_>,
 ) -> Result<Option<Child>, WitnessError> {
-    let Some(account) = keyed.account(witness)? else { return Ok(None) };
-    let Some(root) = witness.storage_root(keyed.hashed_address, account.storage_root)? else {
-        return Ok(None);
-    };
+    let Some((account, storage)) = keyed.account(witness)? else { return Ok(None) };
+    let Some(root) = keyed.storage(witness, &account, storage)? else { return Ok(None) };
     if !witness.store.shape(root).is_branch() {
         return Ok(None);
     }
@@ -306,7 +304,7 @@ fn change_account<'w>(
     keyed: &KeyedChange<'_>,
     slots: &mut Vec<Change>,
 ) -> Result<(Option<TrieAccount>, Option<Child>), WitnessError> {
-    let Some(mut account) = keyed.account(witness)? else { return Ok((None, None)) };
+    let Some((mut account, storage)) = keyed.account(witness)? else { return Ok((None, None)) };
     if let Some(storage_root) = keyed.storage_root {
         account.storage_root = storage_root;
         return Ok((Some(account), None));
@@ -314,29 +312,51 @@ fn change_account<'w>(
     if keyed.hashed_slots.is_empty() {
         return Ok((Some(account), None));
     }
-    let root = witness.storage_root(keyed.hashed_address, account.storage_root)?;
+    let root = keyed.storage(witness, &account, storage)?;
     slots.clear();
     slots.extend(keyed.slots().map(|(key, value)| Change { key, value: arena.keep_slot(value) }));
-    slots.sort_unstable_by_key(|slot| slot.key);
+    slots.sort_unstable_by(|one, two| order(&one.key, &two.key));
     let root = root.map_or(Child::NONE, Child::supplied);
     let root = arena.update(root, Some(keyed.hashed_address), slots)?;
     Ok((Some(account), Some(root)))
 }
 
 impl KeyedChange<'_> {
-    /// The account afterwards, with the root from which its storage starts; `None` if it is removed.
+    /// The account afterwards, with the root from which its storage starts, and where that is if the account led
+    /// to it; `None` if it is removed.
     ///
     /// # Errors
     ///
     /// [`WitnessError::MissingNode`] if the witness does not say what it was.
-    fn account(&self, witness: &VerifiedWitness) -> Result<Option<TrieAccount>, WitnessError> {
-        let before = witness.account_by_hash(self.hashed_address)?;
+    fn account(
+        &self,
+        witness: &VerifiedWitness,
+    ) -> Result<Option<(TrieAccount, Option<usize>)>, WitnessError> {
+        let before = witness.account_with_storage(self.hashed_address)?;
         let Some(AccountFields { nonce, balance, code_hash }) = self.change.account else { return Ok(None) };
-        let storage_root = match before {
-            Some(account) if !self.change.storage_wiped => account.storage_root,
-            Some(_) | None => EMPTY_ROOT_HASH,
+        let (storage_root, storage) = match before {
+            Some((account, storage)) if !self.change.storage_wiped => (account.storage_root, storage),
+            Some(_) | None => (EMPTY_ROOT_HASH, None),
         };
-        Ok(Some(TrieAccount { nonce, balance, storage_root, code_hash }))
+        Ok(Some((TrieAccount { nonce, balance, storage_root, code_hash }, storage)))
+    }
+
+    /// Where the root is from which the storage of the account starts, as [`Self::account`] gives both; `None` if
+    /// the trie is empty.
+    ///
+    /// # Errors
+    ///
+    /// As [`VerifiedWitness::storage_trie`].
+    fn storage(
+        &self,
+        witness: &VerifiedWitness,
+        account: &TrieAccount,
+        storage: Option<usize>,
+    ) -> Result<Option<usize>, WitnessError> {
+        match storage {
+            Some(place) => witness.linked_storage_root(self.hashed_address, place).map(Some),
+            None => witness.storage_root(self.hashed_address, account.storage_root),
+        }
     }
 
     /// An error of this account with its rank.

@@ -30,6 +30,9 @@ const PIECES_MAX: usize = 8;
 /// Nodes for which waking a thread pays.
 const PARALLEL_NODES_MIN: usize = 2048;
 
+/// How many nodes ahead of the one whose children are found the next is asked for.
+const AHEAD: usize = 8;
+
 /// What the leaves of a trie hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LeafKind {
@@ -55,6 +58,8 @@ pub(crate) struct Checks {
 enum Finding {
     /// Nobody has looked.
     Unknown,
+    /// It has been reached, and is looked at before anybody asks.
+    Awaited,
     /// It is sound and has this height.
     Sound(Height),
     /// It has a flaw.
@@ -109,9 +114,7 @@ impl Checks {
     fn of_storage(store: &NodeStore, roots: &[usize]) -> Self {
         let check = |roots: &[usize]| {
             let mut slots = Self::new(LeafKind::Slot, store);
-            for root in roots {
-                slots.settle(store, *root);
-            }
+            slots.settle(store, roots);
             slots
         };
         let pieces = rayon::current_num_threads().min(PIECES_MAX);
@@ -149,7 +152,7 @@ impl Checks {
             let Some(stray) = store.find_stray(&root) else { return Ok(None) };
             return Err(self.verdict_on_stray(store, root, stray, account));
         };
-        self.settle(store, place);
+        self.settle(store, &[place]);
         Ok(Some(place))
     }
 
@@ -166,7 +169,7 @@ impl Checks {
         account: Option<B256>,
     ) -> Result<Option<usize>, WitnessError> {
         match store.find(&root) {
-            Some(place) if self.findings[place] != Finding::Unknown => {
+            Some(place) if self.findings[place].is_final() => {
                 self.verdict(store, place, account)?;
                 Ok(Some(place))
             }
@@ -179,24 +182,69 @@ impl Checks {
         }
     }
 
-    /// Looks at everything that is reachable from the node at `root`.
+    /// [`Self::sound_root`] for the root at a place.
     ///
-    /// Uses a stack of its own, as a witness may chain any number of nodes.
-    fn settle(&mut self, store: &NodeStore, root: usize) {
-        // Nodes to look at, and whether their children have been put above them.
-        let mut stack = vec![(root, false)];
+    /// # Errors
+    ///
+    /// As [`Self::sound_root`].
+    pub(crate) fn sound_place(
+        &self,
+        store: &NodeStore,
+        place: usize,
+        account: Option<B256>,
+    ) -> Result<(), WitnessError> {
+        if self.findings[place].is_final() {
+            return self.verdict(store, place, account);
+        }
+        self.sound_root(store, *store.hash(place), account).map(|_| ())
+    }
+
+    /// Looks at everything that is reachable from the nodes at `roots`.
+    ///
+    /// All nodes that they lead to are found first, level by level, so that what is known of many is on its way
+    /// at the same time. Then they are looked at the other way round.
+    fn settle(&mut self, store: &NodeStore, roots: &[usize]) {
+        let mut reached = Vec::new();
+        self.await_all(roots.iter().copied(), &mut reached);
+        let mut next = 0;
+        while let Some(&place) = reached.get(next) {
+            next += 1;
+            if let Some(soon) = reached.get(next + AHEAD) {
+                store.prefetch_shape(*soon);
+            }
+            self.await_all(children(store, place), &mut reached);
+        }
+        let mut stack = Vec::new();
+        for place in reached.into_iter().rev() {
+            self.settle_one(store, place, &mut stack);
+        }
+    }
+
+    /// Marks nodes that nobody has looked at, and adds them to those that are reached.
+    fn await_all(&mut self, places: impl Iterator<Item = usize>, reached: &mut Vec<usize>) {
+        for place in places {
+            if self.findings[place] == Finding::Unknown {
+                self.findings[place] = Finding::Awaited;
+                reached.push(place);
+            }
+        }
+    }
+
+    /// Looks at the node at a place, and first at those that it leads to, if nobody has.
+    ///
+    /// A witness may chain any number of nodes, of which one may be on ways of different lengths. So there is a
+    /// stack, empty before and after, of nodes to look at, each with whether its children have been put above it.
+    fn settle_one(&mut self, store: &NodeStore, place: usize, stack: &mut Vec<(usize, bool)>) {
+        stack.push((place, false));
         while let Some((place, expanded)) = stack.pop() {
-            if self.findings[place] != Finding::Unknown {
+            if self.findings[place].is_final() {
                 continue;
             }
-            // The link of an account leads to its storage, which is another trie. Inlined nodes are too
-            // short to hold a hash, so only direct children count.
-            if !expanded && !store.shape(place).is_leaf() {
+            if !expanded {
                 stack.push((place, true));
                 let below = stack.len();
-                let children = store.links(place).filter_map(Result::ok);
-                let unknown = children.filter(|child| self.findings[*child] == Finding::Unknown);
-                stack.extend(unknown.map(|child| (child, false)));
+                let open = children(store, place).filter(|child| !self.findings[*child].is_final());
+                stack.extend(open.map(|child| (child, false)));
                 if stack.len() > below {
                     continue;
                 }
@@ -239,7 +287,7 @@ impl Checks {
     /// What was found at a node that has been looked at.
     fn finding(&self, place: usize) -> Result<Height, Flaw> {
         match self.findings[place] {
-            Finding::Unknown => unreachable!("children are looked at first"),
+            Finding::Unknown | Finding::Awaited => unreachable!("children are looked at first"),
             Finding::Sound(height) => Ok(height),
             Finding::Flawed => Err(self.flaws[&place].clone()),
         }
@@ -334,6 +382,13 @@ impl Checks {
     }
 }
 
+impl Finding {
+    /// Whether somebody has looked.
+    fn is_final(self) -> bool {
+        matches!(self, Self::Sound(_) | Self::Flawed)
+    }
+}
+
 impl Height {
     /// The height one node up, with `nibbles` in between.
     fn raised(self, nibbles: u8) -> Result<Self, BadNodeReason> {
@@ -371,6 +426,13 @@ impl Height {
             Self::Exactly(_) | Self::AtLeast(_) => Ok(()),
         }
     }
+}
+
+/// The supplied nodes to which a node leads in its own trie: the link of an account leads to another. Inlined nodes
+/// are too short to hold a hash, so only direct children count.
+fn children(store: &NodeStore, place: usize) -> impl Iterator<Item = usize> {
+    let is_leaf = store.shape(place).is_leaf();
+    store.links(place).filter_map(Result::ok).filter(move |_| !is_leaf)
 }
 
 impl Flaw {

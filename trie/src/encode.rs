@@ -4,7 +4,7 @@
 //! bytes are copied and the hashes of those replaced. That is nearly every branch that changes.
 
 use crate::{
-    arena::{Arena, Branch, Child, Node, Place, Reference},
+    arena::{Arena, Branch, Child, Node, Origin, Place, Reference},
     encoded::{ChildRef, HASH_CODE, NodeRef},
     key::nibble,
     shape::Kind,
@@ -16,11 +16,14 @@ impl Arena<'_> {
     /// Appends the RLP of the changed node at an index, all of whose changed children are hashed.
     pub(crate) fn encode(&self, index: usize, out: &mut Vec<u8>) {
         match &self.nodes[index] {
-            Node::Branch(branch) => {
-                if !self.patch_branch(branch, out) {
-                    self.encode_branch(branch, out);
+            Node::Branch(branch) => match self.origin_to_patch(branch) {
+                Some(origin) => {
+                    let start = out.len();
+                    out.extend_from_slice(self.store().bytes(origin.place()));
+                    self.patch(branch, origin, &mut out[start..]);
                 }
-            }
+                None => self.encode_branch(branch, out),
+            },
             Node::Extension { key, start, end, child } => {
                 let mut path = [0; 33];
                 let path = hex_prefix(key, usize::from(*start), usize::from(*end), 0, &mut path);
@@ -40,27 +43,25 @@ impl Arena<'_> {
         }
     }
 
-    /// Appends the RLP of a branch by copying what it was. Does nothing and says so if that doesn't work.
-    fn patch_branch(&self, branch: &Branch, out: &mut Vec<u8>) -> bool {
-        let Some(origin) = branch.origin else { return false };
-        let store = self.store();
-        let shape = store.shape(origin.place());
-        if shape.kind != Kind::Branch || branch.present != shape.children {
-            return false;
-        }
-        let start = out.len();
-        out.extend_from_slice(store.bytes(origin.place()));
+    /// The branch of which this one differs in hashes alone, if there is one.
+    pub(crate) fn origin_to_patch(&self, branch: &Branch) -> Option<Origin> {
+        let origin = branch.origin?;
+        let shape = self.store().shape(origin.place());
+        let is_like_it = shape.kind == Kind::Branch && branch.present == shape.children;
+        let has_hashes = |child: &Child| self.hash_of(*child).is_some();
+        (is_like_it && self.fresh(branch).iter().all(has_hashes)).then_some(origin)
+    }
+
+    /// Makes the RLP of the branch that it was that of a branch.
+    pub(crate) fn patch(&self, branch: &Branch, origin: Origin, bytes: &mut [u8]) {
+        let shape = self.store().shape(origin.place());
         let mut fresh = branch.fresh;
         for child in self.fresh(branch) {
-            let Some(hash) = self.hash_of(*child) else {
-                out.truncate(start);
-                return false;
-            };
-            let place = start + shape.hash_start(fresh.trailing_zeros() as usize);
-            out[place..place + 32].copy_from_slice(hash.as_slice());
+            let start = shape.hash_start(fresh.trailing_zeros() as usize);
+            let hash = self.hash_of(*child).expect("only branches whose children have hashes are patched");
+            bytes[start..start + 32].copy_from_slice(hash.as_slice());
             fresh &= fresh - 1;
         }
-        true
     }
 
     /// Appends the RLP of a branch: sixteen references and the empty value.

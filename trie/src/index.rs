@@ -4,8 +4,9 @@
 //! one or two. A bit in a filter, sixteen bits or more to the entry, turns nearly all of them away before
 //! they reach the table, which is open addressed and holds no hashes itself.
 //!
-//! Where a hash goes depends on a seed that the sender of the hashes does not know, so they cannot
-//! be ground to collide. What is found depends on the hashes alone.
+//! Where a hash goes in the table depends on a seed that the sender of the hashes does not know, so they
+//! cannot be ground to collide. Hashes that are ground to pass the filter cost no more than if there were none.
+//! What is found depends on the hashes alone.
 
 use crate::keccak::prefetch_entry;
 use alloy_primitives::B256;
@@ -19,6 +20,13 @@ const SLOTS: usize = 2;
 
 /// Slots of a table that is expected to stay small.
 const SLOTS_MIN: usize = 16;
+
+/// Hashes inserted together, so that the slots of all are on their way when the first is.
+const INSERTED_AT_ONCE: usize = 32;
+
+/// Where in the table a hash belongs: 32 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tag(u64);
 
 /// A map from hashes to places; the caller keeps the hashes.
 #[derive(Debug)]
@@ -64,37 +72,58 @@ impl Index {
 
     /// Whether a hash may be there; of those that are not, few may.
     pub(crate) fn may_have(&self, hash: &B256) -> bool {
-        let (word, bits) = self.filter_bits(self.mixed(hash));
+        let (word, bits) = self.filter_bits(hash);
         self.filter[word] & bits == bits
     }
 
-    /// Asks for what [`Self::find`] needs.
-    pub(crate) fn prefetch(&self, hash: &B256) {
-        prefetch_entry(&self.slots[self.first_slot(tag(self.mixed(hash)))]);
+    /// Where to look for a hash, which is asked for meanwhile.
+    pub(crate) fn approach(&self, hash: &B256) -> Tag {
+        let tag = self.tag(hash);
+        prefetch_entry(&self.slots[self.first_slot(tag)]);
+        tag
+    }
+
+    /// The place whose hash is likely to be the one with this tag, if any is.
+    pub(crate) fn likely(&self, tag: Tag) -> Option<usize> {
+        self.probe(tag, |_| true).ok()
     }
 
     /// The place of a hash. `is_it` tells whether the hash is that of a place.
     pub(crate) fn find(&self, hash: &B256, is_it: impl Fn(usize) -> bool) -> Option<usize> {
-        let mixed = self.mixed(hash);
-        let (word, bits) = self.filter_bits(mixed);
-        if self.filter[word] & bits != bits {
+        if !self.may_have(hash) {
             return None;
         }
-        self.probe(tag(mixed), is_it).ok()
+        self.probe(self.tag(hash), is_it).ok()
+    }
+
+    /// Adds hashes with their places among them, those that are there already excepted.
+    pub(crate) fn insert_all(&mut self, hashes: &[B256], is_same: impl Fn(&B256, &B256) -> bool) {
+        let mut tags = Vec::with_capacity(INSERTED_AT_ONCE);
+        for (number, inserted) in hashes.chunks(INSERTED_AT_ONCE).enumerate() {
+            tags.clear();
+            tags.extend(inserted.iter().map(|hash| self.approach(hash)));
+            for ((place, hash), tag) in (number * INSERTED_AT_ONCE..).zip(inserted).zip(&tags) {
+                self.insert_tagged(hash, *tag, place, |other| is_same(&hashes[other], hash));
+            }
+        }
     }
 
     /// Adds a hash with its place, unless it is there already.
     pub(crate) fn insert(&mut self, hash: &B256, place: usize, is_it: impl Fn(usize) -> bool) {
-        let mixed = self.mixed(hash);
-        let Err(mut slot) = self.probe(tag(mixed), is_it) else { return };
+        self.insert_tagged(hash, self.tag(hash), place, is_it);
+    }
+
+    /// [`Self::insert`] for a hash with this tag.
+    fn insert_tagged(&mut self, hash: &B256, tag: Tag, place: usize, is_it: impl Fn(usize) -> bool) {
+        let Err(mut slot) = self.probe(tag, is_it) else { return };
         if SLOTS * (self.length + 1) > self.slots.len() {
             self.grow();
-            slot = self.free_slot(tag(mixed));
+            slot = self.free_slot(tag);
         }
-        let (word, bits) = self.filter_bits(mixed);
+        let (word, bits) = self.filter_bits(hash);
         self.filter[word] |= bits;
         let place = u32::try_from(place + 1).expect("fewer than 2^32 nodes");
-        self.slots[slot] = tag(mixed) << 32 | u64::from(place);
+        self.slots[slot] = tag.0 << 32 | u64::from(place);
         self.length += 1;
     }
 
@@ -103,19 +132,19 @@ impl Index {
         let slots = vec![0; 2 * self.slots.len()];
         for entry in std::mem::replace(&mut self.slots, slots) {
             if entry != 0 {
-                let slot = self.free_slot(entry >> 32);
+                let slot = self.free_slot(Tag(entry >> 32));
                 self.slots[slot] = entry;
             }
         }
     }
 
     /// Where the next entry with this tag goes.
-    fn free_slot(&self, tag: u64) -> usize {
+    fn free_slot(&self, tag: Tag) -> usize {
         self.probe(tag, |_| false).expect_err("no place is it")
     }
 
     /// The place that has this tag and is it, or the free slot where it would go.
-    fn probe(&self, tag: u64, is_it: impl Fn(usize) -> bool) -> Result<usize, usize> {
+    fn probe(&self, tag: Tag, is_it: impl Fn(usize) -> bool) -> Result<usize, usize> {
         let mask = self.slots.len() - 1;
         let mut slot = self.first_slot(tag);
         loop {
@@ -123,7 +152,7 @@ impl Index {
             if entry == 0 {
                 return Err(slot);
             }
-            if entry >> 32 == tag {
+            if entry >> 32 == tag.0 {
                 let place = small(entry & u64::from(u32::MAX)) - 1;
                 if is_it(place) {
                     return Ok(place);
@@ -134,32 +163,33 @@ impl Index {
     }
 
     /// Where the search for a tag starts: at the same fraction of the slots as the tag is of all tags.
-    fn first_slot(&self, tag: u64) -> usize {
-        small((tag * self.slots.len() as u64) >> 32)
+    fn first_slot(&self, tag: Tag) -> usize {
+        small((tag.0 * self.slots.len() as u64) >> 32)
     }
 
     /// Half of the hash, mixed so that nobody who does not know the seeds can tell the outcome.
-    fn mixed(&self, hash: &B256) -> u64 {
-        let word = |start: usize| u64::from_le_bytes(*hash[start..].first_chunk().expect("32 bytes"));
-        let (low, high) = (word(0) ^ self.seeds[0]).carrying_mul(word(8) ^ self.seeds[1], 0);
-        low ^ high
+    fn tag(&self, hash: &B256) -> Tag {
+        let (low, high) = (word(hash, 0) ^ self.seeds[0]).carrying_mul(word(hash, 8) ^ self.seeds[1], 0);
+        Tag((low ^ high) >> 32)
     }
 
-    /// The word of the filter for a mixed hash, and two bits in it.
-    fn filter_bits(&self, mixed: u64) -> (usize, u64) {
-        let word = small((mixed >> 12) & (self.filter.len() as u64 - 1));
-        (word, 1 << (mixed & 63) | 1 << (mixed >> 6 & 63))
+    /// The word of the filter for a hash, and two bits in it. They come straight from the hash, since there are
+    /// many to look at.
+    fn filter_bits(&self, hash: &B256) -> (usize, u64) {
+        let hash = word(hash, 16);
+        let word = small((hash >> 12) & (self.filter.len() as u64 - 1));
+        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63))
     }
+}
+
+/// Eight bytes of a hash.
+fn word(hash: &B256, start: usize) -> u64 {
+    u64::from_le_bytes(*hash[start..].first_chunk().expect("32 bytes"))
 }
 
 /// A number that is an index, or one more.
 fn small(number: u64) -> usize {
     usize::try_from(number).expect("what is in memory has an address")
-}
-
-/// The half of a mixed hash that is in the table. The filter begins with the other half.
-fn tag(mixed: u64) -> u64 {
-    mixed >> 32
 }
 
 #[cfg(test)]

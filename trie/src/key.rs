@@ -6,6 +6,7 @@
 
 use alloy_primitives::B256;
 use alloy_trie::Nibbles;
+use std::cmp::Ordering;
 
 /// Nibbles in a key.
 pub(crate) const KEY_NIBBLES: usize = 64;
@@ -37,7 +38,7 @@ impl Path<'_> {
             // The whole bytes lie as in the key.
             // A first nibble fills up the byte of the key in which the path begins.
             let start = depth.div_ceil(2);
-            self.packed == &key[start..start + self.packed.len()]
+            is_same(self.packed, &key[start..start + self.packed.len()])
                 && self.first.is_none_or(|first| usize::from(first) == nibble(key, depth))
         } else {
             self.nibbles().zip(depth..).all(|(own, place)| usize::from(own) == nibble(key, place))
@@ -87,10 +88,28 @@ pub(crate) fn with_nibble(key: &B256, place: usize, nibble: usize) -> B256 {
     key
 }
 
+/// Whether two parts of keys, of the same length, are the same. Most are longer than half a key.
+fn is_same(one: &[u8], two: &[u8]) -> bool {
+    let ends = |part: &[u8]| -> Option<[u128; 2]> {
+        Some([u128::from_le_bytes(*part.first_chunk()?), u128::from_le_bytes(*part.last_chunk()?)])
+    };
+    match (ends(one), ends(two)) {
+        // Together these are all bytes.
+        (Some(one), Some(two)) => one == two,
+        _ => one == two,
+    }
+}
+
 /// How many nibbles two keys share from the start.
 pub(crate) fn common_prefix(one: &B256, two: &B256) -> usize {
     let differing = one.iter().zip(two.iter()).position(|(one, two)| one != two);
     differing.map_or(KEY_NIBBLES, |byte| 2 * byte + usize::from(one[byte] >> 4 == two[byte] >> 4))
+}
+
+/// Which of two keys comes first. Nearly always their first bytes say so.
+pub(crate) fn order(one: &B256, two: &B256) -> Ordering {
+    let first = |key: &B256| u64::from_be_bytes(*key.first_chunk().expect("32 bytes"));
+    first(one).cmp(&first(two)).then_with(|| one.cmp(two))
 }
 
 /// The first nibbles of a key, as errors list them.

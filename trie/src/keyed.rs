@@ -27,6 +27,8 @@ pub struct KeyedChanges<'c> {
     accounts: Vec<KeyedAccount<'c>>,
     /// The keys of all changed slots, those of each account in the order of the slots.
     slots: Vec<B256>,
+    /// What becomes of each of them.
+    values: Vec<U256>,
 }
 
 /// One account, and where its slots are.
@@ -38,8 +40,10 @@ struct KeyedAccount<'c> {
     order: usize,
     /// As in [`KeyedChange`].
     change: &'c AccountChange,
-    /// Where the keys of its slots start.
+    /// Where its slots start.
     start: usize,
+    /// Where they end.
+    end: usize,
 }
 
 /// One account and what becomes of it, by the keys of the tries.
@@ -53,6 +57,8 @@ pub(crate) struct KeyedChange<'c> {
     pub(crate) change: &'c AccountChange,
     /// The keys of the changed slots in the storage trie, in the order of the slots.
     pub(crate) hashed_slots: &'c [B256],
+    /// What becomes of each of them.
+    values: &'c [U256],
     /// The root of the storage trie, if that has been changed already.
     pub(crate) storage_root: Option<B256>,
 }
@@ -60,20 +66,21 @@ pub(crate) struct KeyedChange<'c> {
 impl StateChanges {
     /// The changes by the keys of the tries, hashed on the threads of the current rayon pool.
     pub fn keyed(&self) -> KeyedChanges<'_> {
-        let slots = self.accounts.values().flat_map(|change| change.storage.keys());
-        let slots: Vec<B256> = slots.map(|slot| B256::from(*slot)).collect();
+        let slots = self.accounts.values().flat_map(|change| &change.storage);
+        let (slots, values): (Vec<B256>, Vec<U256>) =
+            slots.map(|(slot, value)| (B256::from(*slot), *value)).unzip();
         let addresses: Vec<Address> = self.accounts.keys().copied().collect();
         let hashed_addresses = keccak256_batch_parallel(&addresses);
-        let mut start = 0;
+        let mut end = 0;
         let accounts = hashed_addresses.into_iter().zip(self.accounts.values()).enumerate();
         let accounts = accounts.map(|(order, (hashed_address, change))| {
-            let account = KeyedAccount { hashed_address, order, change, start };
-            start += change.storage.len();
-            account
+            let start = end;
+            end += change.storage.len();
+            KeyedAccount { hashed_address, order, change, start, end }
         });
         let mut accounts: Vec<_> = accounts.collect();
         accounts.sort_unstable_by_key(|account| account.hashed_address);
-        KeyedChanges { accounts, slots: keccak256_batch_parallel(&slots) }
+        KeyedChanges { accounts, slots: keccak256_batch_parallel(&slots), values }
     }
 }
 
@@ -81,9 +88,9 @@ impl KeyedChanges<'_> {
     /// The accounts, sorted by key.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = KeyedChange<'_>> {
         self.accounts.iter().map(|account| {
-            let KeyedAccount { hashed_address, order, change, start } = *account;
-            let hashed_slots = &self.slots[start..start + change.storage.len()];
-            KeyedChange { hashed_address, order, change, hashed_slots, storage_root: None }
+            let KeyedAccount { hashed_address, order, change, start, end } = *account;
+            let (hashed_slots, values) = (&self.slots[start..end], &self.values[start..end]);
+            KeyedChange { hashed_address, order, change, hashed_slots, values, storage_root: None }
         })
     }
 }
@@ -96,6 +103,6 @@ impl KeyedChange<'_> {
 
     /// The changed slots.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (B256, U256)> {
-        self.hashed_slots.iter().copied().zip(self.change.storage.values().copied())
+        self.hashed_slots.iter().copied().zip(self.values.iter().copied())
     }
 }

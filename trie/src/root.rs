@@ -3,13 +3,13 @@
 use crate::{
     arena::{Arena, Child, Node, Place, Reference},
     encoded::ChildRef,
-    keccak::{Backend, keccak256_batch_parallel, prefetch, prefetch_entry},
+    keccak::{Groups, SHORT_MAX, keccak256_batch, keccak256_batch_parallel, prefetch, prefetch_entry},
     update::{NewLeaf, short},
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
 
-/// Nodes that are encoded and then hashed together. Their bytes stay in the core's cache in between.
+/// Nodes that are encoded and then hashed together, on several threads. Their bytes stay in the cache in between.
 const WINDOW: usize = 256;
 
 /// Nodes between one step of asking for the next and the following step.
@@ -34,32 +34,66 @@ impl Arena<'_> {
         let blank = Reference::hashed(&B256::ZERO);
         self.references.resize(self.nodes.len(), blank);
         let (order, starts) = by_height(&self.heights[hashed..]);
-        let (mut encoded, mut ends, mut digests) = (Vec::new(), Vec::new(), Vec::new());
         let levels = starts.windows(2).map(|level| &order[level[0]..level[1]]);
-        for window in levels.flat_map(|level| level.chunks(WINDOW)) {
-            encoded.clear();
-            ends.clear();
-            for (place, index) in window.iter().enumerate() {
-                self.prefetch_ahead(window, place, hashed);
-                self.encode(hashed + *index as usize, &mut encoded);
-                ends.push(encoded.len());
-            }
-            let mut start = 0;
-            let slices = ends.iter().map(|end| &encoded[std::mem::replace(&mut start, *end)..*end]);
-            let messages: Vec<&[u8]> = slices.collect();
-            match threads {
-                Threads::One => {
-                    digests.resize(messages.len(), B256::ZERO);
-                    Backend::best().hash(&messages, &mut digests);
-                }
-                Threads::All => digests = keccak256_batch_parallel(&messages),
-            }
-            for ((index, message), digest) in window.iter().zip(messages).zip(&digests) {
-                let reference = Reference::inlined(message).unwrap_or_else(|| Reference::hashed(digest));
-                self.references[hashed + *index as usize] = reference;
-            }
+        if threads == Threads::One || rayon::current_num_threads() == 1 {
+            let mut groups = Groups::new();
+            levels.for_each(|level| self.hash_level(level, hashed, &mut groups));
+        } else {
+            levels.flat_map(|level| level.chunks(WINDOW)).for_each(|window| self.hash_window(window, hashed));
         }
         self.heights[hashed..].fill(0);
+    }
+
+    /// Hashes nodes of the same height on this thread, in groups of those that are as long.
+    fn hash_level(&mut self, level: &[u32], hashed: usize, groups: &mut Groups) {
+        let mut encoded = Vec::new();
+        let mut long: Vec<(usize, Vec<u8>)> = Vec::new();
+        for (place, index) in level.iter().enumerate() {
+            self.prefetch_ahead(level, place, hashed);
+            let index = hashed + *index as usize;
+            let is_full = if let Node::Branch(branch) = &self.nodes[index]
+                && let Some(origin) = self.origin_to_patch(branch)
+            {
+                let bytes = self.store().bytes(origin.place());
+                groups.add(index, bytes.len(), |room| {
+                    room.copy_from_slice(bytes);
+                    self.patch(branch, origin, room);
+                })
+            } else {
+                encoded.clear();
+                self.encode(index, &mut encoded);
+                if encoded.len() > SHORT_MAX {
+                    long.push((index, std::mem::take(&mut encoded)));
+                    continue;
+                }
+                groups.add(index, encoded.len(), |room| room.copy_from_slice(&encoded))
+            };
+            if is_full {
+                groups.hash_full(|index, node, digest| self.references[index] = Reference::of(node, digest));
+            }
+        }
+        groups.hash_all(|index, node, digest| self.references[index] = Reference::of(node, digest));
+        let nodes: Vec<&[u8]> = long.iter().map(|(_, node)| &node[..]).collect();
+        for ((index, node), digest) in long.iter().zip(keccak256_batch(&nodes)) {
+            self.references[*index] = Reference::of(node, &digest);
+        }
+    }
+
+    /// Hashes nodes of the same height on all threads.
+    fn hash_window(&mut self, window: &[u32], hashed: usize) {
+        let (mut encoded, mut ends) = (Vec::new(), Vec::new());
+        for (place, index) in window.iter().enumerate() {
+            self.prefetch_ahead(window, place, hashed);
+            self.encode(hashed + *index as usize, &mut encoded);
+            ends.push(encoded.len());
+        }
+        let mut start = 0;
+        let slices = ends.iter().map(|end| &encoded[std::mem::replace(&mut start, *end)..*end]);
+        let messages: Vec<&[u8]> = slices.collect();
+        let digests = keccak256_batch_parallel(&messages);
+        for ((index, message), digest) in window.iter().zip(messages).zip(&digests) {
+            self.references[hashed + *index as usize] = Reference::of(message, digest);
+        }
     }
 
     /// Asks for what is needed to encode the nodes that come after that at `place`: for the farthest the

@@ -9,7 +9,7 @@ use crate::{
     arena::{Arena, Child, Missing, Passed},
     encoded::HASHED_LENGTH_MIN,
     error::WitnessError,
-    key::prefix,
+    key::{order, prefix},
     root::Threads,
     store::NodeStore,
     update::Change,
@@ -121,7 +121,7 @@ impl<'w> SparseTrie<'w> {
             Change { key, value: value.map(|value| self.arena.keep(&value)) }
         };
         let mut changes: Vec<Change> = changes.into_iter().map(change).collect();
-        changes.sort_by_key(|change| change.key);
+        changes.sort_by(|one, two| order(&one.key, &two.key));
         changes.dedup_by(|later, kept| {
             let same_key = later.key == kept.key;
             if same_key {
@@ -157,10 +157,23 @@ impl<'a> TrieView<'a, '_> {
         self.arena.walk(self.root, &key, |_, _| ()).map_err(|missing| self.error(missing, &key))
     }
 
+    /// [`SparseTrie::get`], and where the node is that holds the value, if it was supplied and has a hash.
+    pub(crate) fn find(self, key: B256) -> Result<(Option<&'a [u8]>, Option<usize>), WitnessError> {
+        let mut holder = None;
+        let pass = |passed, _| {
+            holder = match passed {
+                Passed::Supplied(place) => Some(place),
+                Passed::Changed(_) => None,
+            }
+        };
+        let value = self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
+        Ok((value, holder))
+    }
+
     /// [`SparseTrie::proof`].
     pub(crate) fn proof(self, key: B256) -> Result<Vec<Bytes>, WitnessError> {
         let mut proof = Vec::new();
-        let pass = |passed: Passed<'a>, depth| proof.extend(self.listed(passed, depth));
+        let pass = |passed: Passed, depth| proof.extend(self.listed(passed, depth));
         self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
         Ok(proof)
     }
@@ -171,7 +184,7 @@ impl<'a> TrieView<'a, '_> {
     ///
     /// As [`SparseTrie::get`].
     pub(crate) fn prove(self, key: B256, nodes: &mut BTreeMap<Nibbles, Bytes>) -> Result<(), WitnessError> {
-        let pass = |passed: Passed<'a>, depth| {
+        let pass = |passed: Passed, depth| {
             if let Entry::Vacant(vacant) = nodes.entry(prefix(&key, depth))
                 && let Some(node) = self.listed(passed, depth)
             {
@@ -183,9 +196,9 @@ impl<'a> TrieView<'a, '_> {
     }
 
     /// A node below `depth` nibbles as a proof lists it; one that is inlined in its parent is not listed again.
-    fn listed(self, passed: Passed<'a>, depth: usize) -> Option<Bytes> {
+    fn listed(self, passed: Passed, depth: usize) -> Option<Bytes> {
         match passed {
-            Passed::Supplied(bytes) => Some(bytes.clone()),
+            Passed::Supplied(place) => Some(self.arena.store().shared(place).clone()),
             Passed::Changed(index) => {
                 let mut encoded = Vec::new();
                 self.arena.encode(index, &mut encoded);

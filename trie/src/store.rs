@@ -87,9 +87,7 @@ impl NodeStore {
         nodes.extend(supplied.iter().filter(|bytes| !is_stray(bytes)).cloned());
         let hashes = known.map_or_else(|| hashes(&nodes), |known| known.hash(&nodes));
         let mut index = Index::with_capacity(nodes.len());
-        for (place, hash) in hashes.iter().enumerate() {
-            index.insert(hash, place, |other| is_same(&hashes[other], hash));
-        }
+        index.insert_all(&hashes, is_same);
         let strays = Strays::among(supplied, supplied.len() - nodes.len());
         let mut store = Self { nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
         store.look();
@@ -114,12 +112,13 @@ impl NodeStore {
 
     /// Finds out what the nodes are whose places start at `start`.
     ///
-    /// First all nodes are read, then all children that may be there are looked up. So the processor can be
-    /// at several of either at the same time, and waits for memory less.
+    /// First all nodes are read, then all children that may be there are looked up, and what is found is
+    /// compared. So the processor can be at several of each at the same time, and waits for memory less.
     fn look_at_chunk(&self, start: usize, shapes: &mut [Shape], links: &mut Vec<u32>) {
         let has_strays = !self.strays.entries.is_empty();
         let may_be_there = |hash: &B256| self.index.may_have(hash) | has_strays;
         let mut wanted = Vec::with_capacity(2 * CHUNK);
+        let mut tags = Vec::with_capacity(2 * CHUNK);
         let mut ends = [0; CHUNK];
         for ((place, shape), end) in (start..).zip(&mut *shapes).zip(&mut ends) {
             if place + AHEAD < self.nodes.len() {
@@ -127,9 +126,18 @@ impl NodeStore {
             }
             let start = wanted.len();
             *shape = Shape::of(self.bytes(place), &mut wanted, may_be_there);
-            wanted[start..].iter().for_each(|(hash, _)| self.index.prefetch(hash));
+            tags.extend(wanted[start..].iter().map(|(hash, _)| self.index.approach(hash)));
             *end = wanted.len();
         }
+        let likely = tags.into_iter().map(|tag| {
+            let likely = self.index.likely(tag);
+            if let Some(place) = likely {
+                prefetch_entry(&self.hashes[place]);
+            }
+            likely
+        });
+        let likely: Vec<Option<usize>> = likely.collect();
+        let mut likely = likely.into_iter();
         links.reserve(wanted.len());
         let mut rest = &wanted[..];
         let mut before = 0;
@@ -137,8 +145,13 @@ impl NodeStore {
             let (own, after) = rest.split_at(end - before);
             (rest, before) = (after, end);
             let first = links.len();
-            for (hash, bit) in own {
-                if let Some(link) = self.lookup(hash) {
+            for ((hash, bit), likely) in own.iter().zip(likely.by_ref()) {
+                let link = match likely {
+                    Some(place) if is_same(&self.hashes[place], hash) => Some(link_to(place)),
+                    Some(_) => self.lookup(hash),
+                    None => self.lookup_stray(hash),
+                };
+                if let Some(link) = link {
                     shape.supplied |= bit;
                     links.push(link);
                 }
@@ -175,16 +188,23 @@ impl NodeStore {
 
     /// What a link to the node with this hash is, strays included.
     fn lookup(&self, hash: &B256) -> Option<u32> {
-        let link = |place: usize| u32::try_from(place).expect("fewer than 2^31 nodes");
-        match self.find(hash) {
-            Some(place) => Some(link(place)),
-            None => self.strays.find(hash).map(|number| link(number) | STRAY),
-        }
+        self.find(hash).map(link_to).or_else(|| self.lookup_stray(hash))
     }
 
-    /// Asks for what [`Self::bytes`] needs.
+    /// What a link to the stray with this hash is.
+    fn lookup_stray(&self, hash: &B256) -> Option<u32> {
+        self.strays.find(hash).map(|number| link_to(number) | STRAY)
+    }
+
+    /// Asks for what [`Self::bytes`] and [`Self::shape`] need.
     pub(crate) fn prefetch_entry(&self, place: usize) {
         prefetch_entry(&self.nodes[place]);
+        prefetch_entry(&self.shapes[place]);
+    }
+
+    /// Asks for what [`Self::shape`] needs.
+    pub(crate) fn prefetch_shape(&self, place: usize) {
+        prefetch_entry(&self.shapes[place]);
     }
 
     /// The bytes of the node at a place, for sharing.
@@ -259,6 +279,11 @@ impl NodeStore {
         let child = child_ref(self.shapes[place].body(self.bytes(place)));
         child.ok().flatten().expect("the shape says so").into()
     }
+}
+
+/// A link to a place.
+fn link_to(place: usize) -> u32 {
+    u32::try_from(place).expect("fewer than 2^31 nodes")
 }
 
 /// Whether two hashes are the same, without a call.

@@ -8,7 +8,7 @@
 //! ```
 
 use crate::{
-    account::{AccountProof, read_account, read_slot},
+    account::{AccountProof, account_of, read_account, read_slot},
     arena::{Arena, Child},
     check::{Checks, LeafKind},
     error::WitnessError,
@@ -144,6 +144,22 @@ impl VerifiedWitness {
         read_account(self.state_trie().view(), hashed_address)
     }
 
+    /// [`Self::account_by_hash`], and where the root of its storage trie is, if that was supplied.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::account`].
+    pub(crate) fn account_with_storage(
+        &self,
+        hashed_address: B256,
+    ) -> Result<Option<(TrieAccount, Option<usize>)>, WitnessError> {
+        let trie = self.state_trie();
+        let (leaf, holder) = trie.view().find(hashed_address)?;
+        let Some(leaf) = leaf else { return Ok(None) };
+        let storage = holder.and_then(|holder| self.store.links(holder).next()?.ok());
+        Ok(Some((account_of(leaf), storage)))
+    }
+
     /// The value of a storage slot in the pre-state: zero if the slot or the
     /// account provably does not exist.
     ///
@@ -256,6 +272,20 @@ impl VerifiedWitness {
     ) -> Result<SparseTrie<'_>, WitnessError> {
         let root = self.storage_root(hashed_address, storage_root)?;
         Ok(SparseTrie::open(&self.store, root, Some(hashed_address)))
+    }
+
+    /// The place of the root node of the storage trie of an account, to which the account leads.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::BadNode`] as [`Self::storage_trie`].
+    pub(crate) fn linked_storage_root(
+        &self,
+        hashed_address: B256,
+        place: usize,
+    ) -> Result<usize, WitnessError> {
+        self.slot_checks.sound_place(&self.store, place, Some(hashed_address))?;
+        Ok(place)
     }
 
     /// The place of the root node of a storage trie, `None` if the trie is empty.

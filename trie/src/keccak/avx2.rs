@@ -1,7 +1,8 @@
 //! Four sponges at once, in AVX2 registers.
 
 use super::{
-    lanes::{BlockBytes, Kernel, Sponges},
+    BlockBytes,
+    lanes::{Kernel, Sponges},
     permutation::keccak_f,
 };
 use std::arch::x86_64::{

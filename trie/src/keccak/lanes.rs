@@ -3,7 +3,7 @@
 //! The longest messages start first. Whenever one ends, its lane takes the next,
 //! so a batch ends with all lanes at work but for the last message of each.
 
-use super::{RATE, permutations, prefetch};
+use super::{BlockBytes, RATE, permutations, prefetch};
 use alloy_primitives::{B256, keccak256};
 
 /// Messages of up to this many blocks are sorted by counting; state nodes have up to four.
@@ -13,9 +13,6 @@ const COUNTED_BLOCKS: usize = 8;
 #[derive(Debug)]
 #[repr(align(64))]
 pub(super) struct Sponges<const N: usize>(pub(super) [[u64; N]; 25]);
-
-/// One block of input.
-pub(super) type BlockBytes = [u8; RATE];
 
 /// A permutation of `N` sponges at once.
 pub(super) trait Kernel<const N: usize>: Copy {
@@ -28,8 +25,18 @@ pub(super) trait Kernel<const N: usize>: Copy {
 struct Lane<'m> {
     /// The place of the message, `None` if the lane is idle.
     place: Option<usize>,
-    /// What is left of it.
-    rest: &'m [u8],
+    /// The whole blocks that are left of it.
+    blocks: &'m [BlockBytes],
+    /// What it ends with, less than a block.
+    tail: &'m [u8],
+}
+
+impl<'m> Lane<'m> {
+    /// At the start of a message.
+    fn new(place: usize, message: &'m [u8]) -> Self {
+        let (blocks, tail) = message.as_chunks();
+        Self { place: Some(place), blocks, tail }
+    }
 }
 
 /// Writes the digest of each message to its place in `digests`.
@@ -45,7 +52,7 @@ pub(super) fn hash<const N: usize, K: Kernel<N>, M: AsRef<[u8]>>(
     }
     let mut waiting = together.iter().map(|place| {
         let place = *place as usize;
-        Lane { place: Some(place), rest: messages[place].as_ref() }
+        Lane::new(place, messages[place].as_ref())
     });
     // What the lanes take next after what they take now.
     let mut following = together.get(N..).unwrap_or_default().iter();
@@ -54,34 +61,65 @@ pub(super) fn hash<const N: usize, K: Kernel<N>, M: AsRef<[u8]>>(
     let mut last_blocks = [[0; RATE]; N];
     let mut finished = u8::MAX;
     loop {
-        let kept = !finished;
-        let mut at_work = false;
-        let mut last = 0;
-        for (number, (lane, padded)) in lanes.iter_mut().zip(&mut last_blocks).enumerate() {
+        let mut kept = !finished;
+        for (number, lane) in lanes.iter_mut().enumerate() {
             if finished >> number & 1 == 1 {
                 *lane = waiting.next().unwrap_or_default();
                 if let Some(place) = following.next() {
                     prefetch(messages[*place as usize].as_ref());
                 }
             }
-            if lane.rest.len() < RATE {
-                pad(lane.rest, padded);
-                last |= 1 << number;
+        }
+        // They run until the first message ends. An idle lane goes along with it.
+        let at_work = lanes.iter().filter(|lane| lane.place.is_some());
+        let Some(shortest) = at_work.min_by_key(|lane| lane.blocks.len()).copied() else { return };
+        let run = shortest.blocks.len();
+        let mut blocks = [shortest.blocks; N];
+        let mut last = [&[0; RATE]; N];
+        finished = 0;
+        for (number, (lane, padded)) in lanes.iter_mut().zip(&mut last_blocks).enumerate() {
+            if lane.place.is_some() {
+                (blocks[number], lane.blocks) = lane.blocks.split_at(run);
             }
-            at_work |= lane.place.is_some();
+            last[number] = if let Some((block, rest)) = lane.blocks.split_first() {
+                lane.blocks = rest;
+                block
+            } else {
+                pad(lane.tail, padded);
+                finished |= 1 << number;
+                padded
+            };
         }
-        if !at_work {
-            return;
+        for step in 0..run {
+            kernel.step(&mut sponges, kept, blocks.map(|blocks| &blocks[step]));
+            kept = u8::MAX;
         }
-        let block = |number: usize| lanes[number].rest.first_chunk().unwrap_or(&last_blocks[number]);
-        kernel.step(&mut sponges, kept, std::array::from_fn(block));
-        for (number, lane) in lanes.iter_mut().enumerate() {
-            match lane.place {
-                Some(place) if last >> number & 1 == 1 => digests[place] = squeeze(&sponges, number),
-                _ => lane.rest = lane.rest.get(RATE..).unwrap_or_default(),
+        kernel.step(&mut sponges, kept, last);
+        for (number, lane) in lanes.iter().enumerate() {
+            if let Some(place) = lane.place
+                && finished >> number & 1 == 1
+            {
+                digests[place] = squeeze(&sponges, number);
             }
         }
-        finished = last;
+    }
+}
+
+/// Writes the digests of padded messages, all of the same number of blocks, and not more than there are lanes.
+pub(super) fn hash_padded<'m, const N: usize, K: Kernel<N>>(
+    kernel: K,
+    message: impl Fn(usize) -> &'m [BlockBytes],
+    digests: &mut [B256],
+) {
+    // An idle lane goes along with the last that is not.
+    let lanes: [&[BlockBytes]; N] = std::array::from_fn(|lane| message(lane.min(digests.len() - 1)));
+    let mut sponges = Sponges([[0; N]; 25]);
+    for step in 0..lanes[0].len() {
+        let kept = if step == 0 { 0 } else { u8::MAX };
+        kernel.step(&mut sponges, kept, lanes.map(|blocks| &blocks[step]));
+    }
+    for (lane, digest) in digests.iter_mut().enumerate() {
+        *digest = squeeze(&sponges, lane);
     }
 }
 

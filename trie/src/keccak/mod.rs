@@ -31,6 +31,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "vector loads, stores, and the call behind the check of the processor")]
 mod avx512;
+mod groups;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 #[cfg(target_arch = "x86_64")]
@@ -41,11 +42,15 @@ mod prefetch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use groups::{Groups, SHORT_MAX};
 pub use pieces::keccak256_batch_parallel;
 pub(crate) use prefetch::{prefetch, prefetch_entry};
 
 /// Bytes that the sponge takes in before each permutation.
 const RATE: usize = 136;
+
+/// One block of input.
+type BlockBytes = [u8; RATE];
 
 /// How many of the fastest backends are left out.
 static PREFERRED: AtomicU8 = AtomicU8::new(0);
@@ -125,6 +130,31 @@ impl Backend {
         for (message, digest) in messages.iter().zip(digests) {
             *digest = keccak256(message);
         }
+    }
+}
+
+impl Backend {
+    /// Writes the digests of up to eight messages, padded and of the same number of blocks, if this processor has
+    /// lanes for them, and says whether it did.
+    fn hash_padded<'m>(self, message: impl Fn(usize) -> &'m [BlockBytes], digests: &mut [B256]) -> bool {
+        #[cfg(target_arch = "x86_64")]
+        if digests.len() > 1 {
+            if self == Self::Avx512
+                && let Some(kernel) = avx512::Avx512::detect()
+            {
+                lanes::hash_padded(kernel, message, digests);
+                return true;
+            }
+            if self == Self::Avx2
+                && let Some(kernel) = avx2::Avx2::detect()
+            {
+                for (group, digests) in digests.chunks_mut(4).enumerate() {
+                    lanes::hash_padded(kernel, |place| message(4 * group + place), digests);
+                }
+                return true;
+            }
+        }
+        false
     }
 }
 
