@@ -22,6 +22,7 @@ use rayon::prelude::*;
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::database::BundleState;
+use revm::database::states::StorageSlot;
 use revm::database::states::reverts::Reverts;
 use revm::state::{AccountInfo, EvmState};
 
@@ -40,7 +41,6 @@ mod tests;
 
 pub(crate) use effects::Effects;
 pub(crate) use entry::Entry;
-use entry::Slot;
 use part::{Changed, Part};
 
 /// How many parts there are at most: a power of two.
@@ -216,14 +216,14 @@ impl Entry {
     /// The value of a slot, if nobody need ask the pre-state for it.
     pub(crate) fn known_slot(&self, slot: U256) -> Option<U256> {
         match self.slots.get(&slot) {
-            Some(kept) => Some(kept.now),
+            Some(kept) => Some(kept.present_value),
             None => self.storage_known.then_some(U256::ZERO),
         }
     }
 
     /// Whether the account has storage, if nobody need ask the pre-state for it.
     pub(crate) fn knows_storage(&self) -> Option<bool> {
-        if self.slots.values().any(|slot| !slot.now.is_zero()) {
+        if self.slots.values().any(|slot| !slot.present_value.is_zero()) {
             return Some(true);
         }
         self.status.was_destroyed().then_some(false)
@@ -251,11 +251,11 @@ impl Database for Ledger<'_> {
             return Ok(U256::ZERO);
         }
         match entry.slots.entry(slot) {
-            MapEntry::Occupied(kept) => Ok(kept.get().now),
+            MapEntry::Occupied(kept) => Ok(kept.get().present_value),
             MapEntry::Vacant(_) if entry.storage_known => Ok(U256::ZERO),
             MapEntry::Vacant(vacant) => {
-                let now = pre_state.storage(address, slot)?;
-                Ok(vacant.insert(Slot { now, before: None }).now)
+                let found = pre_state.storage(address, slot)?;
+                Ok(vacant.insert(StorageSlot::new(found)).present_value)
             }
         }
     }

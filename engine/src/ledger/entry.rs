@@ -30,18 +30,9 @@ pub(crate) struct Entry {
     pub(crate) storage_known: bool,
     /// Its storage was destroyed in this block.
     pub(crate) storage_destroyed: bool,
-    /// The slots read or written. Empty if there is no account.
-    pub(crate) slots: U256Map<Slot>,
-}
-
-/// One slot.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Slot {
-    /// Its value.
-    pub(crate) now: U256,
-    /// Its value before the block's first change to it, or since the account was last destroyed; `None` if it has
-    /// not been changed, or back.
-    pub(crate) before: Option<U256>,
+    /// The slots read or written, as they are and as they were before the block's first change to them, or since the
+    /// account was last destroyed. Empty if there is no account.
+    pub(crate) slots: U256Map<StorageSlot>,
 }
 
 impl Entry {
@@ -117,7 +108,7 @@ impl Entry {
     /// The account is made anew, on nothing or on a bare balance.
     fn create(&mut self, info: AccountInfo, slots: impl Iterator<Item = SlotEffect>) {
         // What was read of its storage does not count for the account that is made.
-        self.slots.retain(|_, slot| slot.before.is_some());
+        self.slots.retain(|_, slot| slot.is_changed());
         self.storage_known = true;
         self.status = self.status.on_created();
         self.now = Some(info);
@@ -154,14 +145,9 @@ impl Entry {
 
     /// Takes over the slots that a transaction changed.
     fn set_slots(&mut self, slots: impl Iterator<Item = SlotEffect>) {
-        for SlotEffect { slot, original, present: now } in slots {
-            let kept = self.slots.entry(slot).or_insert(Slot { now, before: None });
-            kept.now = now;
-            kept.before = match kept.before {
-                Some(before) if before == now => None,
-                Some(before) => Some(before),
-                None => Some(original),
-            };
+        for SlotEffect { slot, original, present } in slots {
+            let kept = self.slots.entry(slot).or_insert(StorageSlot::new(original));
+            kept.present_value = present;
         }
     }
 
@@ -173,7 +159,7 @@ impl Entry {
     }
 
     /// What has become of the account, and how to undo it; `None` if there is nothing to say of it.
-    pub(crate) fn into_change(self) -> Option<(BundleAccount, AccountRevert)> {
+    pub(crate) fn into_change(mut self) -> Option<(BundleAccount, AccountRevert)> {
         if !matches!(self.status, AccountStatus::Changed | AccountStatus::InMemoryChange) {
             let transition = self.into_transition();
             let account = transition.present_bundle_account();
@@ -188,48 +174,29 @@ impl Entry {
         } else {
             AccountInfoRevert::RevertTo(self.before.clone().unwrap_or_default())
         };
-        let (reverts, storage) = self.slot_changes();
+        self.slots.retain(|_, slot| slot.is_changed());
+        let reverts =
+            self.slots.iter().map(|(key, slot)| (*key, RevertToSlot::Some(slot.previous_or_original_value)));
         let revert = AccountRevert {
             account,
-            storage: reverts,
+            storage: reverts.collect(),
             previous_status: self.status_before,
             wipe_storage: false,
         };
         if revert.is_empty() {
             return None;
         }
-        Some((BundleAccount::new(self.before, self.now, storage, self.status), revert))
-    }
-
-    /// How to undo what has become of the slots, and what has: one beside the other, if there are many.
-    fn slot_changes(&self) -> (U256Map<RevertToSlot>, U256Map<StorageSlot>) {
-        const MANY: usize = 1_024;
-        let changed = || self.slots.iter().filter_map(|(key, slot)| Some((*key, slot.before?, slot.now)));
-        let count = changed().count();
-        let reverts = || {
-            let mut reverts = U256Map::with_capacity_and_hasher(count, Default::default());
-            reverts.extend(changed().map(|(key, before, _)| (key, RevertToSlot::Some(before))));
-            reverts
-        };
-        let storage = || {
-            let mut storage = U256Map::with_capacity_and_hasher(count, Default::default());
-            storage.extend(changed().map(|(key, before, now)| (key, StorageSlot::new_changed(before, now))));
-            storage
-        };
-        if count < MANY { (reverts(), storage()) } else { rayon::join(reverts, storage) }
+        Some((BundleAccount::new(self.before, self.now, self.slots, self.status), revert))
     }
 
     /// The entry as revm's `State` would keep it.
     fn into_transition(self) -> TransitionAccount {
-        let changed = |(key, slot): (U256, Slot)| {
-            slot.before.map(|before| (key, StorageSlot::new_changed(before, slot.now)))
-        };
         TransitionAccount {
             info: self.now,
             status: self.status,
             previous_info: self.before,
             previous_status: self.status_before,
-            storage: self.slots.into_iter().filter_map(changed).collect(),
+            storage: self.slots.into_iter().filter(|(_, slot)| slot.is_changed()).collect(),
             storage_was_destroyed: self.storage_destroyed,
         }
     }
