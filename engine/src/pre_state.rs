@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use alloy_consensus::constants::EMPTY_ROOT_HASH;
 use alloy_primitives::map::{AddressMap, HashMap};
-use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
@@ -79,14 +79,21 @@ pub struct WitnessState {
     pub ancestors: Ancestors,
 }
 
-impl PreState for WitnessState {
-    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        Ok(self.tries.account(address)?.map(|account| AccountInfo {
+impl WitnessState {
+    /// The account whose address has this hash.
+    pub(crate) fn account_by_hash(&self, hashed_address: B256) -> Result<Option<AccountInfo>, WitnessError> {
+        Ok(self.tries.account_by_hash(hashed_address)?.map(|account| AccountInfo {
             balance: account.balance,
             nonce: account.nonce,
             code_hash: account.code_hash,
             ..AccountInfo::default().without_code()
         }))
+    }
+}
+
+impl PreState for WitnessState {
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        self.account_by_hash(keccak256(address))
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {

@@ -5,7 +5,7 @@
 //! state root before the block and the hashes of its ancestors; for these a
 //! parent is made up that the block may follow.
 
-use std::{collections::BTreeMap, fs::File, io::BufReader, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
 use ethrex_common::{
@@ -66,9 +66,17 @@ impl Input {
     ///
     /// If the file cannot be read, or is not a witness file of a known chain.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
-        let file: WitnessFile =
-            serde_json::from_reader(BufReader::new(file)).context("not a witness file")?;
+        let json = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        Self::from_json(&json)
+    }
+
+    /// Decodes a witness file.
+    ///
+    /// # Errors
+    ///
+    /// If it is none, or of an unknown chain.
+    pub fn from_json(json: &[u8]) -> Result<Self> {
+        let file: WitnessFile = serde_json::from_slice(json).context("not a witness file")?;
         let block_rlp = hex::decode(file.block.trim_start_matches("0x")).context("block")?;
         let block = Block::decode(&block_rlp).context("block")?;
 

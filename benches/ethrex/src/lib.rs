@@ -8,13 +8,15 @@
 //! - [`chain`] says when each fork of mainnet and hoodi begins.
 //! - [`stateless`] verifies one block from its witness. All of it is timed.
 //! - [`stages`] is the table of times, and its wire form.
+//! - [`transfers`] makes a block of plain transfers.
 //! - [`statistics`] is the median and the geometric mean.
 //!
-//! Two programs use it: `ethrex-stateless` times ethrex alone; `compare` runs
-//! it and `weft` in turns.
+//! Three programs use it: `ethrex-stateless` times ethrex alone; `compare` runs
+//! it and `weft` in turns; `transfers` writes a block for them.
 
 pub mod chain;
 pub mod input;
 pub mod stages;
 pub mod stateless;
 pub mod statistics;
+pub mod transfers;

@@ -134,7 +134,9 @@ fn main() -> Result<()> {
         );
     };
     row("ethrex-trie 31", best);
-    weft.iter().for_each(|arm| row(&arm.arm, arm.stages));
+    for arm in &weft {
+        row(&arm.arm, arm.stages);
+    }
     Ok(())
 }
 
@@ -169,7 +171,10 @@ fn compare_resident(arguments: &Arguments, accounts: u64, changed: u64) -> Resul
         }
     }
     println!("{accounts} accounts in memory, {changed} changed by each block");
-    println!("ethrex-trie 31 {ethrex:.2} ms, weft {weft:.2} ms; ethrex takes {:.2} times that", ethrex / weft);
+    println!(
+        "ethrex-trie 31 {ethrex:.2} ms, weft {weft:.2} ms; ethrex takes {:.2} times that",
+        ethrex / weft
+    );
     Ok(())
 }
 

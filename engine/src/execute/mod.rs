@@ -5,6 +5,7 @@
 //!          decode only                           headers: the chain of ancestors
 //!                                                payload: the block that a payload stands for
 //!                                                rules:   the header against its parent
+//!                                                expected: accounts to look up before the run
 //!                                                compare: what the header commits to
 //! ```
 //!
@@ -14,6 +15,7 @@
 mod block_json;
 mod cache;
 mod compare;
+mod expected;
 mod headers;
 mod input;
 mod payload;

@@ -13,6 +13,7 @@ use weft_trie::{StateChanges, VerifiedWitness};
 
 use super::cache::Cache;
 use super::compare::{Computation, check_gas, compare};
+use super::expected::Expected;
 use super::headers::{HeaderChain, HeaderForm};
 use super::input::ExecuteInput;
 use super::verdict::{Stages, Verdict};
@@ -291,7 +292,7 @@ impl<'a> Trial<'a> {
         let ready = ready?;
         self.trace("witness and senders");
         let (outcome, counters) = timed(&mut self.verdict.stages.execution, || {
-            execute_block(&ready, &start.pre_state, self.options)
+            execute_block(&ready, &Expected::of(&ready, &start.pre_state), self.options)
         });
         self.trace("execution");
         self.verdict.counters = counters;
