@@ -6,6 +6,7 @@ use regex::Regex;
 /// Runs blocks on revm's sequential loops and on Weft, in turn, and compares the times.
 #[derive(Debug, Parser)]
 #[command(name = "block")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command")]
 pub(crate) struct Arguments {
     /// Only workloads whose name matches.
     #[arg(long, value_name = "REGEX")]

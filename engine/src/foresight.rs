@@ -8,13 +8,14 @@
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Address, Bytes, U256, keccak256};
+use alloy_primitives::{Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
 use rayon::prelude::*;
 use revm::bytecode::Bytecode;
 use revm::state::bal::alloy::{AlloyAccountChanges, AlloyBal};
 use weft_scheduler::TxIndex;
 
+use crate::block::ReadyBlock;
 use crate::location::{Location, Value};
 use crate::pre_state::PreState;
 
@@ -24,6 +25,9 @@ pub(crate) struct Foresight {
     /// By transaction, each with what it writes. Slots don't say by whom.
     writes: Vec<Vec<(Location, Value)>>,
 }
+
+/// Gas below which nothing changes, but for what each transaction does to its sender and its recipient.
+const CHANGE_COST: u64 = 2_000;
 
 /// What one transaction will write to one account: which transaction, where, and what.
 type Foreseen = (usize, Location, Value);
@@ -40,18 +44,19 @@ struct Change<'a> {
 }
 
 impl Foresight {
-    /// Reads the list of a block of so many transactions, on the threads of the current pool. One that does not decode
-    /// foresees nothing; what is wrong with it is found in its turn.
-    pub(crate) fn read(
-        mut list: &[u8],
-        transactions: usize,
-        pre_state: &dyn PreState,
-        beneficiary: Address,
-    ) -> Self {
+    /// Reads the list of a block, on the threads of the current pool. One that does not decode, or names more changes than
+    /// the block has gas for, foresees nothing; what is wrong with it is found in its turn.
+    pub(crate) fn read(mut list: &[u8], block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Self {
+        let transactions = block.transactions.len();
         let list = AlloyBal::decode(&mut list).unwrap_or_default();
+        let mut writes = vec![Vec::new(); transactions];
+        let most = block.header.gas_limit / CHANGE_COST + 4 * transactions as u64;
+        if list.iter().map(changes).sum::<usize>() as u64 > most {
+            return Self { writes };
+        }
+        let beneficiary = block.header.beneficiary;
         let accounts = list.par_iter().filter(|account| account.address != beneficiary);
         let foreseen: Vec<Vec<Foreseen>> = accounts.map(|account| foreseen(account, pre_state)).collect();
-        let mut writes = vec![Vec::new(); transactions];
         for (tx, location, value) in foreseen.into_iter().flatten() {
             if let Some(writes) = writes.get_mut(tx) {
                 writes.push((location, value));
@@ -67,6 +72,13 @@ impl Foresight {
             Value::Account(_) | Value::By(_) | Value::Code(_) => (location, value),
         })
     }
+}
+
+/// How many changes there are to an account.
+fn changes(account: &AlloyAccountChanges) -> usize {
+    let slots = account.storage_changes.iter().map(|slot| slot.changes.len());
+    let rest = [account.balance_changes.len(), account.nonce_changes.len(), account.code_changes.len()];
+    slots.chain(rest).sum()
 }
 
 /// What the transactions will write to one account.
@@ -111,4 +123,45 @@ fn foreseen(account: &AlloyAccountChanges, pre_state: &dyn PreState) -> Vec<Fore
         foreseen.push((tx, Location::Account(address), Value::Account(exists.then(|| info.clone()))));
     }
     foreseen
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Header, TxLegacy};
+    use alloy_hardforks::EthereumHardfork;
+    use alloy_primitives::{Address, Signature};
+    use revm::state::bal::BlockAccessIndex;
+    use revm::state::bal::alloy::AlloyBalanceChange;
+
+    use super::*;
+    use crate::block::{Block, SignedTransaction};
+    use crate::chain::Chain;
+    use crate::pre_state::PlainState;
+
+    /// A list takes many times its bytes once it is read, so one that cannot be true is not read any further.
+    #[test]
+    fn a_list_of_more_changes_than_there_is_gas_for_foresees_nothing() {
+        const MOST: usize = 30_000_000 / 2_000 + 4;
+        let rules = Chain::at_fork(1, EthereumHardfork::Cancun).rules_at(1, 1);
+        let header = Header { gas_limit: 30_000_000, excess_blob_gas: Some(0), ..Header::default() };
+        let mut block = Block::uncle(header);
+        let signature = Signature::new(U256::ONE, U256::from(2), false);
+        let signed = alloy_consensus::Signed::new_unhashed(TxLegacy::default(), signature);
+        block.body.transactions = vec![SignedTransaction::Legacy(signed)];
+        let block = ReadyBlock::new(&rules, &block, None).unwrap();
+        for (count, foreseen) in [(MOST, 1), (MOST + 1, 0)] {
+            let change = AlloyBalanceChange {
+                block_access_index: BlockAccessIndex::new(1),
+                post_balance: U256::from(1),
+            };
+            let account = AlloyAccountChanges {
+                address: Address::repeat_byte(7),
+                balance_changes: vec![change; count],
+                ..AlloyAccountChanges::default()
+            };
+            let list = alloy_rlp::encode(vec![account]);
+            let foresight = Foresight::read(&list, &block, &PlainState::default());
+            assert_eq!(foresight.of(0, TxIndex(0)).count(), foreseen, "{count} changes");
+        }
+    }
 }

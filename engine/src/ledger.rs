@@ -58,7 +58,7 @@ pub(crate) struct Ledger<'a> {
     /// All accounts but one.
     pub(crate) base: Base<'a>,
     /// That one.
-    pub(crate) purse: Purse<'a>,
+    pub(crate) open: OpenStretch<'a>,
 }
 
 /// The accounts that don't change while a stretch runs.
@@ -74,7 +74,7 @@ pub(crate) struct Base<'a> {
 
 /// The beneficiary's account, and what is to go into the others when the stretch is over.
 #[derive(Debug)]
-pub(crate) struct Purse<'a> {
+pub(crate) struct OpenStretch<'a> {
     /// Answers if the account is not here yet.
     pre_state: &'a dyn PreState,
     /// Whose it is.
@@ -109,19 +109,19 @@ impl<'a> Ledger<'a> {
         let room = if parts.len() == 1 { each } else { each + each / 4 };
         parts.iter_mut().for_each(|part| part.reserve(room));
         let base = Base { pre_state, parts, codes: B256Map::default() };
-        let purse = Purse {
+        let open = OpenStretch {
             pre_state,
             beneficiary,
             part: Part::default(),
             pending: Vec::new(),
             codes: B256Map::default(),
         };
-        Self { base, purse }
+        Self { base, open }
     }
 
     /// The part that an account belongs to.
     fn part(&mut self, address: Address) -> &mut Part {
-        if address == self.purse.beneficiary { &mut self.purse.part } else { self.base.part_mut(address) }
+        if address == self.open.beneficiary { &mut self.open.part } else { self.base.part_mut(address) }
     }
 
     /// The entry of an account, looked up in the pre-state if it is asked for the first time.
@@ -153,8 +153,8 @@ impl<'a> Ledger<'a> {
 
     /// A stretch is over: what its transactions did goes into the parts, on so many threads of the current pool.
     pub(crate) fn end_stretch(&mut self, threads: usize) {
-        let pending = core::mem::take(&mut self.purse.pending);
-        self.base.codes.extend(self.purse.codes.drain());
+        let pending = core::mem::take(&mut self.open.pending);
+        self.base.codes.extend(self.open.codes.drain());
         let parts = &mut self.base.parts;
         let threads = if pending.len() < WORTH_SHARING { 1 } else { threads };
         let (count, share) = (parts.len(), parts.len().div_ceil(threads));
@@ -200,7 +200,7 @@ impl Base<'_> {
     }
 }
 
-impl Purse<'_> {
+impl OpenStretch<'_> {
     /// The entry of the beneficiary's account, if nobody need ask the pre-state for it.
     pub(crate) fn known(&self) -> Option<&Entry> {
         self.part.known(self.beneficiary)
@@ -208,6 +208,7 @@ impl Purse<'_> {
 
     /// What a transaction of the stretch did that has just been committed.
     pub(crate) fn push(&mut self, effects: Effects) {
+        debug_assert!(effects.addresses().all(|address| address != self.beneficiary), "his account is here");
         self.pending.push(effects);
     }
 }
@@ -299,7 +300,7 @@ impl Committing for Ledger<'_> {
 }
 
 /// In a stretch: only the beneficiary's account changes, and can be asked for.
-impl Committing for Purse<'_> {
+impl Committing for OpenStretch<'_> {
     fn account(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
         debug_assert_eq!(address, self.beneficiary, "commits ask for nobody else");
         Ok(self.part.load(address, self.pre_state)?.now.clone())
@@ -345,7 +346,7 @@ impl BlockState for Ledger<'_> {
             }
         };
         // While one thread puts the changes of some parts together, the others find out those of the next.
-        let mut ready = vec![self.purse.part.take_changes()];
+        let mut ready = vec![self.open.part.take_changes()];
         for parts in self.base.parts.chunks_mut(rayon::current_num_threads()) {
             let next = || parts.par_iter_mut().map(Part::take_changes).collect();
             ((), ready) = rayon::join(|| insert(core::mem::take(&mut ready)), next);

@@ -12,6 +12,7 @@
 //! - **E2.** The beneficiary's account is only written in block order. A run that has seen it out of order has seen
 //!   nothing of it that depends on the order.
 
+use core::cell::OnceCell;
 use core::cmp::Reverse;
 use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -35,7 +36,7 @@ use crate::counters::Counters;
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
 use crate::foresight::Foresight;
-use crate::ledger::{Base, Effects, Entry, Ledger, Purse};
+use crate::ledger::{Base, Effects, Entry, Ledger, OpenStretch};
 use crate::location::{Location, Value, are_ordinary, write_set};
 use crate::outcome::Outcome;
 use crate::own_codes::{Met, OwnCodes};
@@ -76,17 +77,13 @@ pub fn run_with(
         Ok(run) => run,
         Err(error) => return (Err(error), counters),
     };
-    // Nobody looks ahead of one worker.
-    let list = block.access_list.filter(|_| workers > 1);
-    let foresight = list.map(|list| {
-        let read = || Foresight::read(list, block.transactions.len(), pre_state, block.header.beneficiary);
-        setup.rehearsal.map_or_else(read, |rehearsal| rehearsal.foresee(read))
-    });
+    let foresight = OnceCell::new();
+    let plain = if run.is_watching() { cost_of_gas(0) } else { TRANSFER };
     let mut pace = if setup.restless {
         Pace::restless(workers)
     } else {
         Pace::new(workers)
-            .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env)))
+            .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env, plain)))
     };
     let codes: Vec<Mutex<Met>> = (0..workers).map(|_| Mutex::default()).collect();
     while run.left() > 0 {
@@ -105,15 +102,22 @@ pub fn run_with(
                 }
             }
             Stretch::Speculative(length) => {
-                let Ledger { base, purse } = ledger;
+                let read = |list| Foresight::read(list, block, pre_state);
+                let foresight = block.access_list.map(|list| {
+                    foresight.get_or_init(|| match setup.rehearsal {
+                        Some(rehearsal) => rehearsal.foresee(|| read(list)),
+                        None => read(list),
+                    })
+                });
+                let Ledger { base, open } = ledger;
                 let mut executor = BlockExecutor {
                     block,
-                    foresight: foresight.as_ref(),
+                    foresight,
                     beneath: Beneath {
                         base,
                         pre_state,
                         beneficiary: block.header.beneficiary,
-                        committer: RwLock::new(Committer { run, purse, error: None }),
+                        committer: RwLock::new(Committer { run, open, error: None }),
                     },
                     first,
                     is_watched: false,
@@ -126,8 +130,8 @@ pub fn run_with(
                     None => executor.run(length, &pace, workers, setup.trace),
                 };
                 let Beneath { base, committer, .. } = executor.beneath;
-                let Committer { run: done, purse, error } = committer.into_inner();
-                (run, ledger) = (done, Ledger { base, purse });
+                let Committer { run: done, open, error } = committer.into_inner();
+                (run, ledger) = (done, Ledger { base, open });
                 match stats {
                     Ok(counts) => {
                         pace.note(&counts);
@@ -147,7 +151,7 @@ pub fn run_with(
                 }
                 match setup.rehearsal {
                     Some(rehearsal) => {
-                        rehearsal.merge(run.decided() - first, |threads| ledger.end_stretch(threads))
+                        rehearsal.merge(run.decided() - first, |threads| ledger.end_stretch(threads));
                     }
                     None => ledger.end_stretch(workers),
                 }
@@ -177,23 +181,27 @@ fn run_in_order(
             Transfer::of(&mut evm, environment).filter(|transfer| evm.database().transfer(transfer))
         };
         let transacted = match transfer {
-            Some(_) => None,
-            None => Some(admitted.and_then(|()| {
+            Some(transfer) => Ok(Ran::Transfer(transfer)),
+            None => admitted.and_then(|()| {
                 transaction::transact_unpaid(&mut evm, environment)
+                    .map(Ran::Evm)
                     .map_err(|error| blame(index, error, ExecuteError::from))
-            })),
+            }),
         };
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(tx));
         }
-        match (transfer, transacted) {
-            (Some(transfer), _) => {
-                run.commit_summary(*evm.database(), index, transfer.summary(), Some(transfer.reward))?;
+        let ledger = &mut **evm.database();
+        match transacted {
+            Ok(Ran::Transfer(transfer)) => {
+                run.commit_summary(ledger, index, transfer.summary(), Some(transfer.reward))?;
             }
-            (None, Some(transacted)) => {
-                run.decide(*evm.database(), index, transacted)?;
+            Ok(Ran::Evm(transacted)) => {
+                run.decide(ledger, index, Ok(transacted))?;
             }
-            (None, None) => {}
+            Err(error) => {
+                run.decide(ledger, index, Err(error))?;
+            }
         }
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
@@ -204,6 +212,14 @@ fn run_in_order(
         }
     }
     Ok(())
+}
+
+/// How a transaction was run in order.
+enum Ran {
+    /// Without the EVM; the accounts have changed.
+    Transfer(Transfer),
+    /// On the EVM.
+    Evm(Transacted),
 }
 
 /// A stretch of the block, as the scheduler drives it.
@@ -329,7 +345,7 @@ struct Committer<'a> {
     /// The committed part.
     run: BlockRun<'a>,
     /// What it has done in this stretch.
-    purse: Purse<'a>,
+    open: OpenStretch<'a>,
     /// The first error in block order.
     error: Option<ExecuteError>,
 }
@@ -354,7 +370,7 @@ impl CommittedState for Beneath<'_> {
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
         let shown = |entry: &Entry| entry.now.as_ref().map(AccountInfo::copy_without_code);
         let known = if address == self.beneficiary {
-            self.committer.read().purse.known().map(shown)
+            self.committer.read().open.known().map(shown)
         } else {
             self.base.known(address).map(shown)
         };
@@ -363,7 +379,7 @@ impl CommittedState for Beneath<'_> {
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
         let known = if address == self.beneficiary {
-            self.committer.read().purse.known().and_then(|entry| entry.known_slot(slot))
+            self.committer.read().open.known().and_then(|entry| entry.known_slot(slot))
         } else {
             self.base.known(address).and_then(|entry| entry.known_slot(slot))
         };
@@ -372,7 +388,7 @@ impl CommittedState for Beneath<'_> {
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
         let known = if address == self.beneficiary {
-            self.committer.read().purse.known().and_then(Entry::knows_storage)
+            self.committer.read().open.known().and_then(Entry::knows_storage)
         } else {
             self.base.known(address).and_then(Entry::knows_storage)
         };
@@ -400,47 +416,42 @@ enum Done {
     },
 }
 
-impl BlockExecutor<'_, '_> {
-    /// Makes a transfer, if it can be paid and is one.
-    ///
-    /// # Errors
-    ///
-    /// [`Blocked`] if an account is about to change.
-    fn transfer(
-        &self,
-        database: &mut ViewDb<'_>,
-        transfer: &Transfer,
-    ) -> Result<Option<Execution<Location, Value, Result<Done, ExecuteError>>>, Blocked> {
-        let mut find = |address| match database.basic(address) {
-            Ok(found) => Ok(Some(found)),
-            Err(ViewError::Blocked(blocked)) => Err(blocked),
-            // revm may not come so far as to ask for it.
-            Err(ViewError::Witness(_)) => Ok(None),
-        };
-        let Some(Some(sender)) = find(transfer.sender)? else { return Ok(None) };
-        let Some(left) = transfer.left(&sender) else { return Ok(None) };
-        let mut accounts = Vec::with_capacity(2);
+/// Makes a transfer, if it can be paid and is one.
+///
+/// # Errors
+///
+/// [`Blocked`] if an account is about to change.
+fn make_transfer(
+    database: &mut ViewDb<'_>,
+    transfer: &Transfer,
+) -> Result<Option<Execution<Location, Value, Result<Done, ExecuteError>>>, Blocked> {
+    let mut find = |address| match database.basic(address) {
+        Ok(found) => Ok(Some(found)),
+        Err(ViewError::Blocked(blocked)) => Err(blocked),
+        // revm may not come so far as to ask for it.
+        Err(ViewError::Witness(_)) => Ok(None),
+    };
+    let Some(Some(sender)) = find(transfer.sender)? else { return Ok(None) };
+    let Some(left) = transfer.left(&sender) else { return Ok(None) };
+    let mut accounts = Vec::with_capacity(2);
+    let info =
+        AccountInfo { balance: left, nonce: sender.nonce + 1, ..AccountInfo::default().without_code() };
+    accounts.push((transfer.sender, Some(sender), info));
+    if let Some(address) = transfer.recipient {
+        let Some(found) = find(address)? else { return Ok(None) };
+        let Some(balance) = transfer.sum(found.as_ref()) else { return Ok(None) };
+        // A new account has the empty code, and not none.
         let info =
-            AccountInfo { balance: left, nonce: sender.nonce + 1, ..AccountInfo::default().without_code() };
-        accounts.push((transfer.sender, Some(sender), info));
-        if let Some(address) = transfer.recipient {
-            let Some(found) = find(address)? else { return Ok(None) };
-            let Some(balance) = transfer.sum(found.as_ref()) else { return Ok(None) };
-            // A new account has the empty code, and not none.
-            let info = AccountInfo {
-                balance,
-                ..found.as_ref().map(AccountInfo::copy_without_code).unwrap_or_default()
-            };
-            accounts.push((address, found, info));
-        }
-        let write = |(address, _, info): &(Address, _, AccountInfo)| {
-            (Location::Account(*address), Value::Account(Some(info.copy_without_code())))
-        };
-        let writes = accounts.iter().map(write).collect();
-        let effects = Effects::of_accounts(accounts);
-        let done = Done::Effects { summary: transfer.summary(), reward: Some(transfer.reward), effects };
-        Ok(Some(Execution { writes, cost: TRANSFER, output: Ok(done) }))
+            AccountInfo { balance, ..found.as_ref().map(AccountInfo::copy_without_code).unwrap_or_default() };
+        accounts.push((address, found, info));
     }
+    let write = |(address, _, info): &(Address, _, AccountInfo)| {
+        (Location::Account(*address), Value::Account(Some(info.copy_without_code())))
+    };
+    let writes = accounts.iter().map(write).collect();
+    let effects = Effects::of_accounts(accounts);
+    let done = Done::Effects { summary: transfer.summary(), reward: Some(transfer.reward), effects };
+    Ok(Some(Execution { writes, cost: TRANSFER, output: Ok(done) }))
 }
 
 impl Executor for BlockExecutor<'_, '_> {
@@ -484,7 +495,7 @@ impl Executor for BlockExecutor<'_, '_> {
             && let Some(transfer) = Transfer::of(evm, environment)
             // The beneficiary's account is another matter.
             && ![Some(transfer.sender), transfer.recipient].contains(&Some(self.block.header.beneficiary))
-            && let Some(done) = self.transfer(evm.database(), &transfer)?
+            && let Some(done) = make_transfer(evm.database(), &transfer)?
         {
             return Ok(done);
         }
@@ -524,14 +535,14 @@ impl Executor for BlockExecutor<'_, '_> {
 
     fn commit(&self, tx: TxIndex, output: Self::Output) -> Commit {
         let index = self.index(tx);
-        let Committer { run, purse, error } = &mut *self.beneath.committer.write();
+        let Committer { run, open, error } = &mut *self.beneath.committer.write();
         let decided = match run.admit(index).map_err(ExecuteError::from).and(output) {
             Ok(Done::Effects { summary, reward, effects }) => {
-                purse.push(effects);
-                run.commit_summary(purse, index, summary, reward).map(|()| true)
+                open.push(effects);
+                run.commit_summary(open, index, summary, reward).map(|()| true)
             }
-            Ok(Done::Accounts(transacted)) => run.decide(purse, index, Ok(*transacted)),
-            Err(error) => run.decide(purse, index, Err(error)),
+            Ok(Done::Accounts(transacted)) => run.decide(open, index, Ok(*transacted)),
+            Err(error) => run.decide(open, index, Err(error)),
         };
         match decided {
             Ok(true) => Commit::Continue,
@@ -546,23 +557,24 @@ impl Executor for BlockExecutor<'_, '_> {
     }
 }
 
-/// How long a plain transfer takes.
+/// How long a transfer takes without the EVM.
 const TRANSFER: u32 = RUN_OVERHEAD / 8;
 
-/// How long a transaction takes in order: a plain transfer takes half as long as what the scheduler adds to it, and
+/// How long a transaction takes in order: on the EVM, a transfer takes half as long as what the scheduler adds to it, and
 /// every 4,000 units of gas beyond that as long as what it adds. Measured with `benches/`, `raw/independent` and
 /// `swap/independent`.
 fn cost(transacted: &Transacted) -> u32 {
     cost_of_gas(transacted.result.tx_gas_used())
 }
 
-/// How long a transaction may take that has not run.
-fn expected_cost(transaction: &TxEnv) -> u32 {
-    cost_of_gas(if transaction.data.is_empty() { 0 } else { transaction.gas_limit })
+/// How long a transaction may take that has not run; `plain`, if it seems to be a transfer.
+fn expected_cost(transaction: &TxEnv, plain: u32) -> u32 {
+    if transaction.data.is_empty() { plain } else { cost_of_gas(transaction.gas_limit) }
 }
 
 /// How long a transaction takes that uses so much gas.
 fn cost_of_gas(gas: u64) -> u32 {
+    const LEAST: u32 = RUN_OVERHEAD / 2;
     const GAS_PER_COST: u64 = 4_000 / RUN_OVERHEAD as u64;
-    TRANSFER.saturating_add(u32::try_from(gas.saturating_sub(21_000) / GAS_PER_COST).unwrap_or(u32::MAX))
+    LEAST.saturating_add(u32::try_from(gas.saturating_sub(21_000) / GAS_PER_COST).unwrap_or(u32::MAX))
 }

@@ -378,6 +378,7 @@ mod tests {
 
     #[test]
     fn pieces_fit_threads_and_lanes() {
+        Backend::best().prepare();
         let lanes = Backend::best().lanes();
         for threads in [1, 2, 3, 8, 64] {
             for signatures in 0..2_000 {

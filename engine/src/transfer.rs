@@ -7,8 +7,9 @@
 //!
 //! # Invariants
 //!
-//! - **X1.** A transfer leaves the state, the gas and the reward that revm leaves. The tests below compare them at every
-//!   fork, with balances and nonces on both sides of each limit; `tests/` compares whole blocks.
+//! - **X1.** A transfer leaves the state, the gas and the reward that revm leaves. The tests below compare them in order,
+//!   from fork to fork, with balances and nonces on both sides of each limit; `tests/determinism/transfers.rs` compares
+//!   whole blocks, speculative runs among them.
 
 use core::convert::Infallible;
 
@@ -166,7 +167,7 @@ mod tests {
             beneficiary: BENEFICIARY,
             basefee: if spec.is_enabled_in(SpecId::LONDON) { BASE_FEE } else { 0 },
             gas_limit: 100_000,
-            prevrandao: Some(Default::default()),
+            prevrandao: Some(alloy_primitives::B256::ZERO),
             blob_excess_gas_and_price: Some(BlobExcessGasAndPrice { excess_blob_gas: 0, blob_gasprice: 1 }),
             ..BlockEnv::default()
         };

@@ -197,6 +197,7 @@ impl StateDb for ViewDb<'_> {
         // Asked of accounts without code only: their storage can be wiped, and by no means written.
         Ok(self.wiped(address)?.is_none() && self.committed.has_storage(address)?)
     }
+
     fn pin_balance(&mut self, address: Address) -> Result<(), ViewError> {
         if address == self.beneficiary {
             self.pinned = true;

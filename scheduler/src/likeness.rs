@@ -17,10 +17,10 @@ use crate::{
 };
 
 /// From this score on, a group goes in a row.
-const IN_A_ROW: u32 = 4;
+const IN_A_ROW: u32 = 10;
 
 /// The highest score: how much evidence to the contrary a group needs at most.
-const SCORE_MAX: u32 = 8;
+const SCORE_MAX: u32 = 12;
 
 /// The groups of a block. A block without groups has no entries.
 #[derive(Debug, Default)]
@@ -103,9 +103,10 @@ mod tests {
         let likeness = Likeness::new(&[0, 1, 0, 0, 1]);
         let predecessors = || (0..6).map(|tx| likeness.predecessor(TxIndex(tx))).collect::<Vec<_>>();
         assert_eq!(predecessors(), [None; 6]);
-        likeness.note_waste(TxIndex(3));
-        assert_eq!(predecessors(), [None; 6], "once is chance");
-        likeness.note_waste(TxIndex(3));
+        for _ in 0..IN_A_ROW / 2 {
+            assert_eq!(predecessors(), [None; 6], "a few times are chance");
+            likeness.note_waste(TxIndex(3));
+        }
         let row = [None, None, Some(TxIndex(0)), Some(TxIndex(2)), None, None];
         assert_eq!(predecessors(), row);
         likeness.note_commit(TxIndex(3), |lower| lower == TxIndex(2));

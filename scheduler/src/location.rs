@@ -1,6 +1,6 @@
 //! One location of the `MVMemory`: what every transaction wrote there, and what lies beneath.
 //!
-//! The shard's lock is held by whoever has a reference to it; invariants M1 to M4 are at the top of `mv_memory.rs`.
+//! The shard's lock is held by whoever has a reference to it; invariants M1 to M5 are at the top of `mv_memory.rs`.
 
 use smallvec::SmallVec;
 

@@ -258,7 +258,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         look(location.and_then(|location| location.below(reader)))
     }
 
-    /// Sets one entry; true if the transaction had none here and a higher one may have read past it.
+    /// Sets one entry; true if a higher transaction may have read past it, or what was foreseen instead.
     fn write(&self, key: &K, version: Version, value: V) -> bool {
         let hash = self.hasher.hash_one(key);
         let mut shard = self.shard(hash).write();

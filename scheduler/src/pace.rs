@@ -17,6 +17,9 @@
 //! After a pause, the first speculative stretch is only as long as it takes to find out, so that little is run in vain
 //! where nothing has changed.
 //!
+//! Of what is known beforehand, only this counts: rounds that would not pay even if nothing met run in order, and nobody
+//! tries ([`Pace::expecting`]).
+//!
 //! A speculative stretch is short enough for its tables to stay in the cache. The caller makes its state as of the
 //! last stretch the pre-state of the next.
 //!
@@ -36,7 +39,7 @@ use crate::{
 
 /// The cost below which a second worker brings nothing: about 250 µs, of which half could be saved, and waking one and
 /// making its EVM takes as long.
-const WORTH_WAKING: u64 = 100 * RUN_OVERHEAD as u64;
+const COST_WORTH_WAKING: u64 = 100 * RUN_OVERHEAD as u64;
 
 /// The longest speculative stretch of a block that is to run fast.
 pub const STRETCH_MAX: u32 = 4_096;
@@ -66,7 +69,7 @@ const STEADY: Habits =
 /// For blocks that are to be cut into as many stretches as possible.
 const RESTLESS: Habits = Habits { round: 3, pause_min: 1, pause_max: 4, stretch_max: 11, restless: true };
 
-/// Cuts a block into stretches. It looks at how the last one went, and at nothing else.
+/// Cuts a block into stretches. It looks at how the last one went, and at what the next will likely cost.
 ///
 /// ```
 /// use weft_scheduler::{Pace, Stretch};
@@ -137,7 +140,7 @@ impl Pace {
         }
         self.txs = u32::try_from(costs.len()).unwrap_or(u32::MAX);
         let costs: Vec<u64> = costs.map(u64::from).collect();
-        self.paused = costs.iter().sum::<u64>() < WORTH_WAKING;
+        self.paused = costs.iter().sum::<u64>() < COST_WORTH_WAKING;
         let can_pay = |round: &[u64]| {
             let in_order: u64 = round.iter().sum();
             let overhead = round.len() as u64 * u64::from(RUN_OVERHEAD);

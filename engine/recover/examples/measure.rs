@@ -77,6 +77,7 @@ fn rate(threads: usize, items: &[Item]) -> f64 {
 }
 
 fn main() {
+    Backend::best().prepare();
     let items = signatures(1_024);
     for (name, backend) in [("libsecp256k1", Backend::Libsecp256k1), ("lanes", Backend::best())] {
         for which in ["first", "second"] {

@@ -22,8 +22,8 @@
 //!   another before the tables are built. The worst is one of three, which leaves two for libsecp256k1: 1.01 times.
 //! - A flagged signature costs both, 1.15 times. Nobody knows how to make one: the ladder starts at a point that is
 //!   chosen per process.
-
-use std::sync::atomic::{AtomicUsize, Ordering};
+//! - The tables of the generator are made beforehand ([`crate::Backend::prepare`]), or by a batch that gains by it alone:
+//!   24 signatures that have a point. Until then a batch in which fewer have one has been lifted for nothing.
 
 use crate::glv::Digits;
 use crate::lanes::{Factors, Found, Kernel, LANES, Row, Sought, Task};
@@ -39,7 +39,7 @@ const TAIL_MIN: usize = 2;
 /// So many are worth it alone.
 const ALONE_MIN: usize = 3;
 
-/// So many signatures pay for the tables of the generator, which take half a millisecond once.
+/// So many signatures that have a point pay for the tables of the generator, which take half a millisecond once.
 const TABLES_MIN: usize = 24;
 
 /// A signature with r and s in range.
@@ -54,18 +54,14 @@ struct Candidate {
 
 /// The key of each signature, in order.
 pub(crate) fn recover(kernel: Kernel, items: &[Item]) -> Vec<Result<PublicKey, NoKey>> {
-    if !tables_pay(items.len()) {
+    // Whoever makes the tables must gain by it himself.
+    let pays = |signatures: usize| kernel.is_prepared() || signatures >= TABLES_MIN;
+    if !pays(items.len()) {
         return items.iter().map(library::recover).collect();
     }
-    recover_by(|sought| kernel.lift(sought), |tasks| kernel.climb(tasks), items)
-}
-
-/// Whether, with so many more, enough signatures were asked for to make the tables; from then on, always.
-fn tables_pay(more: usize) -> bool {
-    static ASKED: AtomicUsize = AtomicUsize::new(0);
-    // ORDERING: the number stands for itself. Who sees an old one takes libsecp256k1, and gets the same keys.
-    let before = ASKED.load(Ordering::Relaxed);
-    before >= TABLES_MIN || ASKED.fetch_add(more.min(TABLES_MIN), Ordering::Relaxed) + more >= TABLES_MIN
+    let climb =
+        |tasks: &[Task]| if pays(tasks.len()) { kernel.climb(tasks) } else { vec![None; tasks.len()] };
+    recover_by(|sought| kernel.lift(sought), climb, items)
 }
 
 /// [`recover`] by what stands for the kernel's two halves.

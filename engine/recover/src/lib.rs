@@ -89,9 +89,28 @@ impl Backend {
         }
     }
 
-    /// Signatures that it recovers together: of a multiple of them, all are done at full speed.
+    /// Does beforehand what is done once in a process, half a millisecond for [`Self::Ifma`]. Until then, only a batch of 24
+    /// and more is recovered in lanes.
+    pub fn prepare(self) {
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Ifma
+            && let Some(kernel) = lanes::Kernel::detect()
+        {
+            kernel.prepare();
+        }
+    }
+
+    /// Signatures that it recovers together: of a multiple of them, all are done at full speed. One, as long as it is not
+    /// [prepared](Self::prepare).
     pub fn lanes(self) -> usize {
-        if self == Self::Ifma && self.is_available() { 8 } else { 1 }
+        #[cfg(target_arch = "x86_64")]
+        if self == Self::Ifma
+            && let Some(kernel) = lanes::Kernel::detect()
+            && kernel.is_prepared()
+        {
+            return lanes::LANES;
+        }
+        1
     }
 
     /// The key of each signature, in their order, on the calling thread.

@@ -4,7 +4,9 @@
 //! hashed alone and looked up by whoever runs the transaction; known together, they are hashed many at once and looked
 //! up on all threads.
 //!
-//! - **X1.** The answers are those of the state beneath: an account that it has no answer for is left for it to answer,
+//! # Invariants
+//!
+//! - **K1.** The answers are those of the state beneath: an account that it has no answer for is left for it to answer,
 //!   with its error, if anybody ever asks. The test below asks for all of them.
 
 use alloy_primitives::map::AddressMap;
@@ -127,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn x1_answers_are_those_of_the_state() {
+    fn k1_answers_are_those_of_the_state() {
         let recipients = (0..400_u32).map(|number| match number % 5 {
             0 => TxKind::Create,
             // Some are met twice.

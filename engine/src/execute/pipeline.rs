@@ -105,6 +105,8 @@ impl Options {
     /// Options with the threads that `builder` makes.
     fn with_builder(builder: rayon::ThreadPoolBuilder) -> Result<Self, Fault> {
         let pool = builder.build().map_err(|error| Fault::Threads(error.to_string()))?;
+        // While the caller still looks for a block.
+        pool.spawn(|| Recovery::best().prepare());
         Ok(Self {
             engine: Engine::default(),
             recovery: Recovery::best(),

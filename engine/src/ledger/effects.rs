@@ -106,6 +106,11 @@ impl Effects {
         Self { accounts, slots }
     }
 
+    /// The accounts that it touched.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
+        self.accounts.iter().map(|effect| effect.address)
+    }
+
     /// What a transaction did that has only changed these accounts: which ones, what they were, what they are.
     pub(crate) fn of_accounts(accounts: Vec<(Address, Option<AccountInfo>, AccountInfo)>) -> Self {
         let changed =

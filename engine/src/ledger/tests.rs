@@ -105,7 +105,8 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
     for seed in 1..4_000 {
         let mut numbers = Numbers(seed);
         let mut state = revm_state(&pre_state);
-        let mut ledger = Ledger::with_parts(&pre_state, beneficiary, 1 + seed as usize % 8, 0);
+        let mut ledger =
+            Ledger::with_parts(&pre_state, beneficiary, 1 + usize::try_from(seed % 8).unwrap(), 0);
         for _ in 0..numbers.below(12) {
             // In a stretch all but the beneficiary's account is as it was.
             let in_stretch = numbers.below(3) > 0;
@@ -117,7 +118,7 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
                 0 if address == beneficiary || !in_stretch => {
                     let account = credited(&mut state, address, 7);
                     state.commit([(address, account)].into_iter().collect());
-                    let to: &mut dyn Committing = if in_stretch { &mut ledger.purse } else { &mut ledger };
+                    let to: &mut dyn Committing = if in_stretch { &mut ledger.open } else { &mut ledger };
                     assert!(to.credit(address, U256::from(7)).unwrap());
                     assert!(!to.credit(address, U256::ZERO).unwrap());
                 }
@@ -131,12 +132,12 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
                         seen.info.code = None;
                     }
                     state.commit([(address, account)].into_iter().collect());
-                    let to: &mut dyn Committing = if in_stretch { &mut ledger.purse } else { &mut ledger };
+                    let to: &mut dyn Committing = if in_stretch { &mut ledger.open } else { &mut ledger };
                     to.commit([(address, seen)].into_iter().collect());
                 }
             }
             if in_stretch {
-                assert_eq!(ledger.purse.account(beneficiary).unwrap(), state.basic(beneficiary).unwrap());
+                assert_eq!(ledger.open.account(beneficiary).unwrap(), state.basic(beneficiary).unwrap());
             }
             if in_stretch && numbers.below(2) == 0 {
                 continue;
@@ -167,7 +168,7 @@ fn a_long_stretch_goes_into_the_parts_side_by_side_and_in_order() {
         account.info.balance = U256::from(balance);
         let accounts = || [(address(balance % 200 + 5), account.clone())].into_iter().collect();
         alone.commit(accounts());
-        shared.purse.commit(accounts());
+        shared.open.commit(accounts());
     }
     threads.build().unwrap().install(|| shared.end_stretch(3));
     assert_eq!(shared.take_changes(), alone.take_changes());

@@ -49,6 +49,11 @@ impl Groups {
     }
 
     /// Adds a message of up to [`SHORT_MAX`] bytes, which `write` writes, and says whether that fills its group.
+    ///
+    /// # Panics
+    ///
+    /// If the group is full: whoever fills one must have it hashed.
+    #[must_use]
     pub(crate) fn add(&mut self, name: usize, length: usize, write: impl FnOnce(&mut [u8])) -> bool {
         let blocks = permutations(length);
         let group = &mut self.groups[blocks - 1];

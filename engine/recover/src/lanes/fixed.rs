@@ -35,10 +35,17 @@ pub(super) struct Fixed {
     pub(super) unblinding: Row,
 }
 
+/// The points, once they are made.
+static FIXED: OnceLock<Fixed> = OnceLock::new();
+
+/// Whether the points are made.
+pub(super) fn is_made() -> bool {
+    FIXED.get().is_some()
+}
+
 /// The points, made at the first call.
 #[target_feature(enable = "avx512f,avx512ifma")]
 pub(super) fn fixed() -> &'static Fixed {
-    static FIXED: OnceLock<Fixed> = OnceLock::new();
     FIXED.get_or_init(|| make(&random_point()))
 }
 

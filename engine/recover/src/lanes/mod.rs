@@ -73,6 +73,19 @@ impl Kernel {
         (is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512ifma")).then_some(Self(()))
     }
 
+    /// Whether the tables of the generator are made, which takes half a millisecond.
+    #[expect(clippy::unused_self, reason = "there are no tables without a kernel")]
+    pub(crate) fn is_prepared(self) -> bool {
+        fixed::is_made()
+    }
+
+    /// Makes the tables of the generator, if nobody has made them.
+    #[expect(unsafe_code, clippy::unused_self, reason = "the call behind the check of which `self` is proof")]
+    pub(crate) fn prepare(self) {
+        // SAFETY: `self` comes from `detect`, so the processor has AVX-512 F and IFMA.
+        unsafe { fixed::fixed() };
+    }
+
     /// The points with these x.
     #[expect(unsafe_code, clippy::unused_self, reason = "the call behind the check of which `self` is proof")]
     pub(crate) fn lift(self, sought: &[Sought]) -> Vec<Found> {

@@ -160,6 +160,7 @@ pub(crate) fn special(random: &mut Random, scalars: &[BigUint], words: &[[u8; 32
 
 /// Asserts that all backends give the same for these signatures, in batches of these sizes.
 pub(crate) fn assert_same(items: &[Item], sizes: impl Iterator<Item = usize>, context: &str) {
+    Backend::Ifma.prepare();
     let expected = Backend::Libsecp256k1.recover(items);
     let mut start = 0;
     for size in sizes {
