@@ -109,8 +109,9 @@ pub fn run_with(
                         None => read(list),
                     })
                 });
+                let is_watched = run.is_watching();
                 let Ledger { base, open } = ledger;
-                let mut executor = BlockExecutor {
+                let executor = BlockExecutor {
                     block,
                     foresight,
                     beneath: Beneath {
@@ -120,11 +121,10 @@ pub fn run_with(
                         committer: RwLock::new(Committer { run, open, error: None }),
                     },
                     first,
-                    is_watched: false,
+                    is_watched,
                     likely_wiped: AtomicBool::new(false),
                     codes: &codes,
                 };
-                executor.is_watched = executor.beneath.committer.get_mut().run.is_watching();
                 let stats = match setup.rehearsal {
                     Some(rehearsal) => executor.rehearse(length, &pace, workers, rehearsal),
                     None => executor.run(length, &pace, workers, setup.trace),
