@@ -94,11 +94,12 @@ pub fn run_with(
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
                 let indices = first..first + length;
-                if let Err(error) = run_in_order(block, &mut run, &mut ledger, indices, setup.trace) {
-                    return (Err(error), counters);
-                }
+                let ran = run_in_order(block, &mut run, &mut ledger, indices, setup.trace);
                 if let Some(rehearsal) = setup.rehearsal {
                     rehearsal.note_in_order(first, length);
+                }
+                if let Err(error) = ran {
+                    return (Err(error), counters);
                 }
             }
             Stretch::Speculative(length) => {
