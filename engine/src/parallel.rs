@@ -363,36 +363,34 @@ struct Beneath<'a> {
     committer: RwLock<Committer<'a>>,
 }
 
+impl Beneath<'_> {
+    /// What `ask` finds out from the entry of an account, if there is one and it knows.
+    fn known<R>(&self, address: Address, ask: impl FnOnce(&Entry) -> Option<R>) -> Option<R> {
+        if address == self.beneficiary {
+            self.committer.read().open.known().and_then(ask)
+        } else {
+            self.base.known(address).and_then(ask)
+        }
+    }
+}
+
 impl CommittedState for Beneath<'_> {
     fn count(&self) -> u32 {
         self.committer.read().run.decided()
     }
 
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        let shown = |entry: &Entry| entry.now.as_ref().map(AccountInfo::copy_without_code);
-        let known = if address == self.beneficiary {
-            self.committer.read().open.known().map(shown)
-        } else {
-            self.base.known(address).map(shown)
-        };
+        let known = self.known(address, |entry| Some(entry.now.as_ref().map(AccountInfo::copy_without_code)));
         known.map_or_else(|| self.pre_state.account(address), Ok)
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        let known = if address == self.beneficiary {
-            self.committer.read().open.known().and_then(|entry| entry.known_slot(slot))
-        } else {
-            self.base.known(address).and_then(|entry| entry.known_slot(slot))
-        };
+        let known = self.known(address, |entry| entry.known_slot(slot));
         known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        let known = if address == self.beneficiary {
-            self.committer.read().open.known().and_then(Entry::knows_storage)
-        } else {
-            self.base.known(address).and_then(Entry::knows_storage)
-        };
+        let known = self.known(address, Entry::knows_storage);
         known.map_or_else(|| self.pre_state.has_storage(address), Ok)
     }
 
@@ -435,8 +433,7 @@ fn make_transfer(
     let Some(Some(sender)) = find(transfer.sender)? else { return Ok(None) };
     let Some(left) = transfer.left(&sender) else { return Ok(None) };
     let mut accounts = Vec::with_capacity(2);
-    let info =
-        AccountInfo { balance: left, nonce: sender.nonce + 1, ..AccountInfo::default().without_code() };
+    let info = AccountInfo { balance: left, nonce: sender.nonce + 1, ..sender.copy_without_code() };
     accounts.push((transfer.sender, Some(sender), info));
     if let Some(address) = transfer.recipient {
         let Some(found) = find(address)? else { return Ok(None) };

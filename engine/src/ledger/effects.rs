@@ -74,9 +74,9 @@ impl Fate {
     }
 }
 
-/// What an account was before the transaction that has left it like this.
-pub(super) fn found(account: &Account) -> Option<AccountInfo> {
-    (!account.is_loaded_as_not_existing()).then(|| account.original_info())
+/// What an account was before the transaction that has left it like this, without its code.
+pub(super) fn found(account: &mut Account) -> Option<AccountInfo> {
+    (!account.is_loaded_as_not_existing()).then(|| account.original_info_mut().copy_without_code())
 }
 
 /// Of an account's slots, those that its transaction changed.
@@ -97,8 +97,7 @@ impl Effects {
             let Some(fate) = Fate::of(&account) else { continue };
             let start = slots.len();
             slots.extend(changed_slots(&account.storage));
-            let found = (!account.is_loaded_as_not_existing())
-                .then(|| account.original_info_mut().copy_without_code());
+            let found = found(&mut account);
             let brought = found.as_ref().is_none_or(|found| found.code_hash != account.info.code_hash);
             let info = if brought { account.info } else { account.info.copy_without_code() };
             accounts.push(Effect { address, fate, found, info, slots: start..slots.len() });

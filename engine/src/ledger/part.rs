@@ -94,11 +94,11 @@ impl Part {
     }
 
     /// Makes what a transaction did to an account part of the state.
-    pub(super) fn commit(&mut self, address: Address, account: Account) {
+    pub(super) fn commit(&mut self, address: Address, mut account: Account) {
         if let Some(fate) = Fate::of(&account) {
             // It may have run on another view of the state. What it found there is what the block found, or the account
             // would have been committed before.
-            let entry = self.known_or(address, || effects::found(&account));
+            let entry = self.known_or(address, || effects::found(&mut account));
             entry.follow(fate, account.info, effects::changed_slots(&account.storage));
         }
     }
