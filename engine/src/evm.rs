@@ -17,7 +17,8 @@ use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_evm::EvmEnv;
 use alloy_primitives::Address;
 use revm::bytecode::opcode::BALANCE;
-use revm::context::{BlockEnv, CfgEnv, ContextTr, FrameStack, TxEnv};
+use revm::context::journal::JournalInner;
+use revm::context::{BlockEnv, CfgEnv, ContextTr, FrameStack, JournalEntry, TxEnv};
 use revm::context_interface::JournalTr;
 use revm::context_interface::context::ContextError;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
@@ -89,6 +90,12 @@ impl<DB: StateDb> EthEvm<'_, DB> {
     /// The state below the journal.
     pub(crate) fn database(&mut self) -> &mut DB {
         &mut self.0.ctx.journaled_state.database
+    }
+
+    /// The same, and the journal.
+    pub(crate) fn database_and_journal(&mut self) -> (&mut DB, &mut JournalInner<JournalEntry>) {
+        let journal = &mut self.0.ctx.journaled_state;
+        (&mut journal.database, &mut journal.inner)
     }
 
     /// Pins the balance of an account whose code is about to run, which can look at it and spend it, and of one that

@@ -24,7 +24,7 @@ use revm::bytecode::Bytecode;
 use revm::database::BundleState;
 use revm::database::states::StorageSlot;
 use revm::database::states::reverts::Reverts;
-use revm::state::{AccountInfo, EvmState};
+use revm::state::{Account, AccountInfo, EvmState};
 
 use crate::block::ReadyBlock;
 use crate::block_state::{BlockState, Committing};
@@ -39,7 +39,7 @@ mod part;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use effects::Effects;
+pub(crate) use effects::{EffectLog, Effects};
 pub(crate) use entry::Entry;
 use part::{Changed, Part};
 
@@ -59,6 +59,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) base: Base<'a>,
     /// That one.
     pub(crate) open: OpenStretch<'a>,
+    /// Somebody has been shown an account that is there and empty.
+    has_shown_an_empty_account: bool,
 }
 
 /// The accounts that don't change while a stretch runs.
@@ -81,8 +83,10 @@ pub(crate) struct OpenStretch<'a> {
     beneficiary: Address,
     /// His account.
     part: Part,
-    /// What the committed transactions of the stretch did.
-    pending: Vec<Effects>,
+    /// What the committed transactions of the stretch did, and in whose log that is, if it is a worker's.
+    pending: Vec<(Option<usize>, Effects)>,
+    /// What is in no worker's log.
+    log: EffectLog,
     /// Codes that they brought.
     codes: B256Map<Bytecode>,
 }
@@ -114,9 +118,21 @@ impl<'a> Ledger<'a> {
             beneficiary,
             part: Part::default(),
             pending: Vec::new(),
+            log: EffectLog::default(),
             codes: B256Map::default(),
         };
-        Self { base, open }
+        Self::from_parts(base, open)
+    }
+
+    /// A ledger put together again after a stretch.
+    pub(crate) const fn from_parts(base: Base<'a>, open: OpenStretch<'a>) -> Self {
+        Self { base, open, has_shown_an_empty_account: false }
+    }
+
+    /// Whether anybody has been shown an account that is there and empty, since the last stretch: it goes when it is
+    /// touched (EIP-161).
+    pub(crate) const fn has_shown_an_empty_account(&self) -> bool {
+        self.has_shown_an_empty_account
     }
 
     /// The part that an account belongs to.
@@ -151,16 +167,26 @@ impl<'a> Ledger<'a> {
         Some(())
     }
 
-    /// A stretch is over: what its transactions did goes into the parts, on so many threads of the current pool.
-    pub(crate) fn end_stretch(&mut self, threads: usize) {
-        let pending = core::mem::take(&mut self.open.pending);
-        self.base.codes.extend(self.open.codes.drain());
+    /// Takes over what ordinary transactions have left of accounts that the ledger has shown them: values, and nothing
+    /// else.
+    pub(crate) fn absorb(&mut self, accounts: impl IntoIterator<Item = (Address, Account)>) {
+        for (address, account) in accounts {
+            self.part(address).absorb(address, account);
+        }
+    }
+
+    /// A stretch is over: what its transactions did, as the workers' logs have it, goes into the parts, on so many threads
+    /// of the current pool. The logs are empty then.
+    pub(crate) fn end_stretch(&mut self, logs: &mut [EffectLog], threads: usize) {
+        let OpenStretch { pending, log: own, codes, .. } = &mut self.open;
+        self.base.codes.extend(codes.drain());
         let parts = &mut self.base.parts;
         let threads = if pending.len() < WORTH_SHARING { 1 } else { threads };
         let (count, share) = (parts.len(), parts.len().div_ceil(threads));
         let apply = |(nth, parts): (usize, &mut [Part])| {
             let first = nth * share;
-            for Effects { accounts, slots } in &pending {
+            for (worker, effects) in &*pending {
+                let (accounts, slots) = worker.map_or(&*own, |worker| &logs[worker]).of(effects);
                 for effect in accounts {
                     let at = part_of(effect.address, count).checked_sub(first);
                     if let Some(part) = at.and_then(|at| parts.get_mut(at)) {
@@ -174,6 +200,8 @@ impl<'a> Ledger<'a> {
         } else {
             parts.par_chunks_mut(share).enumerate().for_each(apply);
         }
+        pending.clear();
+        logs.iter_mut().chain([own]).for_each(EffectLog::clear);
     }
 }
 
@@ -206,10 +234,10 @@ impl OpenStretch<'_> {
         self.part.known(self.beneficiary)
     }
 
-    /// What a transaction of the stretch did that has just been committed.
-    pub(crate) fn push(&mut self, effects: Effects) {
-        debug_assert!(effects.addresses().all(|address| address != self.beneficiary), "his account is here");
-        self.pending.push(effects);
+    /// What a transaction of the stretch did that has just been committed is in this worker's log. None of the accounts
+    /// is the beneficiary's.
+    pub(crate) fn push(&mut self, worker: usize, effects: Effects) {
+        self.pending.push((Some(worker), effects));
     }
 }
 
@@ -235,7 +263,9 @@ impl Database for Ledger<'_> {
     type Error = WitnessError;
 
     fn basic(&mut self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        Ok(self.load(address)?.now.clone())
+        let now = self.load(address)?.now.clone();
+        self.has_shown_an_empty_account |= now.as_ref().is_some_and(AccountInfo::is_empty);
+        Ok(now)
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, WitnessError> {
@@ -323,7 +353,7 @@ impl Committing for OpenStretch<'_> {
         if let Some(account) = accounts.remove(&self.beneficiary) {
             self.part.commit(self.beneficiary, account);
         }
-        self.pending.push(Effects::of(accounts));
+        self.pending.push((None, self.log.note(accounts)));
     }
 }
 
@@ -336,22 +366,27 @@ impl BlockState for Ledger<'_> {
         let count = self.base.parts.iter().map(Part::len).sum();
         let (mut bundle, mut reverts) = (BundleState::default(), Vec::with_capacity(count));
         bundle.state.reserve(count);
-        let mut insert = |changed: Vec<Vec<Changed>>| {
-            for Changed { address, account, revert, code } in changed.into_iter().flatten() {
-                bundle.contracts.extend(code);
-                bundle.state_size += account.size_hint();
-                bundle.state.insert(address, account);
-                bundle.reverts_size += revert.size_hint();
-                reverts.push((address, revert));
-            }
+        let mut insert = |Changed { address, account, revert, code }| {
+            bundle.contracts.extend(code);
+            bundle.state_size += account.size_hint();
+            bundle.state.insert(address, account);
+            bundle.reverts_size += revert.size_hint();
+            reverts.push((address, revert));
         };
-        // While one thread puts the changes of some parts together, the others find out those of the next.
-        let mut ready = vec![self.open.part.take_changes()];
-        for parts in self.base.parts.chunks_mut(rayon::current_num_threads()) {
-            let next = || parts.par_iter_mut().map(Part::take_changes).collect();
-            ((), ready) = rayon::join(|| insert(core::mem::take(&mut ready)), next);
+        self.open.part.drain_changes().for_each(&mut insert);
+        let threads = rayon::current_num_threads();
+        if threads == 1 || self.base.parts.len() == 1 {
+            self.base.parts.iter_mut().flat_map(Part::drain_changes).for_each(insert);
+        } else {
+            // While one thread puts the changes of some parts together, the others find out those of the next.
+            let mut ready: Vec<Vec<Changed>> = Vec::new();
+            for parts in self.base.parts.chunks_mut(threads) {
+                let next = || parts.par_iter_mut().map(Part::take_changes).collect();
+                let now = || core::mem::take(&mut ready).into_iter().flatten().for_each(&mut insert);
+                ((), ready) = rayon::join(now, next);
+            }
+            ready.into_iter().flatten().for_each(insert);
         }
-        insert(ready);
         bundle.reverts = Reverts::new(vec![reverts]);
         bundle
     }

@@ -6,7 +6,6 @@
 
 use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
-use parking_lot::Mutex;
 use revm::bytecode::Bytecode;
 
 /// From this use on, a worker has a copy of its own.
@@ -25,24 +24,10 @@ enum Code {
     Often(Bytecode),
 }
 
-/// What one worker has met, while it works on a stretch. The next stretch begins with it.
-#[derive(Debug)]
-pub(crate) struct OwnCodes<'b> {
-    /// What it has met.
-    met: Met,
-    /// Where it is kept between stretches.
-    home: &'b Mutex<Met>,
-}
-
-impl<'b> OwnCodes<'b> {
-    /// Takes what a worker has met before.
-    pub(crate) fn take(home: &'b Mutex<Met>) -> Self {
-        Self { met: core::mem::take(&mut home.lock()), home }
-    }
-
+impl Met {
     /// The worker's own copy of a code.
     pub(crate) fn get(&self, hash: B256) -> Option<Bytecode> {
-        match self.met.0.get(&hash) {
+        match self.0.get(&hash) {
             Some(Code::Often(code)) => Some(code.clone()),
             Some(Code::Seldom(_)) | None => None,
         }
@@ -50,7 +35,7 @@ impl<'b> OwnCodes<'b> {
 
     /// Notes that the worker uses a code, and returns what it should use.
     pub(crate) fn note(&mut self, hash: B256, code: Bytecode) -> Bytecode {
-        let met = self.met.0.entry(hash).or_insert(Code::Seldom(0));
+        let met = self.0.entry(hash).or_insert(Code::Seldom(0));
         match met {
             Code::Often(own) => return own.clone(),
             Code::Seldom(times) if *times < OFTEN => {
@@ -65,22 +50,15 @@ impl<'b> OwnCodes<'b> {
     }
 }
 
-impl Drop for OwnCodes<'_> {
-    fn drop(&mut self) {
-        *self.home.lock() = core::mem::take(&mut self.met);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn who_comes_often_gets_a_copy_and_keeps_it() {
-        let (home, hash) = (Mutex::default(), B256::repeat_byte(1));
+        let (mut codes, hash) = (Met::default(), B256::repeat_byte(1));
         let code = Bytecode::new_raw([0x60, 0x01].into());
         for time in 0..2 * OFTEN {
-            let mut codes = OwnCodes::take(&home);
             let known = codes.get(hash);
             assert_eq!(known.is_some(), time > OFTEN, "{time}");
             let used = known.unwrap_or_else(|| codes.note(hash, code.clone()));

@@ -14,7 +14,6 @@
 
 use core::cell::OnceCell;
 use core::cmp::Reverse;
-use core::ops::Range;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::map::{AddressMap, HashMap};
@@ -28,23 +27,25 @@ use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{
     Block, Blocked, Commit, Execution, Executor, Pace, RUN_OVERHEAD, Stats, Stretch, TxIndex, View,
+    Workspace, WorkspaceOf,
 };
 
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::{BlockRun, Summary};
 use crate::counters::Counters;
+use crate::desk::{Desk, OwnDesk};
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
 use crate::foresight::Foresight;
-use crate::ledger::{Base, Effects, Entry, Ledger, OpenStretch};
+use crate::in_order::run_in_order;
+use crate::ledger::{Base, EffectLog, Effects, Entry, Ledger, OpenStretch};
 use crate::location::{Location, Value, are_ordinary, write_set};
 use crate::outcome::Outcome;
-use crate::own_codes::{Met, OwnCodes};
 use crate::pre_state::PreState;
 use crate::sequential;
 use crate::setup::Setup;
 use crate::simulate::Rehearsal;
-use crate::trace::{Trace, Work};
+use crate::trace::Trace;
 use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
 use crate::view::{CommittedState, ViewDb, ViewError};
@@ -85,7 +86,8 @@ pub fn run_with(
         Pace::new(workers)
             .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env, plain)))
     };
-    let codes: Vec<Mutex<Met>> = (0..workers).map(|_| Mutex::default()).collect();
+    let mut workspace = Workspace::default();
+    let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
@@ -111,7 +113,7 @@ pub fn run_with(
                     })
                 });
                 let is_watched = run.is_watching();
-                let Ledger { base, open } = ledger;
+                let Ledger { base, open, .. } = ledger;
                 let executor = BlockExecutor {
                     block,
                     foresight,
@@ -124,15 +126,17 @@ pub fn run_with(
                     first,
                     is_watched,
                     likely_wiped: AtomicBool::new(false),
-                    codes: &codes,
+                    desks: &desks,
                 };
-                let stats = match setup.rehearsal {
-                    Some(rehearsal) => executor.rehearse(length, &pace, workers, rehearsal),
-                    None => executor.run(length, &pace, workers, setup.trace),
+                let room = core::mem::take(&mut workspace);
+                let (stats, room) = match setup.rehearsal {
+                    Some(rehearsal) => executor.rehearse(length, &pace, workers, room, rehearsal),
+                    None => executor.run(length, &pace, workers, room, setup.trace),
                 };
+                workspace = room;
                 let Beneath { base, committer, .. } = executor.beneath;
                 let Committer { run: done, open, error } = committer.into_inner();
-                (run, ledger) = (done, Ledger { base, open });
+                (run, ledger) = (done, Ledger::from_parts(base, open));
                 match stats {
                     Ok(counts) => {
                         pace.note(&counts);
@@ -150,77 +154,20 @@ pub fn run_with(
                 if let Some(error) = error {
                     return (Err(error), counters);
                 }
+                let mut logs: Vec<EffectLog> =
+                    desks.iter().map(|desk| core::mem::take(&mut desk.lock().effects)).collect();
                 match setup.rehearsal {
-                    Some(rehearsal) => {
-                        rehearsal.merge(run.decided() - first, |threads| ledger.end_stretch(threads));
-                    }
-                    None => ledger.end_stretch(workers),
+                    Some(rehearsal) => rehearsal
+                        .merge(run.decided() - first, |threads| ledger.end_stretch(&mut logs, threads)),
+                    None => ledger.end_stretch(&mut logs, workers),
+                }
+                for (desk, log) in desks.iter().zip(logs) {
+                    desk.lock().effects = log;
                 }
             }
         }
     }
     (run.finish(&mut ledger), counters)
-}
-
-/// Runs some transactions one after the other: there is nothing to speculate on, or it does not pay.
-fn run_in_order(
-    block: &ReadyBlock<'_>,
-    run: &mut BlockRun<'_>,
-    ledger: &mut Ledger<'_>,
-    indices: Range<u32>,
-    trace: Option<&Trace>,
-) -> Result<(), ExecuteError> {
-    let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
-    let mut evm = EthEvm::new(ledger, &block.env);
-    for tx in indices {
-        let index = tx as usize;
-        let environment = &block.transactions[index].env;
-        let admitted = run.admit(index).map_err(ExecuteError::from);
-        let transfer = if admitted.is_err() || run.is_watching() {
-            None
-        } else {
-            Transfer::of(&mut evm, environment).filter(|transfer| evm.database().transfer(transfer))
-        };
-        let transacted = match transfer {
-            Some(transfer) => Ok(Ran::Transfer(transfer)),
-            None => admitted.and_then(|()| {
-                transaction::transact_unpaid(&mut evm, environment)
-                    .map(Ran::Evm)
-                    .map_err(|error| blame(index, error, ExecuteError::from))
-            }),
-        };
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Execution(tx));
-        }
-        let ledger = &mut **evm.database();
-        match transacted {
-            Ok(Ran::Transfer(transfer)) => {
-                run.commit_summary(ledger, index, transfer.summary(), Some(transfer.reward))?;
-            }
-            Ok(Ran::Evm(transacted)) => {
-                run.decide(ledger, index, Ok(transacted))?;
-            }
-            Err(error) => {
-                run.decide(ledger, index, Err(error))?;
-            }
-        }
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Commit(tx, 1));
-        }
-        // It may be that the block stops here.
-        if run.left() == 0 {
-            break;
-        }
-    }
-    Ok(())
-}
-
-/// How a transaction was run in order.
-enum Ran {
-    /// Without the EVM; the accounts have changed.
-    Transfer(Transfer),
-    /// On the EVM.
-    Evm(Transacted),
 }
 
 /// A stretch of the block, as the scheduler drives it.
@@ -237,8 +184,8 @@ struct BlockExecutor<'s, 'a> {
     is_watched: bool,
     /// Whether any run has wiped an account.
     likely_wiped: AtomicBool,
-    /// Codes that each worker has met.
-    codes: &'s [Mutex<Met>],
+    /// What each worker has of its own.
+    desks: &'s [Mutex<Desk>],
 }
 
 impl BlockExecutor<'_, '_> {
@@ -248,9 +195,10 @@ impl BlockExecutor<'_, '_> {
         length: u32,
         pace: &Pace,
         workers: usize,
+        room: WorkspaceOf<Self>,
         trace: Option<&Trace>,
-    ) -> Result<Stats, weft_scheduler::Fault> {
-        let scheduler = self.prepare(length, pace, workers);
+    ) -> (Result<Stats, weft_scheduler::Fault>, WorkspaceOf<Self>) {
+        let scheduler = self.prepare(length, pace, workers, room);
         let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
             Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
             None => scheduler.work(worker),
@@ -264,7 +212,7 @@ impl BlockExecutor<'_, '_> {
             // they find the stretch over.
             work(0);
         });
-        scheduler.finish()
+        scheduler.finish_and_keep()
     }
 
     /// As [`Self::run`], on virtual cores.
@@ -273,16 +221,17 @@ impl BlockExecutor<'_, '_> {
         length: u32,
         pace: &Pace,
         workers: usize,
+        room: WorkspaceOf<Self>,
         rehearsal: &Rehearsal<'_>,
-    ) -> Result<Stats, weft_scheduler::Fault> {
+    ) -> (Result<Stats, weft_scheduler::Fault>, WorkspaceOf<Self>) {
         // Who measures wants nobody to begin early.
         let hinted = if rehearsal.measures() { 1 } else { workers };
-        rehearsal.drive(self.first, length, workers, || self.prepare(length, pace, hinted))
+        rehearsal.drive(self.first, length, workers, || self.prepare(length, pace, hinted, room))
     }
 
     /// The stretch with all that is foreseen of it.
-    fn prepare(&self, length: u32, pace: &Pace, workers: usize) -> Block<'_, Self> {
-        let mut scheduler = pace.block(self, length);
+    fn prepare(&self, length: u32, pace: &Pace, workers: usize, room: WorkspaceOf<Self>) -> Block<'_, Self> {
+        let mut scheduler = pace.block(self, length, room);
         if let Some(foresight) = self.foresight {
             let predictor = scheduler.predictor();
             let predict = |tx| {
@@ -412,6 +361,8 @@ enum Done {
         reward: Option<U256>,
         /// For the ledger.
         effects: Effects,
+        /// Whose log has them.
+        worker: usize,
     },
 }
 
@@ -447,8 +398,9 @@ fn make_transfer(
         (Location::Account(*address), Value::Account(Some(info.copy_without_code())))
     };
     let writes = accounts.iter().map(write).collect();
-    let effects = Effects::of_accounts(accounts);
-    let done = Done::Effects { summary: transfer.summary(), reward: Some(transfer.reward), effects };
+    let effects = database.desk.effects.note_accounts(accounts);
+    let (summary, reward) = (transfer.summary(), Some(transfer.reward));
+    let done = Done::Effects { summary, reward, effects, worker: database.worker };
     Ok(Some(Execution { writes, cost: TRANSFER, output: Ok(done) }))
 }
 
@@ -470,7 +422,8 @@ impl Executor for BlockExecutor<'_, '_> {
             first: self.first,
             any_wipe: None,
             likely_wiped: &self.likely_wiped,
-            codes: OwnCodes::take(&self.codes[worker]),
+            worker,
+            desk: OwnDesk::take(&self.desks[worker]),
             tipped: None,
             pinned: false,
         };
@@ -516,7 +469,9 @@ impl Executor for BlockExecutor<'_, '_> {
                     Done::Accounts(Box::new(transacted))
                 } else {
                     let Transacted { result, state, unpaid_reward: reward } = transacted;
-                    Done::Effects { summary: Summary::of(result), reward, effects: Effects::of(state) }
+                    let database = evm.database();
+                    let effects = database.desk.effects.note(state);
+                    Done::Effects { summary: Summary::of(result), reward, effects, worker: database.worker }
                 };
                 Ok(Execution { writes, cost, output: Ok(done) })
             }
@@ -535,8 +490,8 @@ impl Executor for BlockExecutor<'_, '_> {
         let index = self.index(tx);
         let Committer { run, open, error } = &mut *self.beneath.committer.write();
         let decided = match run.admit(index).map_err(ExecuteError::from).and(output) {
-            Ok(Done::Effects { summary, reward, effects }) => {
-                open.push(effects);
+            Ok(Done::Effects { summary, reward, effects, worker }) => {
+                open.push(worker, effects);
                 run.commit_summary(open, index, summary, reward).map(|()| true)
             }
             Ok(Done::Accounts(transacted)) => run.decide(open, index, Ok(*transacted)),

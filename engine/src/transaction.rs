@@ -6,7 +6,8 @@ use std::marker::PhantomData;
 use alloy_eips::eip4788::SYSTEM_ADDRESS;
 use alloy_evm::EvmEnv;
 use alloy_primitives::{Address, Bytes, U256};
-use revm::context::{ContextSetters, ContextTr, TxEnv};
+use revm::context::journal::JournalInner;
+use revm::context::{ContextSetters, ContextTr, JournalEntry, TxEnv};
 use revm::context_interface::context::take_error;
 use revm::context_interface::journaled_state::account::JournaledAccountTr;
 use revm::context_interface::result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction};
@@ -69,6 +70,53 @@ pub(crate) fn transact_unpaid<'t, DB: StateDb>(
     Ok(Transacted { result: result?, state, unpaid_reward: handler.unpaid.get() })
 }
 
+/// What running a transaction gives whose accounts stay in the EVM's journal.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Success, revert or halt, with gas and logs.
+    pub(crate) result: ExecutionResult<HaltReason>,
+    /// What the beneficiary is still owed, if the journal has no account of his.
+    pub(crate) unpaid_reward: Option<U256>,
+    /// It has made no account, removed none that was there, and set no code.
+    pub(crate) changes_values_only: bool,
+}
+
+/// As [`transact_unpaid`], and what the transaction leaves of the accounts stays in the EVM for the next one. From
+/// Byzantium on.
+pub(crate) fn transact_kept<'t, DB: StateDb>(
+    evm: &mut EthEvm<'t, DB>,
+    transaction: &'t TxEnv,
+) -> Result<Kept, EVMError<DB::Error>> {
+    let mut handler = RewardHandler { keeps: true, ..RewardHandler::new(true) };
+    evm.ctx().set_tx(transaction);
+    let result = handler.run(evm)?;
+    let (unpaid_reward, changes_values_only) = (handler.unpaid.get(), handler.changes_values_only.get());
+    Ok(Kept { result, unpaid_reward, changes_values_only })
+}
+
+/// Whether a transaction that is over has made no account, removed none that was there, and set no code. One that
+/// touches what is not there leaves it so.
+fn changes_values_only(journal: &JournalInner<JournalEntry>, caller: Address) -> bool {
+    let is_left = |address: &Address| {
+        // A sender has a nonce.
+        *address == caller || journal.state.get(address).is_some_and(|account| !account.is_empty())
+    };
+    journal.journal.iter().all(|entry| match entry {
+        JournalEntry::AccountDestroyed { .. }
+        | JournalEntry::AccountCreated { .. }
+        | JournalEntry::CodeChange { .. } => false,
+        JournalEntry::BalanceChange { address, old_balance } => old_balance.is_zero() || is_left(address),
+        JournalEntry::BalanceTransfer { balance, from, .. } => balance.is_zero() || is_left(from),
+        JournalEntry::AccountWarmed { .. }
+        | JournalEntry::AccountTouched { .. }
+        | JournalEntry::NonceChange { .. }
+        | JournalEntry::NonceBump { .. }
+        | JournalEntry::StorageChanged { .. }
+        | JournalEntry::StorageWarmed { .. }
+        | JournalEntry::TransientStorageChange { .. } => true,
+    })
+}
+
 /// Calls a system contract: no fee, no nonce, gas of its own (EIP-4788).
 pub(crate) fn call_system<DB: StateDb>(
     database: DB,
@@ -90,8 +138,12 @@ pub(crate) fn call_system<DB: StateDb>(
 struct RewardHandler<'t, DB> {
     /// Leave the reward to the commit, unless the run has looked at the beneficiary.
     deferred: bool,
+    /// Say what kind of changes the run has made.
+    keeps: bool,
     /// What the beneficiary is still owed.
     unpaid: Cell<Option<U256>>,
+    /// The run has made no account, removed none that was there, and set no code.
+    changes_values_only: Cell<bool>,
     /// The handler's EVM is typed by its database and where its transactions are kept.
     _evm: PhantomData<(&'t TxEnv, DB)>,
 }
@@ -99,7 +151,13 @@ struct RewardHandler<'t, DB> {
 impl<DB> RewardHandler<'_, DB> {
     /// A handler for one transaction.
     fn new(deferred: bool) -> Self {
-        Self { deferred, unpaid: Cell::new(None), _evm: PhantomData }
+        Self {
+            deferred,
+            keeps: false,
+            unpaid: Cell::new(None),
+            changes_values_only: Cell::new(false),
+            _evm: PhantomData,
+        }
     }
 }
 
@@ -129,6 +187,10 @@ impl<'t, DB: StateDb> Handler for RewardHandler<'t, DB> {
             self.unpaid.set(Some(reward));
         } else {
             context.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
+        }
+        if self.keeps {
+            let values_only = changes_values_only(context.journal(), context.tx().caller());
+            self.changes_values_only.set(values_only);
         }
         Ok(())
     }

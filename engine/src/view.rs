@@ -9,10 +9,10 @@ use revm::context::DBErrorMarker;
 use revm::state::AccountInfo;
 use weft_scheduler::{Blocked, View};
 
+use crate::desk::OwnDesk;
 use crate::error::WitnessError;
 use crate::evm::StateDb;
 use crate::location::{Location, TIPPED_MAX, Value};
-use crate::own_codes::OwnCodes;
 use crate::pre_state::PreState;
 
 /// Why a read gave no value.
@@ -73,8 +73,10 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) any_wipe: Option<bool>,
     /// Whether any run of the stretch has wiped an account.
     pub(crate) likely_wiped: &'b AtomicBool,
-    /// Codes that this worker has met.
-    pub(crate) codes: OwnCodes<'b>,
+    /// Which worker it is.
+    pub(crate) worker: usize,
+    /// What this worker has of its own.
+    pub(crate) desk: OwnDesk<'b>,
 }
 
 impl ViewDb<'_> {
@@ -145,17 +147,17 @@ impl Database for ViewDb<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, ViewError> {
-        if let Some(code) = self.codes.get(hash) {
+        if let Some(code) = self.desk.codes.get(hash) {
             return Ok(code);
         }
         // What a hash stands for cannot change, so the pre-state's code needs no look at the block's, and one that an
         // earlier stretch brought none at this one's.
         let absent = match self.pre_state.code(hash) {
-            Ok(code) => return Ok(self.codes.note(hash, code)),
+            Ok(code) => return Ok(self.desk.codes.note(hash, code)),
             Err(absent) => absent,
         };
         if let Some(code) = self.committed.code(hash) {
-            return Ok(self.codes.note(hash, code));
+            return Ok(self.desk.codes.note(hash, code));
         }
         match self.view.read(&Location::Code(hash))? {
             Some(Value::Code(code)) => Ok(code),

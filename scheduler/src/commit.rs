@@ -217,11 +217,12 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Workspace;
 
     /// Seen between the frontier's last move and the end, by a worker that has just given the turn back.
     #[test]
     fn p3_nobody_looks_behind_the_last_transaction() {
-        let block = Scheduler::<char, u32, u32>::new(1, Round::steady(2), 4);
+        let block = Scheduler::<char, u32, u32>::new(1, Round::steady(2), 4, Workspace::default());
         assert!(!block.frontier_is_executed());
         block.prefix().shared.frontier.store(1, Ordering::Release);
         assert!(!block.prefix().has_ended() && !block.frontier_is_executed());

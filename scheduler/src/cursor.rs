@@ -1,13 +1,14 @@
-//! What to look at next, lowest index first: a cursor over the block, and a queue for those that come back.
+//! What to look at next, lowest index first: a cursor over the block, a range for those that are looked at again, and a
+//! queue for those that come back.
 //!
 //! Each transaction is met once by the cursor of first runs, which only moves forward. A transaction that runs again
 //! goes through the [`Restarts`] queue, so nobody walks over a block full of waiting transactions to find the one
-//! that is ready. The validation cursor is the one that may be rewound.
+//! that is ready. Those that have run on what is no longer so are among the [`Doubts`].
 //!
 //! # Invariants
 //!
-//! - **C1.** Until it is rewound, a cursor hands out each index at most once, in ascending order.
-//! - **C2.** After `rewind(tx)`, `tx` and all above it are handed out again.
+//! - **C1.** A cursor hands out each index at most once, in ascending order.
+//! - **C2.** What is put in doubt is handed out afterwards, all of it, lowest first, and nothing else is.
 //! - **C3.** The queue hands out every transaction as often as it was put in, the lowest first.
 //! - **C4.** The first run of each transaction is begun once, in its turn or before.
 //!
@@ -19,7 +20,7 @@ use std::collections::BinaryHeap;
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    sync::{AtomicBool, AtomicU32, Mutex, Ordering},
+    sync::{AtomicBool, AtomicU32, AtomicU64, Mutex, Ordering},
     version::TxIndex,
 };
 
@@ -47,13 +48,54 @@ impl Cursor {
             }
         }
     }
+}
 
-    /// Hands out `tx` and everything above it again.
-    pub(crate) fn rewind(&self, tx: TxIndex) {
-        // The look before the leap keeps the line shared while there is nothing to do. It may miss a worker that is
-        // just moving on: a validation is then left out, and the one at commit stands for it.
-        if self.0.load(Ordering::Acquire) > tx.0 {
-            self.0.fetch_min(tx.0, Ordering::AcqRel);
+/// Transactions that may have run on what is no longer so: a range that is handed out from below, and grows.
+#[derive(Debug, Default)]
+pub(crate) struct Doubts(CachePadded<AtomicU64>);
+
+impl Doubts {
+    /// The next to be handed out, and the end of the range.
+    const fn range(word: u64) -> (u32, u32) {
+        ((word >> u32::BITS) as u32, word as u32)
+    }
+
+    /// The same in one word.
+    fn word(next: u32, end: u32) -> u64 {
+        u64::from(next) << u32::BITS | u64::from(end)
+    }
+
+    /// Puts these in doubt.
+    pub(crate) fn add(&self, from: TxIndex, end: TxIndex) {
+        let mut word = self.0.load(Ordering::Acquire);
+        while from < end {
+            let (next, last) = Self::range(word);
+            let more = if next < last {
+                Self::word(next.min(from.0), last.max(end.0))
+            } else {
+                Self::word(from.0, end.0)
+            };
+            match self.0.compare_exchange_weak(word, more, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Takes the lowest that is not below `from`, if it is below `limit`.
+    pub(crate) fn take(&self, from: TxIndex, limit: TxIndex) -> Option<TxIndex> {
+        let mut word = self.0.load(Ordering::Acquire);
+        loop {
+            let (next, end) = Self::range(word);
+            let taken = next.max(from.0);
+            if taken >= end.min(limit.0) {
+                return None;
+            }
+            let less = Self::word(taken + 1, end);
+            match self.0.compare_exchange_weak(word, less, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return Some(TxIndex(taken)),
+                Err(now) => word = now,
+            }
         }
     }
 }
@@ -160,13 +202,20 @@ mod tests {
     }
 
     #[test]
-    fn c2_rewind_hands_out_again_and_never_skips() {
-        let cursor = Cursor::default();
-        drain(&cursor, 0, 6);
-        cursor.rewind(TxIndex(4));
-        assert_eq!(cursor.peek(), TxIndex(4));
-        cursor.rewind(TxIndex(5));
-        assert_eq!(drain(&cursor, 0, 6), [4, 5]);
+    fn c2_what_is_in_doubt_is_handed_out_once_from_below() {
+        let doubts = Doubts::default();
+        let drain = |from, limit| -> Vec<u32> {
+            core::iter::from_fn(|| doubts.take(TxIndex(from), TxIndex(limit))).map(|tx| tx.0).collect()
+        };
+        assert_eq!(drain(0, 9), []);
+        doubts.add(TxIndex(4), TxIndex(6));
+        doubts.add(TxIndex(7), TxIndex(7));
+        assert_eq!(drain(0, 5), [4], "those above the limit wait");
+        doubts.add(TxIndex(2), TxIndex(4));
+        assert_eq!(drain(3, 9), [3, 4, 5], "those below `from` are passed over");
+        assert_eq!(drain(0, 9), []);
+        doubts.add(TxIndex(1), TxIndex(2));
+        assert_eq!(drain(0, 9), [1], "what is over does not come back");
     }
 
     #[test]

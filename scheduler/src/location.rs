@@ -60,8 +60,8 @@ impl<K, V: Clone + PartialEq> Location<K, V> {
         Self { key, pre_state: None, highest_reader: AtomicU32::new(0), entries: SmallVec::new() }
     }
 
-    /// A location that a writer makes: as reading alone makes none, anybody may have read here before.
-    pub(crate) fn for_writer(key: K) -> Self {
+    /// A location where anybody may have read before: who presumes, and whose run is final, leaves no trace.
+    pub(crate) fn for_anybody(key: K) -> Self {
         Self { highest_reader: AtomicU32::new(u32::MAX), ..Self::for_reader(key) }
     }
 

@@ -18,7 +18,10 @@
 //!   `retract`, none of them.
 //! - **M3.** An estimate stands only where the last run of its transaction wrote, or where it was predicted to write
 //!   and has not run. So does a value that was foreseen.
-//! - **M4.** Whoever writes where a higher transaction may have read is told so.
+//! - **M4.** A write where a higher transaction may have read something else is a surprise: its writer is told, and
+//!   surprises are counted. So are estimates, and writes that are taken back. What a run has read holds as long as the
+//!   count stands where it stood when the run began: whoever writes there afterwards finds the reader noted, under the
+//!   location's lock, and counts before he is committed.
 //! - **M5.** What lies beneath may change as transactions are committed, and nobody who counts sees more of it than he
 //!   should. Say `w` is committed, and changes what lies beneath at a key that it wrote. It had entered its write here
 //!   before. So whoever is above `w` finds that entry, or has found nothing and looked beneath, and then his validation
@@ -35,7 +38,7 @@ use hashbrown::{HashTable, hash_table::Entry};
 use crate::{
     location::{Cell, Found, Location, Settled},
     planted::planted,
-    sync::{KeyHasher, RwLock},
+    sync::{AtomicU64, KeyHasher, Ordering, RwLock},
     version::{Origin, TxIndex, Version},
 };
 
@@ -49,6 +52,17 @@ pub(crate) struct MvMemory<K, V> {
     hasher: KeyHasher,
     /// The locations, by a part of their hash.
     shards: Box<[CachePadded<RwLock<Shard<K, V>>>]>,
+    /// How often a run may have read what is no longer so.
+    surprises: CachePadded<AtomicU64>,
+}
+
+/// Where a location is. It stays there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// In which shard.
+    shard: u8,
+    /// Where in the shard.
+    piece: u32,
 }
 
 /// The locations of one shard.
@@ -63,31 +77,48 @@ struct Shard<K, V> {
 /// Locations by place, so many of them allocated together. They are large, so each stays where it is first put, and
 /// only its place is moved when the table grows.
 #[derive(Debug)]
-struct Pieces<K, V>(Vec<Vec<Location<K, V>>>);
+struct Pieces<K, V> {
+    /// The locations. Those behind the last one are room that was taken before.
+    pieces: Vec<Vec<Location<K, V>>>,
+    /// How many locations there are.
+    len: u32,
+}
 
 /// How many locations are allocated together.
 const PIECE: usize = 32;
 
 impl<K: Eq, V> Pieces<K, V> {
+    /// No location.
+    const fn new() -> Self {
+        Self { pieces: Vec::new(), len: 0 }
+    }
+
     /// The location at a place.
     fn at(&self, place: u32) -> &Location<K, V> {
-        &self.0[place as usize / PIECE][place as usize % PIECE]
+        &self.pieces[place as usize / PIECE][place as usize % PIECE]
     }
 
     /// The same, to be changed.
     fn at_mut(&mut self, place: u32) -> &mut Location<K, V> {
-        &mut self.0[place as usize / PIECE][place as usize % PIECE]
+        &mut self.pieces[place as usize / PIECE][place as usize % PIECE]
     }
 
     /// Puts a location behind the others, and returns its place.
     fn push(&mut self, location: Location<K, V>) -> u32 {
-        if self.0.last().is_none_or(|piece| piece.len() == PIECE) {
-            self.0.push(Vec::with_capacity(PIECE));
+        let place = self.len;
+        let piece = place as usize / PIECE;
+        if piece == self.pieces.len() {
+            self.pieces.push(Vec::with_capacity(PIECE));
         }
-        let piece = self.0.len() - 1;
-        let place = piece * PIECE + self.0[piece].len();
-        self.0[piece].push(location);
-        u32::try_from(place).expect("a location takes more than a byte of memory")
+        self.pieces[piece].push(location);
+        self.len = place.checked_add(1).expect("a location takes more than a byte of memory");
+        place
+    }
+
+    /// Removes all of them, and keeps the room.
+    fn clear(&mut self) {
+        self.pieces.iter_mut().for_each(Vec::clear);
+        self.len = 0;
     }
 
     /// Whether an entry of the table is that of this key.
@@ -99,23 +130,22 @@ impl<K: Eq, V> Pieces<K, V> {
 impl<K: Clone + Eq, V> Shard<K, V> {
     /// No location.
     const fn new() -> Self {
-        Self { table: HashTable::new(), pieces: Pieces(Vec::new()) }
+        Self { table: HashTable::new(), pieces: Pieces::new() }
     }
 
-    /// The location of this key, if there is one.
-    fn find(&self, hash: u64, key: &K) -> Option<&Location<K, V>> {
+    /// The location of this key, if there is one, and where it is.
+    fn find(&self, hash: u64, key: &K) -> Option<(&Location<K, V>, u32)> {
         let (_, place) = self.table.find(hash, self.pieces.is(hash, key))?;
-        Some(self.pieces.at(*place))
+        Some((self.pieces.at(*place), *place))
     }
 
-    /// The same, to be changed.
-    fn find_mut(&mut self, hash: u64, key: &K) -> Option<&mut Location<K, V>> {
-        let (_, place) = self.table.find(hash, self.pieces.is(hash, key))?;
-        Some(self.pieces.at_mut(*place))
-    }
-
-    /// The location of this key, or the one that `make` makes if there is none.
-    fn locate(&mut self, hash: u64, key: &K, make: impl FnOnce(K) -> Location<K, V>) -> &mut Location<K, V> {
+    /// The location of this key, or the one that `make` makes if there is none, and where it is.
+    fn locate(
+        &mut self,
+        hash: u64,
+        key: &K,
+        make: impl FnOnce(K) -> Location<K, V>,
+    ) -> (&mut Location<K, V>, u32) {
         let place = match self.table.entry(hash, self.pieces.is(hash, key), |(hash, _)| *hash) {
             Entry::Occupied(occupied) => occupied.get().1,
             Entry::Vacant(vacant) => {
@@ -124,15 +154,15 @@ impl<K: Clone + Eq, V> Shard<K, V> {
                 place
             }
         };
-        self.pieces.at_mut(place)
+        (self.pieces.at_mut(place), place)
     }
 }
 
 /// What a run has done to the memory.
 #[derive(Debug)]
-pub(crate) struct Applied<K> {
+pub(crate) struct Applied {
     /// Where it wrote.
-    pub(crate) written: Vec<K>,
+    pub(crate) written: Vec<Place>,
     /// A higher transaction may have missed one of the writes, or read what was foreseen instead.
     pub(crate) missed: bool,
     /// Of the estimates, those where it wrote.
@@ -143,18 +173,52 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
     /// A memory in which nobody has written.
     pub(crate) fn new() -> Self {
         let shards = (0..SHARDS).map(|_| CachePadded::new(RwLock::new(Shard::new()))).collect();
-        Self { hasher: KeyHasher::default(), shards }
+        Self { hasher: KeyHasher::default(), shards, surprises: CachePadded::new(AtomicU64::new(0)) }
     }
 
-    /// What transaction `reader` sees at `key`.
+    /// Forgets everything, and keeps the room.
+    pub(crate) fn clear(&self) {
+        for shard in &self.shards {
+            let mut shard = shard.write();
+            shard.table.clear();
+            shard.pieces.clear();
+        }
+        // ORDERING: nobody else is there.
+        self.surprises.store(0, Ordering::Relaxed);
+    }
+
+    /// How many surprises there have been.
+    pub(crate) fn surprises(&self) -> u64 {
+        self.surprises.load(Ordering::Acquire)
+    }
+
+    /// Counts one.
+    fn note_surprise(&self) {
+        self.surprises.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// What transaction `reader` sees at `key`, if nobody need know that it has looked.
     pub(crate) fn read(&self, key: &K, reader: TxIndex) -> Found<V> {
-        let hash = self.hasher.hash_one(key);
-        let shard = self.shard(hash).read();
-        let location = shard.find(hash, key);
-        location.map_or(Found::PreState(None), |location| location.show(reader))
+        let (hash, shard) = self.shard_of(key);
+        let shard = self.shards[shard].read();
+        shard.find(hash, key).map_or(Found::PreState(None), |(location, _)| location.show(reader))
     }
 
-    /// What transaction `reader` sees at `key`; `load` looks up the pre-state if nobody has done so yet.
+    /// What transaction `reader` sees at `key`, and where that is.
+    pub(crate) fn note_read(&self, key: &K, reader: TxIndex) -> (Found<V>, Place) {
+        let (hash, at) = self.shard_of(key);
+        let shard = self.shards[at].read();
+        if let Some((location, piece)) = shard.find(hash, key) {
+            return (location.show(reader), Place::new(at, piece));
+        }
+        drop(shard);
+        let mut shard = self.shards[at].write();
+        let (location, piece) = shard.locate(hash, key, Location::for_anybody);
+        (location.show(reader), Place::new(at, piece))
+    }
+
+    /// What transaction `reader` sees at `key`, and where that is; `load` looks up the pre-state if nobody has done so
+    /// yet.
     ///
     /// # Errors
     ///
@@ -164,117 +228,130 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
         key: &K,
         reader: TxIndex,
         load: impl FnOnce() -> Result<V, E>,
-    ) -> Result<Found<V>, E> {
-        let hash = self.hasher.hash_one(key);
-        let shard = self.shard(hash).read();
-        if let Some(location) = shard.find(hash, key) {
+    ) -> Result<(Found<V>, Place), E> {
+        let (hash, at) = self.shard_of(key);
+        let shard = self.shards[at].read();
+        if let Some((location, piece)) = shard.find(hash, key) {
             let found = location.show(reader);
             if found != Found::PreState(None) {
-                return Ok(found);
+                return Ok((found, Place::new(at, piece)));
             }
         }
         drop(shard);
         let value = load()?;
-        let mut shard = self.shard(hash).write();
-        let location = shard.locate(hash, key, Location::for_reader);
+        let mut shard = self.shards[at].write();
+        let (location, piece) = shard.locate(hash, key, Location::for_reader);
         location.pre_state.get_or_insert(value);
         // Somebody may have written since.
-        Ok(location.show(reader))
+        Ok((location.show(reader), Place::new(at, piece)))
     }
 
     /// Whether transaction `reader` would see the same again: the same version, or another with an equal value.
-    pub(crate) fn still_holds(&self, key: &K, reader: TxIndex, origin: Origin, value: Option<&V>) -> bool {
-        self.below(key, reader, |entry| match (entry, origin) {
+    pub(crate) fn still_holds(
+        &self,
+        place: Place,
+        reader: TxIndex,
+        origin: Origin,
+        value: Option<&V>,
+    ) -> bool {
+        let shard = self.shards[usize::from(place.shard)].read();
+        match (shard.pieces.at(place.piece).below(reader), origin) {
             (None, Origin::PreState) => true,
             (Some((tx, Cell::Written(incarnation, now))), Origin::Version(seen)) => {
                 (seen.tx, seen.incarnation) == (*tx, *incarnation) || Some(now) == value
             }
             (Some(_), Origin::PreState) | (None | Some((_, Cell::Estimate)), Origin::Version(_)) => false,
-        })
+        }
+    }
+
+    /// Whether nobody below `reader` has written at `key`, or is expected to.
+    pub(crate) fn is_unwritten(&self, key: &K, reader: TxIndex) -> bool {
+        let (hash, shard) = self.shard_of(key);
+        let shard = self.shards[shard].read();
+        shard.find(hash, key).is_none_or(|(location, _)| location.below(reader).is_none())
     }
 
     /// Makes `writes` the only entries of this run's transaction. `estimates` is where earlier runs of this one had
     /// written, or where it was predicted to write; from there the estimates have kept readers away.
-    pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[K]) -> Applied<K> {
+    pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[Place]) -> Applied {
         let (mut missed, mut hits) = (false, 0);
-        let written = writes
-            .into_iter()
-            .map(|(key, value)| {
-                missed |= self.write(&key, version, value);
-                key
-            })
-            .collect();
-        for key in estimates {
-            match self.change(key, |location| location.settle_prediction(version.tx)) {
-                Some(Settled::Written) => hits += 1,
-                Some(Settled::Removed { missed: also }) => missed |= also,
-                None => {}
+        let write = |(key, value): (K, V)| {
+            let (hash, at) = self.shard_of(&key);
+            let mut shard = self.shards[at].write();
+            let (location, piece) = shard.locate(hash, &key, Location::for_anybody);
+            missed |= location.write(version, value);
+            Place::new(at, piece)
+        };
+        let written = writes.into_iter().map(write).collect();
+        for place in estimates {
+            match self.change(*place, |location| location.settle_prediction(version.tx)) {
+                Settled::Written => hits += 1,
+                Settled::Removed { missed: also } => missed |= also,
             }
+        }
+        if missed && !planted!(UncountedSurprise) {
+            self.note_surprise();
         }
         Applied { written, missed, hits }
     }
 
     /// Puts what is foreseen where `tx` has never written.
-    pub(crate) fn predict(&self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) -> Vec<K> {
+    pub(crate) fn predict(&self, tx: TxIndex, predictions: Vec<(K, Option<V>)>) -> Vec<Place> {
         let place = |(key, value): (K, Option<V>)| {
-            let hash = self.hasher.hash_one(&key);
-            let mut shard = self.shard(hash).write();
-            shard.locate(hash, &key, Location::for_reader).predict(tx, value);
-            key
+            let (hash, at) = self.shard_of(&key);
+            let mut shard = self.shards[at].write();
+            let (location, piece) = shard.locate(hash, &key, Location::for_reader);
+            location.predict(tx, value);
+            Place::new(at, piece)
         };
         predictions.into_iter().map(place).collect()
     }
 
-    /// Turns what this run wrote at `keys` into estimates.
-    pub(crate) fn mark_estimates(&self, version: Version, keys: &[K]) {
-        for key in keys {
-            if planted!(LoseEstimate) && *key == keys[0] {
+    /// Turns what this run wrote at `places` into estimates.
+    pub(crate) fn mark_estimates(&self, version: Version, places: &[Place]) {
+        for place in places {
+            if planted!(LoseEstimate) && *place == places[0] {
                 continue;
             }
-            self.change(key, |location| {
+            self.change(*place, |location| {
                 if let Ok(place) = location.place(version.tx) {
                     location.entries[place].1 = Cell::Estimate;
                 }
             });
         }
+        self.note_surprise();
     }
 
-    /// Removes what `tx` wrote at `keys`.
-    pub(crate) fn retract(&self, tx: TxIndex, keys: &[K]) {
-        for key in keys {
-            self.change(key, |location| {
+    /// Removes what `tx` wrote at `places`.
+    pub(crate) fn retract(&self, tx: TxIndex, places: &[Place]) {
+        for place in places {
+            self.change(*place, |location| {
                 if let Ok(place) = location.place(tx) {
                     location.entries.remove(place);
                 }
             });
         }
+        self.note_surprise();
     }
 
-    /// Shows `look` the highest entry at `key` below `reader`.
-    fn below<R>(&self, key: &K, reader: TxIndex, look: impl FnOnce(Option<&(TxIndex, Cell<V>)>) -> R) -> R {
+    /// Has `change` change a location.
+    fn change<R>(&self, place: Place, change: impl FnOnce(&mut Location<K, V>) -> R) -> R {
+        let mut shard = self.shards[usize::from(place.shard)].write();
+        change(shard.pieces.at_mut(place.piece))
+    }
+
+    /// The hash of a key, and its shard. The bits are from the middle: the table below uses both ends.
+    fn shard_of(&self, key: &K) -> (u64, usize) {
         let hash = self.hasher.hash_one(key);
-        let shard = self.shard(hash).read();
-        let location = shard.find(hash, key);
-        look(location.and_then(|location| location.below(reader)))
+        (hash, (hash >> 32) as usize % SHARDS)
     }
+}
 
-    /// Sets one entry; true if a higher transaction may have read past it, or what was foreseen instead.
-    fn write(&self, key: &K, version: Version, value: V) -> bool {
-        let hash = self.hasher.hash_one(key);
-        let mut shard = self.shard(hash).write();
-        shard.locate(hash, key, Location::for_writer).write(version, value)
-    }
-
-    /// Has `change` change the location of this key, if there is one.
-    fn change<R>(&self, key: &K, change: impl FnOnce(&mut Location<K, V>) -> R) -> Option<R> {
-        let hash = self.hasher.hash_one(key);
-        let mut shard = self.shard(hash).write();
-        shard.find_mut(hash, key).map(change)
-    }
-
-    /// The shard of a hash. The bits are from the middle: the table below uses both ends.
-    fn shard(&self, hash: u64) -> &RwLock<Shard<K, V>> {
-        &self.shards[(hash >> 32) as usize % SHARDS]
+impl Place {
+    /// A place in one of the shards.
+    fn new(shard: usize, piece: u32) -> Self {
+        const { assert!(SHARDS <= 1 << u8::BITS) };
+        Self { shard: shard as u8, piece }
     }
 }
 
@@ -309,7 +386,7 @@ mod tests {
         let Applied { written, .. } = memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
         memory.mark_estimates(version(1, 0), &written);
         let Applied { written, missed, .. } = memory.apply(version(1, 1), vec![('b', 2)], &written);
-        assert_eq!((written.as_slice(), missed), (['b'].as_slice(), false));
+        assert_eq!((written, missed), (vec![memory.note_read(&'b', TxIndex(0)).1], false));
         assert_eq!(memory.read(&'a', TxIndex(9)), Found::PreState(None));
         assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(1, 1), 2));
     }
@@ -319,7 +396,7 @@ mod tests {
         let memory = MvMemory::new();
         memory.apply(version(1, 0), vec![('a', 1), ('b', 1)], &[]);
         memory.apply(version(2, 0), vec![('a', 2)], &[]);
-        memory.retract(TxIndex(2), &['a', 'c']);
+        memory.retract(TxIndex(2), &['a', 'c'].map(|key| memory.note_read(&key, TxIndex(0)).1));
         assert_eq!(
             ['a', 'b'].map(|key| memory.read(&key, TxIndex(9))),
             [1, 1].map(|value| Found::Value(version(1, 0), value))
@@ -341,7 +418,10 @@ mod tests {
         let missed = |tx, key| memory.apply(version(tx, 0), vec![(key, 1)], &[]).missed;
         assert!(missed(1, 'a') && missed(2, 'a'), "nobody knows who has looked before there was a location");
         let load = || Ok::<_, ()>(7);
-        assert_eq!(memory.read_or(&'b', TxIndex(3), load), Ok(Found::PreState(Some(7))));
+        assert_eq!(
+            memory.read_or(&'b', TxIndex(3), load).map(|(found, _)| found),
+            Ok(Found::PreState(Some(7)))
+        );
         assert!(!missed(4, 'b') && !missed(3, 'b') && missed(2, 'b'));
         assert_eq!(memory.read(&'b', TxIndex(9)), Found::Value(version(4, 0), 1));
         assert!(missed(5, 'b'));
@@ -356,8 +436,9 @@ mod tests {
         let seen = |key| memory.read(&key, TxIndex(3));
         assert_eq!(['a', 'b', 'c'].map(seen), [5, 6, 7].map(|value| Found::Value(foreseen, value)));
         assert_eq!(seen('d'), Found::Estimate(TxIndex(1)));
+        let place = |key| memory.note_read(&key, TxIndex(0)).1;
         let holds =
-            |key, value| memory.still_holds(&key, TxIndex(3), Origin::Version(foreseen), Some(&value));
+            |key, value| memory.still_holds(place(key), TxIndex(3), Origin::Version(foreseen), Some(&value));
 
         let Applied { missed, .. } = memory.apply(version(1, 0), vec![('a', 5)], &keys[..1]);
         assert!(!missed && holds('a', 5), "as foreseen");
@@ -371,8 +452,9 @@ mod tests {
     #[test]
     fn the_pre_state_is_looked_up_once() {
         let memory = MvMemory::new();
-        let read =
-            |reader, loaded: Result<i32, &'static str>| memory.read_or(&'a', TxIndex(reader), || loaded);
+        let read = |reader, loaded: Result<i32, &'static str>| {
+            memory.read_or(&'a', TxIndex(reader), || loaded).map(|(found, _)| found)
+        };
         assert_eq!(read(3, Err("absent")), Err("absent"));
         assert_eq!(read(3, Ok(7)), Ok(Found::PreState(Some(7))));
         assert_eq!(read(4, Err("not asked")), Ok(Found::PreState(Some(7))));
@@ -391,7 +473,8 @@ mod tests {
     #[test]
     fn a_read_holds_while_the_value_is_the_same() {
         let memory = MvMemory::new();
-        let holds = |origin, value: Option<&i32>| memory.still_holds(&'a', TxIndex(3), origin, value);
+        let place = memory.note_read(&'a', TxIndex(0)).1;
+        let holds = |origin, value: Option<&i32>| memory.still_holds(place, TxIndex(3), origin, value);
         let seen = Origin::Version(version(1, 0));
         assert!(holds(Origin::PreState, None));
         let Applied { written, .. } = memory.apply(version(1, 0), vec![('a', 7)], &[]);
@@ -432,19 +515,20 @@ mod tests {
         ) {
             let memory = MvMemory::new();
             let mut plain = BTreeMap::new();
-            let mut last: BTreeMap<u32, (u32, Vec<u8>)> = BTreeMap::new();
+            let mut last: BTreeMap<u32, (u32, Vec<Place>, Vec<u8>)> = BTreeMap::new();
             for (tx, writes) in moves {
-                let (incarnation, estimates) = last.remove(&tx).unwrap_or_default();
+                let (incarnation, estimates, keys) = last.remove(&tx).unwrap_or_default();
                 memory.mark_estimates(version(tx, incarnation), &estimates);
-                for key in &estimates {
+                for key in &keys {
                     prop_assert_eq!(memory.read(key, TxIndex(tx + 1)), Found::Estimate(TxIndex(tx)));
                 }
                 let this = version(tx, incarnation + 1);
                 let writes: Vec<_> = writes.into_iter().collect();
                 plain.retain(|(_, writer), _| *writer != tx);
                 plain.extend(writes.iter().map(|(key, value)| ((*key, tx), (this, *value))));
+                let keys = writes.iter().map(|(key, _)| *key).collect();
                 let Applied { written, .. } = memory.apply(this, writes, &estimates);
-                last.insert(tx, (incarnation + 1, written));
+                last.insert(tx, (incarnation + 1, written, keys));
 
                 for key in 0..4 {
                     for reader in 0..7 {

@@ -34,7 +34,7 @@ use crate::{
     executor::Executor,
     stats::Stats,
     sync::{AtomicU32, AtomicU64, Ordering},
-    worker::Block,
+    worker::{Block, WorkspaceOf},
 };
 
 /// The cost below which a second worker brings nothing: about 250 µs, of which half could be saved, and waking one and
@@ -43,6 +43,13 @@ const COST_WORTH_WAKING: u64 = 100 * RUN_OVERHEAD as u64;
 
 /// The longest speculative stretch of a block that is to run fast.
 pub const STRETCH_MAX: u32 = 4_096;
+
+/// What a stretch may cost in order for each worker, if it is longer than [`STRETCH_MIN`]: the less all that was written
+/// in it takes, the nearer it is to the cores. About 5 ms.
+const STRETCH_COST: u64 = 2_048 * RUN_OVERHEAD as u64;
+
+/// So many transactions may always make a stretch.
+const STRETCH_MIN: u32 = 256;
 
 /// What the scheduler adds to a run, in the unit of [`crate::Execution::cost`]: versions, reads, validation.
 pub const RUN_OVERHEAD: u32 = 16;
@@ -89,8 +96,9 @@ pub struct Pace {
     paused: bool,
     /// A pause is over: a short stretch is to show whether speculation pays by now.
     probing: bool,
-    /// Of each round of transactions, whether speculation can pay there, as far as that is known.
-    can_pay: Box<[bool]>,
+    /// Of each round of transactions, what it will likely cost in order, as far as that is known, and whether speculation
+    /// can pay there.
+    rounds: Box<[(u64, bool)]>,
     /// How many transactions the block has of which that is known.
     txs: u32,
 }
@@ -125,7 +133,7 @@ impl Pace {
             pause: habits.pause_min,
             paused: false,
             probing: false,
-            can_pay: Box::default(),
+            rounds: Box::default(),
             txs: 0,
         }
     }
@@ -141,29 +149,57 @@ impl Pace {
         self.txs = u32::try_from(costs.len()).unwrap_or(u32::MAX);
         let costs: Vec<u64> = costs.map(u64::from).collect();
         self.paused = costs.iter().sum::<u64>() < COST_WORTH_WAKING;
-        let can_pay = |round: &[u64]| {
+        let look = |round: &[u64]| {
             let in_order: u64 = round.iter().sum();
             let overhead = round.len() as u64 * u64::from(RUN_OVERHEAD);
-            in_order + overhead <= in_order.saturating_mul(self.workers.into())
+            (in_order, in_order + overhead <= in_order.saturating_mul(self.workers.into()))
         };
-        self.can_pay = costs.chunks(self.habits.round as usize).map(can_pay).collect();
+        self.rounds = costs.chunks(self.habits.round as usize).map(look).collect();
         self
+    }
+
+    /// The rounds from the one on in which the next transaction is, if so many are left.
+    fn rounds_ahead(&self, left: u32) -> &[(u64, bool)] {
+        let next = (self.txs.saturating_sub(left) / self.habits.round) as usize;
+        self.rounds.get(next..).unwrap_or_default()
+    }
+
+    /// How many transactions so many whole rounds have, from the next one on, which may be in the midst of one.
+    fn length(&self, rounds: usize, left: u32) -> u32 {
+        let begun = self.txs.saturating_sub(left) % self.habits.round;
+        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
+        rounds.saturating_mul(self.habits.round).saturating_sub(begun).min(left)
+    }
+
+    /// How many of the next transactions make a stretch that is not too long.
+    fn stretch(&self, left: u32) -> u32 {
+        if self.rounds.is_empty() {
+            return self.habits.stretch_max;
+        }
+        let mut budget = STRETCH_COST.saturating_mul(self.workers.into());
+        let paid = self.rounds_ahead(left).iter().take_while(|(cost, _)| {
+            let pays = budget > 0;
+            budget = budget.saturating_sub(*cost);
+            pays
+        });
+        self.length(paid.count(), left).clamp(STRETCH_MIN, self.habits.stretch_max)
     }
 
     /// How many of the next transactions cannot pay.
     fn hopeless(&self, left: u32) -> u32 {
-        let round = self.habits.round;
-        let next = self.txs.saturating_sub(left);
-        let rounds =
-            self.can_pay.iter().skip((next / round) as usize).take_while(|can_pay| !**can_pay).count();
-        let rounds = u32::try_from(rounds).unwrap_or(u32::MAX);
-        // The first of these rounds may have begun.
-        rounds.saturating_mul(round).saturating_sub(next % round).min(left)
+        let hopeless = self.rounds_ahead(left).iter().take_while(|(_, can_pay)| !can_pay);
+        self.length(hopeless.count(), left)
     }
 
-    /// The next `txs` transactions, to be run by so many workers, or fewer if they are not worth it.
-    pub fn block<'e, E: Executor>(&self, executor: &'e E, txs: u32) -> Block<'e, E> {
-        Block::with_round(executor, txs, Round::new(self.habits, self.workers))
+    /// The next `txs` transactions, to be run by so many workers, or fewer if they are not worth it, in the room of an
+    /// earlier block.
+    pub fn block<'e, E: Executor>(
+        &self,
+        executor: &'e E,
+        txs: u32,
+        workspace: WorkspaceOf<E>,
+    ) -> Block<'e, E> {
+        Block::with_round(executor, txs, Round::new(self.habits, self.workers), workspace)
     }
 
     /// How to run the next of `left` transactions.
@@ -179,7 +215,7 @@ impl Pace {
         } else if let hopeless @ 1.. = self.hopeless(left) {
             Stretch::InOrder(hopeless)
         } else {
-            let longest = if self.probing { self.habits.round } else { self.habits.stretch_max };
+            let longest = if self.probing { self.habits.round } else { self.stretch(left) };
             Stretch::Speculative(left.min(longest))
         }
     }
@@ -374,6 +410,19 @@ mod tests {
         assert_eq!(pace.next_stretch(172), Stretch::Speculative(172));
         pace.note(&Stats { committed: 70, ..Stats::default() });
         assert_eq!(pace.next_stretch(102), Stretch::InOrder(102));
+    }
+
+    #[test]
+    fn a1_a_stretch_that_takes_long_is_cut() {
+        let length = |cost: u32, workers| {
+            let txs = 9_000;
+            let mut pace = Pace::new(workers).expecting(vec![cost; txs as usize].into_iter());
+            pace.next_stretch(txs)
+        };
+        assert_eq!(length(RUN_OVERHEAD, 2), Stretch::Speculative(4_096));
+        assert_eq!(length(2 * RUN_OVERHEAD, 2), Stretch::Speculative(2_048));
+        assert_eq!(length(2 * RUN_OVERHEAD, 3), Stretch::Speculative(3_072));
+        assert_eq!(length(1_000 * RUN_OVERHEAD, 2), Stretch::Speculative(STRETCH_MIN));
     }
 
     #[test]

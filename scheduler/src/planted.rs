@@ -9,6 +9,8 @@
 pub(crate) enum Bug {
     /// A transaction is committed without a last validation: those ahead of the frontier are all there is.
     SkipValidation,
+    /// A write where somebody has read something else is not counted as a surprise.
+    UncountedSurprise,
     /// Of the writes of a void run, the first stands as if it had not been aborted.
     LoseEstimate,
     /// The turn to commit is given back, and the frontier passes, before the outcome is handed over.

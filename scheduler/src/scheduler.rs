@@ -26,12 +26,12 @@ use crossbeam_utils::CachePadded;
 
 use crate::{
     commit::CommittedPrefix,
-    cursor::{Cursor, Early, Restarts},
+    cursor::{Cursor, Doubts, Early, Restarts},
     executor::Execution,
     fault::Fault,
     idle::Idle,
     likeness::Likeness,
-    mv_memory::{Applied, MvMemory},
+    mv_memory::{Applied, MvMemory, Place},
     pace::{Round, Waste},
     read_set::ReadSet,
     stats::Stats,
@@ -50,7 +50,7 @@ const WORTH_WAKING: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct Scheduler<K, V, O> {
     /// One entry for each transaction.
-    transactions: Box<[CachePadded<Mutex<Transaction<K, V, O>>>]>,
+    transactions: Vec<CachePadded<Mutex<Transaction<K, V, O>>>>,
     /// What all runs wrote.
     memory: MvMemory<K, V>,
     /// How far the block is committed.
@@ -61,8 +61,8 @@ pub(crate) struct Scheduler<K, V, O> {
     early: Early,
     /// The transactions that are ready to run again.
     restarts: Restarts,
-    /// The next transaction to validate ahead of the frontier.
-    validations: Cursor,
+    /// The transactions to validate ahead of the frontier.
+    doubts: Doubts,
     /// Where idle workers sleep.
     idle: Idle,
     /// How many transactions the block has.
@@ -77,16 +77,32 @@ pub(crate) struct Scheduler<K, V, O> {
     likeness: Likeness,
 }
 
+/// The room that a block has taken, for the next one.
+#[derive(Debug)]
+pub struct Workspace<K, V, O> {
+    /// Transactions that nobody has run.
+    transactions: Vec<CachePadded<Mutex<Transaction<K, V, O>>>>,
+    /// A memory in which nobody has written.
+    memory: MvMemory<K, V>,
+}
+
+impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Default for Workspace<K, V, O> {
+    /// No room.
+    fn default() -> Self {
+        Self { transactions: Vec::new(), memory: MvMemory::new() }
+    }
+}
+
 /// One piece of work.
 #[derive(Debug)]
-pub(crate) enum Task<K> {
+pub(crate) enum Task {
     /// Run this incarnation.
-    Execute(ExecutionClaim<K>),
+    Execute(ExecutionClaim<Place>),
     /// Replay the reads of this transaction's last run.
     Validate(TxIndex),
 }
 
-impl<K> Task<K> {
+impl Task {
     /// The transaction it is about.
     pub(crate) const fn tx(&self) -> TxIndex {
         match self {
@@ -98,16 +114,18 @@ impl<K> Task<K> {
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
-    pub(crate) fn new(txs: u32, round: Round, window: u32) -> Self {
+    pub(crate) fn new(txs: u32, round: Round, window: u32, workspace: Workspace<K, V, O>) -> Self {
         let workers = round.workers;
+        let Workspace { mut transactions, memory } = workspace;
+        transactions.resize_with(txs as usize, || CachePadded::new(Mutex::new(Transaction::new())));
         Self {
-            transactions: (0..txs).map(|_| CachePadded::new(Mutex::new(Transaction::new()))).collect(),
-            memory: MvMemory::new(),
+            transactions,
+            memory,
             prefix: CommittedPrefix::new(txs, round),
             first_runs: Cursor::default(),
             early: Early::default(),
             restarts: Restarts::new(),
-            validations: Cursor::default(),
+            doubts: Doubts::default(),
             idle: Idle::new(),
             txs,
             window,
@@ -140,13 +158,13 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// # Errors
     ///
     /// A fault if a transaction that should be ready is not.
-    pub(crate) fn next_task(&self, stats: &mut Stats) -> Result<Option<Task<K>>, Fault> {
+    pub(crate) fn next_task(&self, stats: &mut Stats) -> Result<Option<Task>, Fault> {
         loop {
             let restart = self.restarts.lowest();
             let first_run = self.first_runs.peek();
             let frontier = self.prefix.frontier();
             // The transaction at the frontier is validated by whoever commits it.
-            if let Some(tx) = self.validations.take(frontier.next(), restart.min(first_run)) {
+            if let Some(tx) = self.doubts.take(frontier.next(), restart.min(first_run)) {
                 if self.lock(tx).status.executed().is_some() {
                     return Ok(Some(Task::Validate(tx)));
                 }
@@ -180,18 +198,19 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
     }
 
-    /// Takes the result of a run: its writes become visible, and those who waited for them go on.
+    /// Takes the result of a run: its writes become visible, and those who waited for them go on. Returns whether the run
+    /// is in doubt, because somebody has been surprised since it began.
     ///
     /// # Errors
     ///
     /// A fault if an invariant does not hold.
     pub(crate) fn publish(
         &self,
-        mut claim: ExecutionClaim<K>,
+        mut claim: ExecutionClaim<Place>,
         reads: Option<ReadSet<K, V>>,
         execution: Execution<K, V, O>,
         stats: &mut Stats,
-    ) -> Result<(), Fault> {
+    ) -> Result<bool, Fault> {
         let version = claim.version();
         let Execution { writes, cost, output } = execution;
         let spent = self.waste.spent(cost, self.workers);
@@ -201,17 +220,18 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             stats.predictions += estimates.len() as u64;
             stats.prediction_hits += hits as u64;
         }
+        let doubtful = reads.as_ref().is_some_and(|reads| reads.is_doubtful(&self.memory));
         let mut transaction = self.lock(version.tx);
         transaction.status.finish(claim, Run { reads, written, cost, spent, output })?;
         let waiters = transaction.take_execution_waiters();
         drop(transaction);
         if missed {
-            self.validations.rewind(version.tx.next());
+            self.doubt(version.tx.next());
         }
         for suspension in waiters {
             self.release(suspension)?;
         }
-        Ok(())
+        Ok(doubtful)
     }
 
     /// Takes back the claim of a run that could not go on, and has its transaction wait.
@@ -219,7 +239,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// # Errors
     ///
     /// A fault if an invariant does not hold.
-    pub(crate) fn block(&self, claim: ExecutionClaim<K>, wait: Wait) -> Result<(), Fault> {
+    pub(crate) fn block(&self, claim: ExecutionClaim<Place>, wait: Wait) -> Result<(), Fault> {
         let tx = claim.version().tx;
         self.waste.note_wait();
         match wait {
@@ -236,7 +256,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     }
 
     /// Takes back a claim until `lower` has finished a run.
-    fn suspend(&self, claim: ExecutionClaim<K>, lower: TxIndex) -> Result<(), Fault> {
+    fn suspend(&self, claim: ExecutionClaim<Place>, lower: TxIndex) -> Result<(), Fault> {
         let suspension = self.lock(claim.version().tx).status.block(claim)?;
         let mut lower = self.lock(lower);
         if !lower.is_finished() {
@@ -260,11 +280,16 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     }
 
     /// Takes back what `tx` has written, whose outcome is that it has not; those who read it are validated.
-    pub(crate) fn discard(&self, tx: TxIndex, written: &[K]) {
+    pub(crate) fn discard(&self, tx: TxIndex, written: &[Place]) {
         self.memory.retract(tx, written);
         if !written.is_empty() {
-            self.validations.rewind(tx.next());
+            self.doubt(tx.next());
         }
+    }
+
+    /// Has those validated that have begun, from `tx` on.
+    fn doubt(&self, tx: TxIndex) {
+        self.doubts.add(tx, self.first_runs.peek());
     }
 
     /// What follows an abort: those who read the void writes are validated, and the transaction will run again.
@@ -274,7 +299,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A fault if an invariant does not hold.
     pub(crate) fn restart(&self, suspension: Suspension) -> Result<(), Fault> {
         self.likeness.note_waste(suspension.tx());
-        self.validations.rewind(suspension.tx().next());
+        self.doubt(suspension.tx().next());
         self.release(suspension)
     }
 
@@ -373,9 +398,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         &self.idle
     }
 
-    /// How the block ended, if it has.
-    pub(crate) fn into_ending(self) -> Option<Result<(), Fault>> {
-        self.prefix.into_ending()
+    /// How the block ended, if it has, and its room.
+    pub(crate) fn into_parts(self) -> (Option<Result<(), Fault>>, Workspace<K, V, O>) {
+        let Self { transactions, memory, prefix, .. } = self;
+        for transaction in &transactions {
+            *transaction.lock() = Transaction::new();
+        }
+        memory.clear();
+        (prefix.into_ending(), Workspace { transactions, memory })
     }
 
     /// All that is kept about one transaction.

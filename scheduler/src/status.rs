@@ -136,6 +136,14 @@ impl<K, R> TxStatus<K, R> {
         }
     }
 
+    /// The same, to be changed.
+    pub(crate) const fn executed_mut(&mut self) -> Option<&mut R> {
+        match self {
+            Self::Executed { run, .. } => Some(run),
+            Self::Ready { .. } | Self::Executing { .. } | Self::Aborted { .. } | Self::Committed => None,
+        }
+    }
+
     /// `Executed(i)` → `Aborted(i)`: the run failed validation. `estimates` turns its writes into estimates and says
     /// where they are. `None`, and no move, in any other state.
     pub(crate) fn abort(

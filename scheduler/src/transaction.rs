@@ -9,7 +9,7 @@
 use core::{hash::Hash, mem};
 
 use crate::{
-    mv_memory::MvMemory,
+    mv_memory::{MvMemory, Place},
     pace::Waste,
     read_set::ReadSet,
     stats::Stats,
@@ -21,7 +21,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Transaction<K, V, O> {
     /// Where it stands.
-    pub(crate) status: TxStatus<K, Run<K, V, O>>,
+    pub(crate) status: TxStatus<Place, Run<K, V, O>>,
     /// Higher transactions that met an estimate of this one, or follow it in a row. They go on when it has finished a run.
     pub(crate) execution_waiters: Vec<Suspension>,
     /// Higher transactions that may not start again before this one is committed.
@@ -34,7 +34,7 @@ pub(crate) struct Run<K, V, O> {
     /// What it has read; `None` if all of it was final.
     pub(crate) reads: Option<ReadSet<K, V>>,
     /// Where it wrote.
-    pub(crate) written: Vec<K>,
+    pub(crate) written: Vec<Place>,
     /// How long it took to run.
     pub(crate) cost: u32,
     /// What it took of all workers together.
@@ -63,7 +63,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         stats: &mut Stats,
         waste: &Waste,
     ) -> Option<Suspension> {
-        let reads = self.status.executed()?.reads.as_ref()?;
+        let reads = self.status.executed_mut()?.reads.as_mut()?;
         stats.validations += 1;
         if reads.still_holds(memory, tx) {
             return None;

@@ -9,9 +9,9 @@ use core::{fmt, hash::Hash};
 use crate::{
     commit::CommittedPrefix,
     location::Found,
-    mv_memory::MvMemory,
+    mv_memory::{MvMemory, Place},
     read_set::ReadSet,
-    version::{Blocked, Origin, TxIndex},
+    version::{Blocked, TxIndex},
     watch::Watch,
 };
 
@@ -55,7 +55,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// A run of `tx` starts.
     pub(crate) fn open(&mut self, tx: TxIndex) {
         self.tx = tx;
-        self.reads = (self.prefix.frontier() != tx).then(ReadSet::new);
+        self.reads = (self.prefix.frontier() != tx).then(|| ReadSet::since(self.memory.surprises()));
         self.wait = None;
     }
 
@@ -69,8 +69,12 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     pub fn read(&mut self, key: &K) -> Result<Option<V>, Blocked> {
         self.tell_of_read();
         self.settle()?;
-        let found = self.memory.read(key, self.tx);
-        self.record(key, found)
+        if self.reads.is_some() {
+            let (found, place) = self.memory.note_read(key, self.tx);
+            self.record(place, found)
+        } else {
+            self.take(self.memory.read(key, self.tx))
+        }
     }
 
     /// As [`View::read`], but where no lower transaction wrote, the value is that of the pre-state: looked up by
@@ -90,19 +94,24 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     ) -> Result<V, E> {
         self.tell_of_read();
         self.settle()?;
-        let mut failed = None;
-        let found = self.memory.read_or(key, self.tx, || load().map_err(|error| failed = Some(error)));
-        // A failure is a read like any other: it stands if nobody below writes here.
-        let value = self.record(key, found.unwrap_or(Found::PreState(None)))?;
-        match (value, failed) {
+        let (found, place, failed) = match self.memory.read_or(key, self.tx, load) {
+            Ok((found, place)) => (found, place, None),
+            Err(error) => {
+                // A failure is a read like any other: it stands if nobody below writes here.
+                let (found, place) = self.memory.note_read(key, self.tx);
+                (found, place, Some(error))
+            }
+        };
+        match (self.record(place, found)?, failed) {
             (Some(value), _) => Ok(value),
             (None, Some(error)) => Err(error),
             (None, None) => Err(self.give_up().into()),
         }
     }
 
-    /// As [`View::read`], for a location where most likely nobody writes: an answer that is only presumed, and left to the
-    /// validation. False, and no answer, if the run is final: its reads are not validated any more.
+    /// As [`View::read`], for a location where most likely nobody writes, and which nobody reads with
+    /// [`View::read_or`]: an answer that is only presumed, and left to the validation. False, and no answer, if the run
+    /// is final: its reads are not validated any more.
     ///
     /// # Errors
     ///
@@ -110,7 +119,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     pub fn presume_unwritten(&mut self, key: &K) -> Result<bool, Blocked> {
         self.settle()?;
         if let Some(reads) = &mut self.reads {
-            reads.record(key.clone(), Origin::PreState, None);
+            reads.presume(key.clone());
         }
         Ok(self.reads.is_some())
     }
@@ -123,20 +132,27 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     }
 
     /// Remembers one read, if need be.
-    fn record(&mut self, key: &K, found: Found<V>) -> Result<Option<V>, Blocked> {
-        let (origin, value) = match found {
-            Found::Value(version, value) => (Origin::Version(version), Some(value)),
-            Found::PreState(value) => (Origin::PreState, value),
+    fn record(&mut self, place: Place, found: Found<V>) -> Result<Option<V>, Blocked> {
+        if let Some(reads) = &mut self.reads {
+            match &found {
+                Found::Value(version, value) => reads.record(place, *version, value.clone()),
+                Found::PreState(_) => reads.record_pre_state(place),
+                Found::Estimate(_) => {}
+            }
+        }
+        self.take(found)
+    }
+
+    /// What was found, or whom it is to wait for.
+    fn take(&mut self, found: Found<V>) -> Result<Option<V>, Blocked> {
+        match found {
+            Found::Value(_, value) => Ok(Some(value)),
+            Found::PreState(value) => Ok(value),
             Found::Estimate(lower) => {
                 self.wait.get_or_insert(Wait::Execution(lower));
-                return Err(Blocked(lower));
+                Err(Blocked(lower))
             }
-        };
-        if let Some(reads) = &mut self.reads {
-            let seen = if origin == Origin::PreState { None } else { value.clone() };
-            reads.record(key.clone(), origin, seen);
         }
-        Ok(value)
     }
 
     /// Makes a speculative run final once every lower transaction is committed: what it has read is checked here and
@@ -146,7 +162,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     ///
     /// [`Blocked`] if it has read what is no longer so.
     fn settle(&mut self) -> Result<(), Blocked> {
-        let Some(reads) = &self.reads else { return Ok(()) };
+        let Some(reads) = &mut self.reads else { return Ok(()) };
         if self.prefix.frontier() != self.tx {
             return Ok(());
         }
@@ -212,6 +228,7 @@ impl<K, V> fmt::Debug for View<'_, K, V> {
 mod tests {
     use super::*;
     use crate::{
+        mv_memory::Applied,
         pace::Round,
         version::{Incarnation, Version},
     };
@@ -259,7 +276,7 @@ mod tests {
         let prefix = prefix();
         let mut view = open(TxIndex(2), &memory, &prefix);
         assert_eq!(view.presume_unwritten(&'a'), Ok(true));
-        let reads = view.close().0.unwrap();
+        let mut reads = view.close().0.unwrap();
         assert!(reads.still_holds(&memory, TxIndex(2)));
         assert!(memory.apply(WRITER, vec![('a', 1)], &[]).missed, "M4");
         assert!(!reads.still_holds(&memory, TxIndex(2)));
@@ -269,8 +286,8 @@ mod tests {
     #[test]
     fn an_estimate_blocks_even_if_the_executor_forgets() {
         let memory = MvMemory::new();
-        memory.apply(WRITER, vec![('a', 1)], &[]);
-        memory.mark_estimates(WRITER, &['a']);
+        let Applied { written, .. } = memory.apply(WRITER, vec![('a', 1)], &[]);
+        memory.mark_estimates(WRITER, &written);
         let prefix = prefix();
         let mut view = open(TxIndex(2), &memory, &prefix);
         assert_eq!(view.read(&'a'), Err(Blocked(TxIndex(0))));

@@ -18,8 +18,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::{
     executor::Executor,
     fault::Fault,
+    mv_memory::Place,
     pace::Round,
-    scheduler::{Scheduler, Task},
+    scheduler::{Scheduler, Task, Workspace},
     stats::Stats,
     status::ExecutionClaim,
     sync::{Backoff, Mutex},
@@ -31,6 +32,9 @@ use crate::{
 /// How many transactions ahead of the frontier each worker may keep busy. It bounds memory, and what a conflict can
 /// throw away.
 const WINDOW_PER_WORKER: u32 = 64;
+
+/// The room of a block for this executor.
+pub type WorkspaceOf<E> = Workspace<<E as Executor>::Key, <E as Executor>::Value, <E as Executor>::Output>;
 
 /// A block that is being run.
 ///
@@ -66,7 +70,7 @@ pub struct Worker<'b, 'e: 'b, E: Executor> {
     /// What the executor keeps between runs.
     scratch: Option<E::Scratch<'b>>,
     /// What it has taken on and not done yet.
-    task: Option<Task<E::Key>>,
+    task: Option<Task>,
     /// Something has changed since it last looked whether anything can be committed.
     commit_due: bool,
     /// It counts among those that have something to do.
@@ -110,13 +114,14 @@ impl<'e, E: Executor> Block<'e, E> {
     /// A block of `txs` transactions, of which nothing has been run, for up to `workers` workers.
     pub fn new(executor: &'e E, txs: u32, workers: usize) -> Self {
         let workers = u32::try_from(workers).unwrap_or(u32::MAX).max(1);
-        Self::with_round(executor, txs, Round::steady(workers))
+        Self::with_round(executor, txs, Round::steady(workers), Workspace::default())
     }
 
     /// A block that ends before its time if `round` finds it not worth while.
-    pub(crate) fn with_round(executor: &'e E, txs: u32, round: Round) -> Self {
+    pub(crate) fn with_round(executor: &'e E, txs: u32, round: Round, workspace: WorkspaceOf<E>) -> Self {
         let window = round.workers.saturating_mul(WINDOW_PER_WORKER);
-        Self { executor, scheduler: Scheduler::new(txs, round, window), stats: Mutex::new(Stats::default()) }
+        let scheduler = Scheduler::new(txs, round, window, workspace);
+        Self { executor, scheduler, stats: Mutex::new(Stats::default()) }
     }
 
     /// Transaction `tx` will likely write at these locations. Where the value is known as well, whoever reads there
@@ -206,12 +211,19 @@ impl<'e, E: Executor> Block<'e, E> {
     ///
     /// [`Fault`] if there was a bug; what was committed until then stands.
     pub fn finish(self) -> Result<Stats, Fault> {
+        self.finish_and_keep().0
+    }
+
+    /// As [`Block::finish`], and gives the block's room back, for the next one.
+    pub fn finish_and_keep(self) -> (Result<Stats, Fault>, WorkspaceOf<E>) {
         let stats = self.stats.into_inner();
-        match self.scheduler.into_ending() {
+        let (ending, workspace) = self.scheduler.into_parts();
+        let ended = match ending {
             Some(Ok(())) => Ok(stats),
             Some(Err(fault)) => Err(fault),
             None => Err(Fault::Unfinished { committed: stats.committed }),
-        }
+        };
+        (ended, workspace)
     }
 }
 
@@ -265,7 +277,7 @@ impl<E: Executor> Worker<'_, '_, E> {
     }
 
     /// Runs a transaction once.
-    fn execute(&mut self, claim: ExecutionClaim<E::Key>) -> Result<Step, Fault> {
+    fn execute(&mut self, claim: ExecutionClaim<Place>) -> Result<Step, Fault> {
         let Block { executor, scheduler, .. } = self.block;
         let tx = claim.version().tx;
         self.at = tx;
@@ -291,7 +303,9 @@ impl<E: Executor> Worker<'_, '_, E> {
                 return Ok(Step::Suspended(tx));
             }
             (None, Ok(execution)) => {
-                scheduler.publish(claim, reads, execution, &mut self.stats)?;
+                let doubtful = scheduler.publish(claim, reads, execution, &mut self.stats)?;
+                // What it has read is near now, and whoever commits it has others to wait for.
+                self.task = doubtful.then_some(Task::Validate(tx));
                 self.commit_due = true;
             }
             (None, Err(_)) => return Err(Fault::BlockedWithoutCause { tx }),

@@ -6,6 +6,7 @@
 mod bare_storage;
 mod edges;
 mod invalid;
+mod kept;
 mod made;
 mod peers;
 mod transfers;

@@ -1,26 +1,31 @@
 //! What a transaction did to the accounts that it touched, as little of it as the ledger needs.
 //!
 //! revm leaves a map of accounts, each with a map of its slots, what was only read among them. A run ahead of the
-//! frontier is put down in two lists instead, by the worker that has the maps in its cache. So whoever makes it part of
-//! the ledger later, on another core, fetches little and frees nothing.
+//! frontier is put down in the log of the worker that has the maps in its cache. So whoever makes it part of the ledger
+//! later, on another core, reads straight on and frees nothing. What a void run did stays in the log, and nobody looks
+//! at it.
 
 use core::ops::Range;
 
 use alloy_primitives::{Address, U256};
 use revm::state::{Account, AccountInfo, EvmState, EvmStorage};
 
-/// What one transaction did.
-#[derive(Debug)]
-pub(crate) struct Effects {
-    /// The accounts that it touched.
-    pub(super) accounts: Vec<Effect>,
-    /// The slots that it changed, one account's after the other's.
-    pub(super) slots: Vec<SlotEffect>,
+/// What one worker's runs did in a stretch, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct EffectLog {
+    /// The accounts that they touched.
+    accounts: Vec<Effect>,
+    /// The slots that they changed, one account's after the other's.
+    slots: Vec<SlotEffect>,
 }
+
+/// What one transaction did: its accounts in the log.
+#[derive(Debug)]
+pub(crate) struct Effects(Range<usize>);
 
 /// What a transaction did to one account.
 #[derive(Debug)]
-pub(crate) struct Effect {
+pub(super) struct Effect {
     /// Whose it is.
     pub(super) address: Address,
     /// What has become of it.
@@ -88,32 +93,42 @@ pub(super) fn changed_slots(storage: &EvmStorage) -> impl Iterator<Item = SlotEf
     })
 }
 
-impl Effects {
-    /// What a transaction did that has left these accounts.
-    pub(crate) fn of(state: EvmState) -> Self {
-        let mut accounts = Vec::with_capacity(state.len());
-        let mut slots = Vec::new();
+impl EffectLog {
+    /// Puts down what a run did that has left these accounts.
+    pub(crate) fn note(&mut self, state: EvmState) -> Effects {
+        let start = self.accounts.len();
         for (address, mut account) in state {
             let Some(fate) = Fate::of(&account) else { continue };
-            let start = slots.len();
-            slots.extend(changed_slots(&account.storage));
+            let first = self.slots.len();
+            self.slots.extend(changed_slots(&account.storage));
             let found = found(&mut account);
             let brought = found.as_ref().is_none_or(|found| found.code_hash != account.info.code_hash);
             let info = if brought { account.info } else { account.info.copy_without_code() };
-            accounts.push(Effect { address, fate, found, info, slots: start..slots.len() });
+            self.accounts.push(Effect { address, fate, found, info, slots: first..self.slots.len() });
         }
-        Self { accounts, slots }
+        Effects(start..self.accounts.len())
     }
 
-    /// The accounts that it touched.
-    pub(super) fn addresses(&self) -> impl Iterator<Item = Address> {
-        self.accounts.iter().map(|effect| effect.address)
-    }
-
-    /// What a transaction did that has only changed these accounts: which ones, what they were, what they are.
-    pub(crate) fn of_accounts(accounts: Vec<(Address, Option<AccountInfo>, AccountInfo)>) -> Self {
+    /// Puts down what a run did that has only changed these accounts: which ones, what they were, what they are.
+    pub(crate) fn note_accounts(
+        &mut self,
+        accounts: impl IntoIterator<Item = (Address, Option<AccountInfo>, AccountInfo)>,
+    ) -> Effects {
+        let start = self.accounts.len();
         let changed =
             |(address, found, info)| Effect { address, fate: Fate::Changed, found, info, slots: 0..0 };
-        Self { accounts: accounts.into_iter().map(changed).collect(), slots: Vec::new() }
+        self.accounts.extend(accounts.into_iter().map(changed));
+        Effects(start..self.accounts.len())
+    }
+
+    /// What one transaction did, account by account, and the slots of all of them.
+    pub(super) fn of(&self, effects: &Effects) -> (&[Effect], &[SlotEffect]) {
+        (&self.accounts[effects.0.clone()], &self.slots)
+    }
+
+    /// Empties the log.
+    pub(super) fn clear(&mut self) {
+        self.accounts.clear();
+        self.slots.clear();
     }
 }

@@ -1,12 +1,12 @@
 //! One account of the ledger, and how a commit changes it.
 
-use alloy_primitives::map::U256Map;
+use alloy_primitives::map::{Entry as MapEntry, U256Map};
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
 use revm::database::states::StorageSlot;
 use revm::database::states::reverts::AccountInfoRevert;
 use revm::database::{AccountRevert, AccountStatus, BundleAccount, RevertToSlot, TransitionAccount};
-use revm::state::AccountInfo;
+use revm::state::{AccountInfo, EvmStorage};
 
 use super::effects::{Fate, SlotEffect};
 
@@ -77,6 +77,30 @@ impl Entry {
         }
         self.now = Some(info);
         self.set_slots(slots);
+    }
+
+    /// The account lives on with these values, or with the same.
+    pub(super) fn absorb(&mut self, info: AccountInfo, storage: EvmStorage) {
+        let mut changed = self.now.as_ref() != Some(&info);
+        for (slot, value) in storage {
+            match self.slots.entry(slot) {
+                MapEntry::Occupied(mut kept) => {
+                    let kept = &mut kept.get_mut().present_value;
+                    changed |= *kept != value.present_value;
+                    *kept = value.present_value;
+                }
+                // The ledger does not keep the zeros of accounts whose storage it knows.
+                MapEntry::Vacant(vacant) => {
+                    if !value.present_value.is_zero() {
+                        vacant.insert(StorageSlot::new_changed(U256::ZERO, value.present_value));
+                        changed = true;
+                    }
+                }
+            }
+        }
+        if changed {
+            self.change(info, core::iter::empty());
+        }
     }
 
     /// The account lives on with another balance.

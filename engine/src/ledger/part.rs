@@ -109,17 +109,34 @@ impl Part {
         entry.follow(effect.fate, effect.info.clone(), slots[effect.slots.clone()].iter().copied());
     }
 
-    /// What has become of the accounts that have changed.
-    pub(super) fn take_changes(&mut self) -> Vec<Changed> {
+    /// Takes over what ordinary transactions have left of an account that is known.
+    pub(super) fn absorb(&mut self, address: Address, account: Account) {
+        // An empty one was touched, and is not there.
+        if account.is_touched()
+            && !account.is_empty()
+            && let Some(place) = self.index.get(&address)
+        {
+            self.entries[place.0 as usize].absorb(account.info, account.storage);
+        }
+    }
+
+    /// What has become of the accounts that have changed, one after the other.
+    pub(super) fn drain_changes(&mut self) -> impl Iterator<Item = Changed> {
         self.index.clear();
         let entries = core::mem::take(&mut self.entries);
-        let changed = entries.into_iter().filter(|entry| entry.changed).filter_map(|entry| {
+        entries.into_iter().filter(|entry| entry.changed).filter_map(|entry| {
             let address = entry.address;
             let code = entry.new_code().map(|(hash, code)| (hash, code.clone()));
             let (account, revert) = entry.into_change()?;
             Some(Changed { address, account, revert, code })
-        });
-        changed.collect()
+        })
+    }
+
+    /// The same as a list.
+    pub(super) fn take_changes(&mut self) -> Vec<Changed> {
+        let mut changes = Vec::with_capacity(self.len());
+        changes.extend(self.drain_changes());
+        changes
     }
 
     /// The entry of an account, which the block finds like this if it is not known yet.

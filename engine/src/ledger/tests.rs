@@ -6,7 +6,7 @@ use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::state::{Account, AccountInfo, EvmStorageSlot, TransactionId};
 
-use super::Ledger;
+use super::{EffectLog, Ledger};
 use crate::block_state::{BlockState, Committing, RevmState, revm_state};
 use crate::evm::StateDb;
 use crate::pre_state::{Ancestors, PlainAccount, PlainState};
@@ -111,7 +111,7 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
             // In a stretch all but the beneficiary's account is as it was.
             let in_stretch = numbers.below(3) > 0;
             if !in_stretch {
-                ledger.end_stretch(1);
+                ledger.end_stretch(&mut [], 1);
             }
             let address = address(numbers.below(5));
             match numbers.below(8) {
@@ -142,7 +142,7 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
             if in_stretch && numbers.below(2) == 0 {
                 continue;
             }
-            ledger.end_stretch(1);
+            ledger.end_stretch(&mut [], 1);
             for number in 0..5 {
                 let address = self::address(number);
                 assert_eq!(ledger.basic(address).unwrap(), state.basic(address).unwrap(), "seed {seed}");
@@ -151,7 +151,7 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
                 assert_eq!(ledger.storage(address, slot).unwrap(), state.storage(address, slot).unwrap());
             }
         }
-        ledger.end_stretch(1);
+        ledger.end_stretch(&mut [], 1);
         assert_eq!(ledger.take_changes(), state.take_changes(), "seed {seed}");
     }
 }
@@ -161,6 +161,7 @@ fn a_long_stretch_goes_into_the_parts_side_by_side_and_in_order() {
     let (pre_state, threads) = (PlainState::default(), rayon::ThreadPoolBuilder::new().num_threads(3));
     let mut alone = Ledger::with_parts(&pre_state, address(4), 1, 0);
     let mut shared = Ledger::with_parts(&pre_state, address(4), 64, 0);
+    let mut logs = [EffectLog::default(), EffectLog::default()];
     for balance in 1..2 * super::WORTH_SHARING as u64 {
         // As if it were the first: the last one counts, and each part has several accounts.
         let mut account = Account::new_not_existing(TransactionId::ZERO);
@@ -168,8 +169,16 @@ fn a_long_stretch_goes_into_the_parts_side_by_side_and_in_order() {
         account.info.balance = U256::from(balance);
         let accounts = || [(address(balance % 200 + 5), account.clone())].into_iter().collect();
         alone.commit(accounts());
-        shared.open.commit(accounts());
+        if balance % 3 == 0 {
+            shared.open.commit(accounts());
+        } else {
+            let worker = usize::from(balance % 5 == 0);
+            let effects = logs[worker].note(accounts());
+            shared.open.push(worker, effects);
+            // What nobody commits.
+            logs[worker].note(accounts());
+        }
     }
-    threads.build().unwrap().install(|| shared.end_stretch(3));
+    threads.build().unwrap().install(|| shared.end_stretch(&mut logs, 3));
     assert_eq!(shared.take_changes(), alone.take_changes());
 }

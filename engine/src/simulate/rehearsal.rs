@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use weft_scheduler::simulate::{self, Measured, Spent};
-use weft_scheduler::{Block, Executor, Fault, STRETCH_MAX, Stats, Stretch};
+use weft_scheduler::{Block, Executor, Fault, STRETCH_MAX, Stats, Stretch, WorkspaceOf};
 
 use super::Prediction;
 use super::costs::{Costs, nanos};
@@ -132,36 +132,42 @@ impl<'c> Rehearsal<'c> {
         length: u32,
         workers: usize,
         prepare: impl FnOnce() -> Block<'e, E>,
-    ) -> Result<Stats, Fault> {
+    ) -> (Result<Stats, Fault>, WorkspaceOf<E>) {
         let start = Instant::now();
         let block = prepare();
         let setup = nanos(start.elapsed());
         let mut log = self.log.lock();
-        match self.purpose {
-            Purpose::InOrder => block.finish(),
+        let driven = match self.purpose {
+            Purpose::InOrder => Ok(()),
             Purpose::Measure(How { reads, batch, .. }) => {
-                let measured = simulate::measure(&block, length, batch, reads, || nanos(start.elapsed()))?;
-                log.setup += setup;
-                log.measured.claim = measured.claim;
-                log.measured.transactions.extend(measured.transactions);
-                log.measured.dependencies.extend(measured.dependencies);
-                let start = Instant::now();
-                let stats = block.finish()?;
-                log.teardown += nanos(start.elapsed());
-                Ok(stats)
+                simulate::measure(&block, length, batch, reads, || nanos(start.elapsed())).map(|measured| {
+                    log.setup += setup;
+                    log.measured.claim = measured.claim;
+                    log.measured.transactions.extend(measured.transactions);
+                    log.measured.dependencies.extend(measured.dependencies);
+                })
             }
             Purpose::Simulate { costs, seed, .. } => {
                 let transactions = costs.of_stretch(first, length, workers);
                 let times = simulate::Costs { transactions: &transactions, kernel: *costs.kernel() };
-                let timeline = simulate::simulate(&block, workers, &times, seed)?;
-                log.stretches += timeline.end;
-                log.spent = timeline.spent.into_iter().fold(log.spent, Spent::plus);
-                let stats = block.finish()?;
+                simulate::simulate(&block, workers, &times, seed).map(|timeline| {
+                    log.stretches += timeline.end;
+                    log.spent = timeline.spent.into_iter().fold(log.spent, Spent::plus);
+                })
+            }
+        };
+        let start = Instant::now();
+        let (ended, room) = block.finish_and_keep();
+        let teardown = nanos(start.elapsed());
+        match (self.purpose, &ended) {
+            (Purpose::Measure(_), _) => log.teardown += teardown,
+            (Purpose::Simulate { costs, .. }, Ok(stats)) => {
                 log.setup += costs.setup(length);
                 log.teardown += costs.teardown(stats.executions.min(u64::from(length)));
-                Ok(stats)
             }
+            (Purpose::InOrder | Purpose::Simulate { .. }, _) => {}
         }
+        (driven.and(ended), room)
     }
 
     /// Reads what is foreseen of the block.

@@ -20,7 +20,8 @@ use super::{
     finds,
 };
 use crate::{
-    Block, Blocked, Commit, Execution, Executor, Fault, Pace, Stats, Stretch, TxIndex, View,
+    Block, Blocked, Commit, Execution, Executor, Fault, Pace, Stats, Stretch, TxIndex, View, Workspace,
+    WorkspaceOf,
     planted::Bug,
     sync::{Mutex, thread},
 };
@@ -159,14 +160,14 @@ impl Programs {
 
     /// Runs `block` on so many threads. This one only waits for them: whenever one ends, shuttle wakes it, whatever it
     /// sleeps for.
-    fn run(block: Block<'_, Self>, workers: usize) -> Result<Stats, Fault> {
+    fn run(block: Block<'_, Self>, workers: usize) -> (Result<Stats, Fault>, WorkspaceOf<Self>) {
         thread::scope(|threads| {
             for worker in 0..workers {
                 let block = &block;
                 threads.spawn(move || block.work(worker));
             }
         });
-        block.finish()
+        block.finish_and_keep()
     }
 }
 
@@ -192,7 +193,7 @@ fn in_stretches(
     workers: usize,
     mut pace: Pace,
 ) -> Vec<u64> {
-    let (mut outputs, mut state) = (Vec::new(), BTreeMap::new());
+    let (mut outputs, mut state, mut room) = (Vec::new(), BTreeMap::new(), Workspace::default());
     let end = stop_at.map_or(txs.len(), |tx| tx + 1);
     while outputs.len() < end {
         let first = outputs.len();
@@ -203,9 +204,11 @@ fn in_stretches(
             }
             Stretch::Speculative(length) => {
                 let programs = Programs::new(&txs[first..], state, stop_at.map(|tx| index(tx - first)));
-                let mut block = pace.block(&programs, length);
+                let mut block = pace.block(&programs, length, core::mem::take(&mut room));
                 Guesses::any(rng, length).tell(&mut block);
-                let counts = Programs::run(block, workers).unwrap();
+                let (counts, kept) = Programs::run(block, workers);
+                let counts = counts.unwrap();
+                room = kept;
                 pace.note(&counts);
                 let committed = programs.committed.into_inner().unwrap();
                 assert_eq!(counts.committed, index(committed.len()));

@@ -1,10 +1,12 @@
-//! Workers that finish transactions at the frontier all at once: P1 to P3.
+//! Workers that finish transactions at the frontier all at once: P1 to P3, and M4.
 //!
 //! ```text
 //!  worker            worker            watcher
 //!  ──────            ──────            ───────
 //!  publish 0         publish 1         reads the frontier, then what was handed over
 //!  try for the turn  try for the turn
+//!
+//!  publish 0, writes `a`   1 reads `a`, publish 1
 //! ```
 
 use std::sync::{Arc, Mutex as Log};
@@ -19,6 +21,8 @@ use crate::{
     read_set::ReadSet,
     stats::Stats,
     sync::{AtomicU32, Ordering, thread},
+    version::{Blocked, TxIndex},
+    view::View,
 };
 
 /// A block, and what was handed over of it.
@@ -75,7 +79,7 @@ fn race(reads: ReadSet<char, u32>, writes: &[(char, u32)], how: Commit) -> Arc<S
 #[test]
 fn p1_p2_all_is_committed_once_and_in_order() {
     check(|| {
-        let scene = race(ReadSet::new(), &[], Commit::Continue);
+        let scene = race(ReadSet::since(0), &[], Commit::Continue);
         assert_eq!(*scene.committed.lock().unwrap(), [0, 1]);
         assert!(scene.block.prefix().has_ended());
     });
@@ -88,7 +92,7 @@ fn p1_p2_hold_for_whoever_watches() {
         let scene = Scene::new(2);
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
         publish(&scene.block, zero, None, &[]);
-        publish(&scene.block, one, Some(ReadSet::new()), &[]);
+        publish(&scene.block, one, Some(ReadSet::since(0)), &[]);
         let workers = [(); 2].map(|()| {
             let other = Arc::clone(&scene);
             thread::spawn(move || other.commit(Commit::Continue))
@@ -111,10 +115,39 @@ fn p2_a_void_run_is_not_committed() {
     });
 }
 
+/// 1 reads what 0 writes meanwhile. If it has not seen the write, it must not be committed as it is.
+#[test]
+fn m4_a_read_beside_a_write_is_found_out() {
+    check(|| {
+        let scene = Scene::new(2);
+        let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
+        let other = Arc::clone(&scene);
+        let worker = thread::spawn(move || {
+            let mut view = View::new(other.block.memory(), other.block.prefix());
+            view.open(TxIndex(1));
+            let seen = view.read_or(&'a', || Ok::<_, Blocked>(0));
+            let (reads, wait) = view.close();
+            if let Some(wait) = wait {
+                other.block.block(one, wait).unwrap();
+            } else {
+                publish(&other.block, one, reads, &[]);
+            }
+            other.commit(Commit::Continue);
+            seen.ok()
+        });
+        publish(&scene.block, zero, None, &[('a', 1)]);
+        scene.commit(Commit::Continue);
+        let seen = worker.join().unwrap();
+        scene.commit(Commit::Continue);
+        let committed = scene.committed.lock().unwrap().len();
+        assert_eq!(committed, if seen == Some(1) { 2 } else { 1 }, "{seen:?}");
+    });
+}
+
 #[test]
 fn p3_nothing_is_handed_over_behind_a_stop() {
     check(|| {
-        let scene = race(ReadSet::new(), &[], Commit::Stop);
+        let scene = race(ReadSet::since(0), &[], Commit::Stop);
         assert_eq!(*scene.committed.lock().unwrap(), [0]);
         assert!(scene.block.prefix().has_ended());
     });
@@ -126,6 +159,11 @@ mod bugs {
     #[test]
     fn a_skipped_validation_is_found() {
         finds(Bug::SkipValidation, p2_a_void_run_is_not_committed);
+    }
+
+    #[test]
+    fn a_surprise_not_counted_is_found() {
+        finds(Bug::UncountedSurprise, m4_a_read_beside_a_write_is_found_out);
     }
 
     #[test]

@@ -16,14 +16,15 @@ use std::sync::{Arc, Mutex as Log};
 use super::{check, finds};
 use crate::{
     executor::{Commit, Execution},
+    mv_memory::Place,
     pace::Round,
     planted::Bug,
     read_set::ReadSet,
-    scheduler::{Scheduler, Task},
+    scheduler::{Scheduler, Task, Workspace},
     stats::Stats,
     status::{ExecutionClaim, TxStatus},
     sync::{Mutex, thread},
-    version::{Incarnation, Origin, TxIndex, Version},
+    version::{Incarnation, TxIndex, Version},
     view::Wait,
 };
 
@@ -32,11 +33,11 @@ pub(super) type Toy = Scheduler<char, u32, u32>;
 
 /// A block of which nothing has been run.
 pub(super) fn block(txs: u32) -> Toy {
-    Scheduler::new(txs, Round::steady(2), 4)
+    Scheduler::new(txs, Round::steady(2), 4, Workspace::default())
 }
 
 /// The claims that are to be had, lowest first.
-pub(super) fn claims(block: &Toy) -> Vec<ExecutionClaim<char>> {
+pub(super) fn claims(block: &Toy) -> Vec<ExecutionClaim<Place>> {
     let mut claims = Vec::new();
     while let Some(task) = block.next_task(&mut Stats::default()).unwrap() {
         match task {
@@ -52,7 +53,7 @@ pub(super) fn claims(block: &Toy) -> Vec<ExecutionClaim<char>> {
 /// Ends a run with these writes.
 pub(super) fn publish(
     block: &Toy,
-    claim: ExecutionClaim<char>,
+    claim: ExecutionClaim<Place>,
     reads: Option<ReadSet<char, u32>>,
     writes: &[(char, u32)],
 ) {
@@ -62,8 +63,8 @@ pub(super) fn publish(
 
 /// What a run has read that found nothing at `a`.
 pub(super) fn nothing_at_a() -> ReadSet<char, u32> {
-    let mut reads = ReadSet::new();
-    reads.record('a', Origin::PreState, None);
+    let mut reads = ReadSet::since(0);
+    reads.presume('a');
     reads
 }
 
@@ -151,7 +152,7 @@ fn who_is_aborted_runs_again_once() {
         let block = Arc::new(block(3));
         let [zero, one, two] = <[_; 3]>::try_from(claims(&block)).unwrap();
         publish(&block, one, Some(nothing_at_a()), &[('b', 1)]);
-        publish(&block, two, Some(ReadSet::new()), &[]);
+        publish(&block, two, Some(ReadSet::since(0)), &[]);
         let other = Arc::clone(&block);
         let validator = thread::spawn(move || other.validate(TxIndex(1), &mut Stats::default()).unwrap());
         publish(&block, zero, None, &[('a', 1)]);
@@ -167,8 +168,8 @@ fn who_is_aborted_runs_again_once() {
 }
 
 /// Transactions and incarnations.
-fn versions(claims: &[ExecutionClaim<char>]) -> Vec<(u32, u32)> {
-    let pair = |claim: &ExecutionClaim<char>| {
+fn versions(claims: &[ExecutionClaim<Place>]) -> Vec<(u32, u32)> {
+    let pair = |claim: &ExecutionClaim<Place>| {
         let Version { tx: TxIndex(tx), incarnation: Incarnation(incarnation) } = claim.version();
         (tx, incarnation)
     };
