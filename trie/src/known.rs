@@ -9,20 +9,26 @@
 //!                                                                └── no: hash it ──► the slot expects it
 //! ```
 //!
-//! Of most messages nothing is ever seen again, so one is kept when it comes for the second time in a row of
-//! those that belong into its slot.
+//! Of most messages nothing is ever seen again, so one is kept when it comes with a second batch in a row of
+//! those that belong into its slot. Somebody may send anything twice, to push out what others use. So whatever
+//! was found in this *generation* of batches, or in the one before, stays; and what was never found since it
+//! was put makes room for whatever comes.
 //!
 //! - **W1.** A hash that comes out is that of the bytes that went in: every byte is compared. So nothing can be
 //!   told from an outcome about what is in the table, and whatever a witness lacks it lacks.
 //! - **W2.** The table holds no more bytes than it was made for, whatever is put in.
 //! - **W3.** Whoever finds the table taken does without; nobody waits.
+//! - **W4.** What is found in each generation is not pushed out, whatever else comes, and however much of it.
 
 use crate::keccak::{keccak256_batch_parallel, prefetch, prefetch_entry};
 use alloy_primitives::B256;
 use rayon::prelude::*;
 use std::{
     hash::{BuildHasher, RandomState},
-    sync::RwLock,
+    sync::{
+        RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 /// Messages shorter than this are not looked up: they are hashed as fast.
@@ -36,6 +42,12 @@ const PIECE: usize = 512;
 
 /// How many messages ahead of the one that is compared the next are asked for.
 const AHEAD: usize = 6;
+
+/// Batches in a generation: whoever wants to push out what is used has to send more, with nothing used in between.
+const GENERATION: u32 = 16;
+
+/// Slots that are looked at, for one message, to find what can go when there is no room.
+const SWEPT_AT_ONCE: usize = 64;
 
 /// A table of hashes, bounded in memory, for any number of threads and blocks at once.
 ///
@@ -53,6 +65,8 @@ const AHEAD: usize = 6;
 pub struct KnownHashes {
     /// What slots are chosen with, which senders of messages do not know.
     seeds: [u64; 2],
+    /// How many batches there have been.
+    batches: AtomicU32,
     /// What is known.
     table: RwLock<Table>,
 }
@@ -62,17 +76,30 @@ pub struct KnownHashes {
 struct Table {
     /// The messages, each in the slot of its key.
     slots: Box<[Option<Known>]>,
-    /// A part of the key that was put last, by slot.
-    expected: Box<[u32]>,
+    /// What was put last, by slot.
+    expected: Box<[Expected]>,
+    /// Where the search for what can go goes on.
+    hand: usize,
     /// Bytes of all messages.
     length: usize,
     /// How many these may be.
     length_max: usize,
 }
 
+/// A message that was put.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Expected {
+    /// A part of its key.
+    tag: u32,
+    /// The batch it came with.
+    batch: u32,
+}
+
 /// A message and its hash.
 #[derive(Debug)]
 struct Known {
+    /// The generation in which it was found last; zero if it was not.
+    found: AtomicU32,
     /// The hash.
     hash: B256,
     /// The message.
@@ -83,20 +110,24 @@ impl KnownHashes {
     /// An empty table that takes up to about `memory` bytes.
     pub fn new(memory: usize) -> Self {
         let random = RandomState::new();
-        let slot = size_of::<Option<Known>>() + size_of::<u32>();
+        let slot = size_of::<Option<Known>>() + size_of::<Expected>();
         let slots = (memory / (LENGTH_USUAL + slot)).max(1);
         let table = Table {
             slots: std::iter::repeat_with(|| None).take(slots).collect(),
-            expected: vec![0; slots].into(),
+            expected: vec![Expected::default(); slots].into(),
+            hand: 0,
             length: 0,
             length_max: memory.saturating_sub(slots * slot),
         };
-        Self { seeds: [random.hash_one(0), random.hash_one(1)], table: RwLock::new(table) }
+        let seeds = [random.hash_one(0), random.hash_one(1)];
+        Self { seeds, batches: AtomicU32::new(0), table: RwLock::new(table) }
     }
 
     /// The Keccak-256 of each message, in their order, on all threads of the current rayon pool.
     pub fn hash<M: AsRef<[u8]> + Sync>(&self, messages: &[M]) -> Vec<B256> {
-        let (mut hashes, unknown) = self.find(messages);
+        // ORDERING: relaxed, as all that is counted here: it decides what is kept, and no hash depends on that.
+        let batch = self.batches.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        let (mut hashes, unknown) = self.find(messages, generation(batch));
         let missed: Vec<&M> = unknown.iter().map(|place| &messages[*place]).collect();
         let computed = keccak256_batch_parallel(&missed);
         for (place, hash) in unknown.iter().zip(&computed) {
@@ -107,19 +138,19 @@ impl KnownHashes {
             && let Ok(mut table) = self.table.try_write()
         {
             for (message, hash) in missed.into_iter().zip(computed) {
-                table.put(self.key(message.as_ref()), message.as_ref(), hash);
+                table.put(self.key(message.as_ref()), message.as_ref(), hash, batch);
             }
         }
         hashes
     }
 
     /// The hashes that are known, and the places of the messages whose hashes are not.
-    fn find<M: AsRef<[u8]> + Sync>(&self, messages: &[M]) -> (Vec<B256>, Vec<usize>) {
+    fn find<M: AsRef<[u8]> + Sync>(&self, messages: &[M], generation: u32) -> (Vec<B256>, Vec<usize>) {
         let mut hashes = vec![B256::ZERO; messages.len()];
         let Ok(table) = self.table.try_read() else { return (hashes, (0..messages.len()).collect()) };
         let pieces = messages.par_chunks(PIECE).zip(hashes.par_chunks_mut(PIECE)).enumerate();
         let unknown = pieces.flat_map_iter(|(piece, (messages, hashes))| {
-            let unknown = table.find(messages, hashes, |message| self.key(message));
+            let unknown = table.find(messages, hashes, generation, |message| self.key(message));
             unknown.into_iter().map(move |place| piece * PIECE + place)
         });
         let unknown = unknown.collect();
@@ -151,6 +182,7 @@ impl Table {
         &self,
         messages: &[M],
         hashes: &mut [B256],
+        generation: u32,
         key: impl Fn(&[u8]) -> u64,
     ) -> Vec<usize> {
         let slots: Vec<usize> = messages.iter().map(|message| self.slot(key(message.as_ref()))).collect();
@@ -165,28 +197,71 @@ impl Table {
                 prefetch(&known.bytes);
             }
             match &self.slots[slots[place]] {
-                Some(known) if *known.bytes == *message.as_ref() => *hash = known.hash,
+                Some(known) if *known.bytes == *message.as_ref() => {
+                    *hash = known.hash;
+                    // Most have been found in this generation, and their memory is not written to.
+                    if known.found.load(Ordering::Relaxed) != generation {
+                        known.found.store(generation, Ordering::Relaxed);
+                    }
+                }
                 Some(_) | None => unknown.push(place),
             }
         }
         unknown
     }
 
-    /// Puts a message into its slot if it was put before and there is room for it.
-    fn put(&mut self, key: u64, message: &[u8], hash: B256) {
+    /// Puts a message into its slot if an earlier batch put it there, and what is in the slot can go.
+    fn put(&mut self, key: u64, message: &[u8], hash: B256, batch: u32) {
         let slot = self.slot(key);
         // The slot follows from the other half of the key.
         let tag = u32::try_from(key & u64::from(u32::MAX)).expect("32 bits");
-        if std::mem::replace(&mut self.expected[slot], tag) != tag {
+        let before = std::mem::replace(&mut self.expected[slot], Expected { tag, batch });
+        if before.tag != tag || before.batch == batch || message.len() < LENGTH_MIN {
             return;
         }
-        let before = self.slots[slot].as_ref().map_or(0, |known| known.bytes.len());
-        let length = self.length - before + message.len();
-        if message.len() >= LENGTH_MIN && length <= self.length_max {
-            self.slots[slot] = Some(Known { hash, bytes: message.into() });
-            self.length = length;
+        let generation = generation(batch);
+        if self.clear(slot, generation) && self.make_room(message.len(), generation) {
+            self.length += message.len();
+            self.slots[slot] = Some(Known { found: AtomicU32::new(0), hash, bytes: message.into() });
         }
     }
+
+    /// Empties a slot, unless what is in it is used, and says whether it is empty.
+    fn clear(&mut self, slot: usize, generation: u32) -> bool {
+        if let Some(known) = &mut self.slots[slot] {
+            if known.is_used(generation) {
+                return false;
+            }
+            self.length -= known.bytes.len();
+            self.slots[slot] = None;
+        }
+        true
+    }
+
+    /// Lets go of what is not used until there is room for so many bytes, and says whether there is.
+    fn make_room(&mut self, length: usize, generation: u32) -> bool {
+        for _ in 0..SWEPT_AT_ONCE {
+            if self.length + length <= self.length_max {
+                return true;
+            }
+            self.clear(self.hand, generation);
+            self.hand = (self.hand + 1) % self.slots.len();
+        }
+        self.length + length <= self.length_max
+    }
+}
+
+impl Known {
+    /// Whether it was found in this generation, or in the one before.
+    fn is_used(&mut self, generation: u32) -> bool {
+        let found = *self.found.get_mut();
+        found != 0 && generation.wrapping_sub(found) <= 1
+    }
+}
+
+/// The generation of a batch, not zero.
+fn generation(batch: u32) -> u32 {
+    batch / GENERATION + 1
 }
 
 #[cfg(test)]
@@ -243,7 +318,7 @@ mod tests {
             assert_eq!(held, table.length);
             assert!((1..=table.length_max).contains(&held) && table.length_max < 20_000);
         }
-        let (_, unknown) = known.find(&messages(0, 50));
+        let (_, unknown) = known.find(&messages(0, 50), 0);
         assert_eq!(unknown.len(), 50);
     }
 
@@ -255,9 +330,54 @@ mod tests {
             messages(0, 100).into_iter().filter(|message| message.len() >= LENGTH_MIN).collect();
         for unknown in [messages.len(), messages.len(), 0] {
             // Two that share a slot would keep each other out.
-            assert!(known.find(&messages).1.len().abs_diff(unknown) <= 4);
+            assert!(known.find(&messages, 1).1.len().abs_diff(unknown) <= 4);
             known.hash(&messages);
         }
+    }
+
+    /// W4: what is found in each generation is kept while anything else comes again and again, more than there is
+    /// room for; and what came before is no obstacle.
+    #[test]
+    fn what_is_used_is_not_pushed_out() {
+        let memory = 1 << 20;
+        let known = KnownHashes::new(memory);
+        let used: Vec<_> =
+            messages(0, 100).into_iter().filter(|message| message.len() >= LENGTH_MIN).collect();
+        let junk = |round: u32| {
+            let mut junk = messages(2000 * (round + 1), 2000);
+            junk.push(round.to_be_bytes().repeat(memory / 32));
+            junk.extend_from_within(..500);
+            junk
+        };
+        let unknown = |messages: &[Vec<u8>]| {
+            let generation = generation(known.batches.load(Ordering::Relaxed));
+            known.find(messages, generation).1.len()
+        };
+        // Full of what nobody uses.
+        for round in 0..10 {
+            known.hash(&junk(round));
+            known.hash(&junk(round));
+        }
+        for _ in 0..3 {
+            known.hash(&used);
+        }
+        assert!(unknown(&used) <= 8, "two that share a slot keep each other out");
+        let kept: Vec<_> =
+            used.into_iter().filter(|message| unknown(std::slice::from_ref(message)) == 0).collect();
+        for round in 10..20 {
+            for _ in 0..GENERATION / 2 {
+                known.hash(&junk(round));
+            }
+            assert_eq!(unknown(&kept), 0, "round {round}");
+            known.hash(&kept);
+        }
+        // When it is not used any more, it goes like anything else.
+        for round in 20..25 {
+            for _ in 0..GENERATION / 2 {
+                known.hash(&junk(round));
+            }
+        }
+        assert!(unknown(&kept) > 0);
     }
 
     /// W3: a table that is taken is done without.
