@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use weft_trie::{AccountChange, AccountFields, SparseTrie, StateChanges, VerifiedWitness};
+use weft_trie::{AccountChange, AccountFields, SparseTrie, StateChanges, Witness};
 
 use crate::case::Case;
 use crate::resident::Chain;
@@ -130,8 +130,10 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
     let alone = rayon::current_num_threads() == 1;
     // The other tries get their keys hashed.
     let changes = input.changes.keyed();
+    // And their nodes to keep.
+    let witness = Witness::new(input.nodes.clone());
     let mut stopwatch = if alone { Stopwatch::of_thread() } else { Stopwatch::on_the_wall() };
-    let witness = VerifiedWitness::of(&input.nodes, case.pre_root.into())?;
+    let witness = witness.verify(case.pre_root.into())?;
     let index = stopwatch.lap();
     let read = |change: &crate::case::Change| {
         let hashed_address = change.hashed_address.into();

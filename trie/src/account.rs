@@ -102,39 +102,61 @@ pub(crate) fn decode_account(leaf: &[u8]) -> Result<TrieAccount, Error> {
 /// [`decode_account`] for a leaf with nothing wrong in it: a list of less than 256 bytes, of two integers and two
 /// words.
 fn canonical_account(leaf: &[u8]) -> Option<TrieAccount> {
+    let (nonce, balance, [storage_root, code_hash]) = canonical_fields(leaf)?;
+    Some(TrieAccount {
+        nonce: u64::from_be_bytes(padded(nonce)),
+        balance: U256::from_be_bytes(padded::<32>(balance)),
+        storage_root: *storage_root,
+        code_hash: *code_hash,
+    })
+}
+
+/// The storage root in the leaf of an account with nothing wrong in it.
+pub(crate) fn canonical_storage_root(leaf: &[u8]) -> Option<&B256> {
+    canonical_fields(leaf).map(|(_, _, [storage_root, _])| storage_root)
+}
+
+/// Whether a leaf is one of a slot with nothing wrong in it.
+pub(crate) fn is_canonical_slot(leaf: &[u8]) -> bool {
+    canonical_integer(leaf, 32).is_some_and(|(digits, after)| !digits.is_empty() && after.is_empty())
+}
+
+/// The digits of nonce and balance, the storage root and the code hash in the leaf of [`canonical_account`].
+fn canonical_fields(leaf: &[u8]) -> Option<(&[u8], &[u8], [&B256; 2])> {
     let [0xf8, length, rest @ ..] = leaf else { return None };
     let (integers, words) = rest.split_last_chunk::<66>()?;
     let [HASH_CODE, words @ ..] = words else { return None };
     let (storage_root, code_hash) = words.split_first_chunk::<32>()?;
     let [HASH_CODE, code_hash @ ..] = code_hash else { return None };
-    let (nonce, integers) = canonical_integer::<8>(integers)?;
-    let (balance, after) = canonical_integer::<32>(integers)?;
+    let (nonce, integers) = canonical_integer(integers, 8)?;
+    let (balance, after) = canonical_integer(integers, 32)?;
     let is_whole = usize::from(*length) == rest.len() && after.is_empty();
-    is_whole.then(|| TrieAccount {
-        nonce: u64::from_be_bytes(nonce),
-        balance: U256::from_be_bytes(balance),
-        storage_root: storage_root.into(),
-        code_hash: B256::from_slice(code_hash),
-    })
+    let code_hash = code_hash.try_into().ok()?;
+    is_whole.then_some((nonce, balance, [storage_root.into(), code_hash]))
 }
 
-/// The integer of up to `N` bytes that comes first, and what follows; `None` if it is not in its shortest form.
-fn canonical_integer<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
+/// The digits of the integer that comes first, at most `digits_max`, and what follows; `None` if it is not in its
+/// shortest form.
+fn canonical_integer(bytes: &[u8], digits_max: usize) -> Option<(&[u8], &[u8])> {
     let (&code, rest) = bytes.split_first()?;
-    let mut integer = [0; N];
     if code < EMPTY_STRING_CODE {
-        integer[N - 1] = code;
-        return (code > 0).then_some((integer, rest));
+        return (code > 0).then_some((&bytes[..1], rest));
     }
     let length = usize::from(code - EMPTY_STRING_CODE);
     let (digits, rest) = rest.split_at_checked(length)?;
-    integer[N.checked_sub(length)?..].copy_from_slice(digits);
     let is_shortest = match digits {
         [] => true,
         [only] => *only >= EMPTY_STRING_CODE,
         [first, ..] => *first > 0,
     };
-    is_shortest.then_some((integer, rest))
+    (is_shortest && length <= digits_max).then_some((digits, rest))
+}
+
+/// The digits of an integer after zeros.
+fn padded<const N: usize>(digits: &[u8]) -> [u8; N] {
+    let mut integer = [0; N];
+    integer[N - digits.len()..].copy_from_slice(digits);
+    integer
 }
 
 /// The storage root in the leaf of an account that [`decode_account`] accepts.

@@ -39,7 +39,7 @@ pub(crate) struct Changed<'w> {
     pub(crate) arena: Arena<'w>,
     /// The root of the state trie.
     pub(crate) root: Child,
-    /// Accounts whose slots changed, with the roots of their storage tries.
+    /// Accounts whose slots changed, sorted, with the roots of their storage tries.
     pub(crate) storage: Vec<(B256, Child)>,
 }
 
@@ -142,6 +142,7 @@ fn change_in_parts<'w>(
     }
     if let Ok(changed) = &mut changed {
         changed.storage.append(&mut storage);
+        changed.storage.sort_unstable_by(|(one, _), (two, _)| order(one, two));
     }
     changed
 }

@@ -26,7 +26,7 @@ const INSERTED_AT_ONCE: usize = 32;
 
 /// Where in the table a hash belongs: 32 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Tag(u64);
+pub(crate) struct Tag(u32);
 
 /// A map from hashes to places; the caller keeps the hashes.
 #[derive(Debug)]
@@ -71,9 +71,11 @@ impl Index {
     }
 
     /// Whether a hash may be there; of those that are not, few may.
+    #[inline]
     pub(crate) fn may_have(&self, hash: &B256) -> bool {
-        let (word, bits) = self.filter_bits(hash);
-        self.filter[word] & bits == bits
+        let (word, [one, two]) = self.filter_bits(hash);
+        let bits = self.filter[word];
+        (bits >> one) & (bits >> two) & 1 == 1
     }
 
     /// Where to look for a hash, which is asked for meanwhile.
@@ -120,10 +122,10 @@ impl Index {
             self.grow();
             slot = self.free_slot(tag);
         }
-        let (word, bits) = self.filter_bits(hash);
-        self.filter[word] |= bits;
+        let (word, [one, two]) = self.filter_bits(hash);
+        self.filter[word] |= 1 << one | 1 << two;
         let place = u32::try_from(place + 1).expect("fewer than 2^32 nodes");
-        self.slots[slot] = tag.0 << 32 | u64::from(place);
+        self.slots[slot] = u64::from(tag.0) << 32 | u64::from(place);
         self.length += 1;
     }
 
@@ -132,7 +134,7 @@ impl Index {
         let slots = vec![0; 2 * self.slots.len()];
         for entry in std::mem::replace(&mut self.slots, slots) {
             if entry != 0 {
-                let slot = self.free_slot(Tag(entry >> 32));
+                let slot = self.free_slot(tag_of(entry));
                 self.slots[slot] = entry;
             }
         }
@@ -152,7 +154,7 @@ impl Index {
             if entry == 0 {
                 return Err(slot);
             }
-            if entry >> 32 == tag.0 {
+            if tag_of(entry) == tag {
                 let place = small(entry & u64::from(u32::MAX)) - 1;
                 if is_it(place) {
                     return Ok(place);
@@ -164,22 +166,27 @@ impl Index {
 
     /// Where the search for a tag starts: at the same fraction of the slots as the tag is of all tags.
     fn first_slot(&self, tag: Tag) -> usize {
-        small((tag.0 * self.slots.len() as u64) >> 32)
+        small((u64::from(tag.0) * self.slots.len() as u64) >> 32)
     }
 
     /// Half of the hash, mixed so that nobody who does not know the seeds can tell the outcome.
     fn tag(&self, hash: &B256) -> Tag {
         let (low, high) = (word(hash, 0) ^ self.seeds[0]).carrying_mul(word(hash, 8) ^ self.seeds[1], 0);
-        Tag((low ^ high) >> 32)
+        tag_of(low ^ high)
     }
 
     /// The word of the filter for a hash, and two bits in it. They come straight from the hash, since there are
     /// many to look at.
-    fn filter_bits(&self, hash: &B256) -> (usize, u64) {
+    fn filter_bits(&self, hash: &B256) -> (usize, [u64; 2]) {
         let hash = word(hash, 16);
         let word = small((hash >> 12) & (self.filter.len() as u64 - 1));
-        (word, 1 << (hash & 63) | 1 << (hash >> 6 & 63))
+        (word, [hash & 63, hash >> 6 & 63])
     }
+}
+
+/// The tag in an entry, or of a mixed hash.
+fn tag_of(entry: u64) -> Tag {
+    Tag((entry >> 32) as u32)
 }
 
 /// Eight bytes of a hash.

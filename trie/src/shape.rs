@@ -57,24 +57,24 @@ impl Shape {
     pub(crate) const BAD: Self =
         Self { kind: Kind::Bad, nibbles: 0, packed: 0, body: 0, children: 0, supplied: 0, links: 0 };
 
-    /// Looks at a node. Those of its children that `may_be_there` go to `wanted`, each with its bit in
+    /// Looks at a node. Those of its children that `may_be_there` are given to `wanted`, each with its bit in
     /// `supplied`, to be looked up.
     #[inline]
     pub(crate) fn of<'a>(
         bytes: &'a [u8],
-        wanted: &mut Vec<(&'a B256, u16)>,
         may_be_there: impl Fn(&B256) -> bool,
+        mut wanted: impl FnMut(&'a B256, u16),
     ) -> Self {
         match Self::of_full_branch(bytes, &may_be_there).or_else(|| Self::of_branch(bytes, &may_be_there)) {
             Some((shape, mut asked_for)) => {
                 while asked_for != 0 {
                     let nibble = asked_for.trailing_zeros() as usize;
-                    wanted.push((shape.child_hash(bytes, nibble), 1 << nibble));
+                    wanted(shape.child_hash(bytes, nibble), 1 << nibble);
                     asked_for &= asked_for - 1;
                 }
                 shape
             }
-            None => Self::of_any(bytes, wanted),
+            None => Self::of_leaf(bytes, &mut wanted).unwrap_or_else(|| Self::of_any(bytes, wanted)),
         }
     }
 
@@ -101,48 +101,83 @@ impl Shape {
             [0xf9, high, low, ..] if high > 0 => (3, usize::from(high) << 8 | usize::from(low)),
             _ => return None,
         };
-        if bytes.len() != usize::from(body) + payload || bytes.len() > NODE_LENGTH_MAX {
+        // Each of seventeen items takes a byte, and each child 32 more.
+        if bytes.len() != usize::from(body) + payload || payload % 32 != 17 || bytes.len() > NODE_LENGTH_MAX {
             return None;
         }
         let mut rest = &bytes[usize::from(body)..];
         let (mut children, mut asked_for) = (0_u16, 0_u16);
         let mut nibble = 0;
-        let is_whole = loop {
-            let absent = absent_children(rest);
+        for _ in 0..payload / 32 {
+            let absent = absent_children(rest.first_chunk()?);
             nibble += absent;
-            if nibble >= 16 {
-                // After the last child there are the absent ones and the empty value.
-                break nibble == 17 && rest.len() == absent;
-            }
-            rest = &rest[absent..];
-            // Children that follow each other at once.
-            while let [HASH_CODE, after @ ..] = rest
-                && nibble < 16
-            {
-                let (hash, after) = after.split_first_chunk::<32>()?;
-                let hash: &B256 = hash.into();
-                children |= 1 << nibble;
-                asked_for |= u16::from(may_be_there(hash)) << nibble;
-                rest = after;
-                nibble += 1;
-            }
-            if rest.first() != Some(&EMPTY_STRING_CODE) {
+            let [HASH_CODE, after @ ..] = &rest[absent..] else { return None };
+            let (hash, after) = after.split_first_chunk::<32>()?;
+            if nibble > 15 {
                 return None;
             }
+            children |= 1 << nibble;
+            asked_for |= u16::from(may_be_there(hash.into())) << nibble;
+            rest = after;
+            nibble += 1;
+        }
+        // After the last child there are the absent ones and the empty value.
+        if rest.len() != 17 - nibble || rest.iter().any(|item| *item != EMPTY_STRING_CODE) {
+            return None;
+        }
+        Some((Self { kind: Kind::Branch, body, children, ..Self::BAD }, asked_for))
+    }
+
+    /// [`Self::of`] for leaves that hold accounts or slots.
+    fn of_leaf<'a>(bytes: &'a [u8], wanted: &mut impl FnMut(&'a B256, u16)) -> Option<Self> {
+        let (start, payload) = match *bytes {
+            [0xf8, length, ..] if length >= 56 => (2, length),
+            [code @ 0xc0..=0xf7, ..] => (1, code - 0xc0),
+            _ => return None,
         };
-        let shape = Self { kind: Kind::Branch, body, children, ..Self::BAD };
-        (is_whole && children.count_ones() >= 2).then_some((shape, asked_for))
+        let items = &bytes[start..];
+        let [path @ 0x82..=0xa1, flag, after @ ..] = items else { return None };
+        let whole = 2 * (path - 0x81);
+        let nibbles = match (flag >> 4, flag & 0x0f) {
+            (2, 0) => whole,
+            (3, _) => whole + 1,
+            _ => return None,
+        };
+        let value = after.get(usize::from(whole / 2)..)?;
+        if items.len() != usize::from(payload) || nibbles > 64 {
+            return None;
+        }
+        let (kind, value) = match value {
+            [0xb8, length, account @ ..] if *length >= 56 && usize::from(*length) == account.len() => {
+                let storage_root = account::canonical_storage_root(account)?;
+                if *storage_root != EMPTY_ROOT_HASH {
+                    wanted(storage_root, 1);
+                }
+                (Kind::AccountLeaf, account)
+            }
+            [code @ 0x81..=0xa1, slot @ ..] if usize::from(code - 0x80) == slot.len() => {
+                let is_string = slot.len() > 1 || slot[0] >= EMPTY_STRING_CODE;
+                if !is_string || !account::is_canonical_slot(slot) {
+                    return None;
+                }
+                (Kind::SlotLeaf, slot)
+            }
+            [0x01..=0x7f] => (Kind::SlotLeaf, value),
+            _ => return None,
+        };
+        let packed = u8::try_from(start + 2).expect("a path starts near the start");
+        Some(Self { kind, nibbles, packed, body: length_of(bytes) - length_of(value), ..Self::BAD })
     }
 
     /// [`Self::of`] by decoding.
-    fn of_any<'a>(bytes: &'a [u8], wanted: &mut Vec<(&'a B256, u16)>) -> Self {
+    fn of_any<'a>(bytes: &'a [u8], mut wanted: impl FnMut(&'a B256, u16)) -> Self {
         match NodeRef::decode(bytes) {
             Ok(NodeRef::Branch(branch)) => {
                 let mut shape = Self { kind: Kind::MixedBranch, ..Self::BAD };
                 for (nibble, child) in branch.children() {
                     shape.children |= 1 << nibble;
                     if let ChildRef::Hash(hash) = child {
-                        wanted.push((hash, 1 << nibble));
+                        wanted(hash, 1 << nibble);
                     }
                 }
                 shape
@@ -150,7 +185,7 @@ impl Shape {
             Ok(NodeRef::Extension { path, child }) => {
                 let length = match child {
                     ChildRef::Hash(hash) => {
-                        wanted.push((hash, 1));
+                        wanted(hash, 1);
                         33
                     }
                     ChildRef::Inlined(node) => node.len(),
@@ -161,7 +196,7 @@ impl Shape {
                 let shape = Self::of_path(bytes, path, value.len());
                 if let Ok(storage_root) = account::decode_storage_root(value) {
                     if *storage_root != EMPTY_ROOT_HASH {
-                        wanted.push((storage_root, 1));
+                        wanted(storage_root, 1);
                     }
                     return Self { kind: Kind::AccountLeaf, ..shape };
                 }
@@ -228,16 +263,10 @@ impl Shape {
     }
 }
 
-/// How many absent children, and possibly the empty value of the branch, come first. After sixteen nobody counts.
-fn absent_children(items: &[u8]) -> usize {
-    match items.first_chunk() {
-        // All at once: how many there are is not to be foreseen.
-        Some(items) => {
-            let others = u128::from_le_bytes(*items) ^ u128::from_le_bytes([EMPTY_STRING_CODE; 16]);
-            (others.trailing_zeros() / u8::BITS) as usize
-        }
-        None => items.iter().take_while(|item| **item == EMPTY_STRING_CODE).count(),
-    }
+/// How many absent children come first. All items are looked at at once: how many there are is not to be foreseen.
+fn absent_children(items: &[u8; 16]) -> usize {
+    let others = u128::from_le_bytes(*items) ^ u128::from_le_bytes([EMPTY_STRING_CODE; 16]);
+    (others.trailing_zeros() / u8::BITS) as usize
 }
 
 #[cfg(test)]

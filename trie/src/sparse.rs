@@ -227,7 +227,7 @@ mod tests {
         // Without what is below the last branch, and without that of the first two leaves.
         let nodes = [key(0x10), key(0x20)].map(|key| whole.proof(key));
         let nodes = nodes.into_iter().collect::<Result<Vec<_>, _>>()?.concat();
-        let store = NodeStore::new(&nodes, None);
+        let store = NodeStore::new(nodes.into(), None);
         let mut trie = SparseTrie::open(&store, store.find(&whole.root()), None);
 
         trie.apply([(key(0x10), one.clone()), (key(0x30), None)])?;

@@ -5,12 +5,13 @@ use crate::{
     arena::{Arena, Child},
     change::{Changed, changed},
     error::WitnessError,
+    key::order,
     keyed::KeyedChanges,
     multiproof::MultiProof,
     sparse::TrieView,
     witness::VerifiedWitness,
 };
-use alloy_primitives::{Address, B256, U256, keccak256, map::B256Map};
+use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::TrieAccount;
 use std::collections::BTreeMap;
 
@@ -59,8 +60,8 @@ pub struct SparseState<'w> {
     arena: Arena<'w>,
     /// The root of the state trie.
     accounts: Child,
-    /// The roots of the storage tries with changes, by hashed address.
-    storage: B256Map<Child>,
+    /// The roots of the storage tries with changes, sorted by hashed address.
+    storage: Vec<(B256, Child)>,
 }
 
 impl FromIterator<(Address, AccountChange)> for StateChanges {
@@ -95,7 +96,7 @@ impl<'w> SparseState<'w> {
         changes: &KeyedChanges<'_>,
     ) -> Result<Self, WitnessError> {
         let Changed { arena, root, storage } = changed(witness, changes)?;
-        Ok(Self { witness, arena, accounts: root, storage: storage.into_iter().collect() })
+        Ok(Self { witness, arena, accounts: root, storage })
     }
 
     /// The state trie.
@@ -164,8 +165,9 @@ impl<'w> SparseState<'w> {
         hashed_address: B256,
         account: &TrieAccount,
     ) -> Result<TrieView<'_, 'w>, WitnessError> {
-        let root = if let Some(root) = self.storage.get(&hashed_address) {
-            *root
+        let changed = self.storage.binary_search_by(|(account, _)| order(account, &hashed_address));
+        let root = if let Ok(place) = changed {
+            self.storage[place].1
         } else {
             let root = self.witness.storage_root(hashed_address, account.storage_root)?;
             root.map_or(Child::NONE, Child::supplied)

@@ -21,6 +21,7 @@ use crate::{
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use rayon::prelude::*;
+use std::borrow::Cow;
 
 /// Nodes whose links are kept together.
 const CHUNK: usize = 256;
@@ -81,14 +82,19 @@ impl NodeStore {
     /// # Panics
     ///
     /// If there are 2^31 nodes or more.
-    pub(crate) fn new(supplied: &[Bytes], known: Option<&KnownHashes>) -> Self {
+    pub(crate) fn new(supplied: Cow<'_, [Bytes]>, known: Option<&KnownHashes>) -> Self {
         assert!(supplied.len() < STRAY as usize, "fewer than 2^31 nodes");
-        let mut nodes = Vec::with_capacity(supplied.len());
-        nodes.extend(supplied.iter().filter(|bytes| !is_stray(bytes)).cloned());
+        let strays = Strays::among(&supplied);
+        let nodes: Vec<Bytes> = match supplied {
+            Cow::Owned(mut nodes) => {
+                nodes.retain(|bytes| !is_stray(bytes));
+                nodes
+            }
+            Cow::Borrowed(supplied) => supplied.iter().filter(|bytes| !is_stray(bytes)).cloned().collect(),
+        };
         let hashes = known.map_or_else(|| hashes(&nodes), |known| known.hash(&nodes));
         let mut index = Index::with_capacity(nodes.len());
         index.insert_all(&hashes, is_same);
-        let strays = Strays::among(supplied, supplied.len() - nodes.len());
         let mut store = Self { nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
         store.look();
         store
@@ -118,36 +124,32 @@ impl NodeStore {
         let has_strays = !self.strays.entries.is_empty();
         let may_be_there = |hash: &B256| self.index.may_have(hash) | has_strays;
         let mut wanted = Vec::with_capacity(2 * CHUNK);
-        let mut tags = Vec::with_capacity(2 * CHUNK);
         let mut ends = [0; CHUNK];
         for ((place, shape), end) in (start..).zip(&mut *shapes).zip(&mut ends) {
             if place + AHEAD < self.nodes.len() {
                 prefetch(self.bytes(place + AHEAD));
             }
-            let start = wanted.len();
-            *shape = Shape::of(self.bytes(place), &mut wanted, may_be_there);
-            tags.extend(wanted[start..].iter().map(|(hash, _)| self.index.approach(hash)));
+            *shape = Shape::of(self.bytes(place), may_be_there, |hash, bit| {
+                wanted.push((hash, bit, self.index.approach(hash)));
+            });
             *end = wanted.len();
         }
-        let likely = tags.into_iter().map(|tag| {
-            let likely = self.index.likely(tag);
+        let likely = wanted.iter().map(|(_, _, tag)| {
+            let likely = self.index.likely(*tag);
             if let Some(place) = likely {
                 prefetch_entry(&self.hashes[place]);
             }
-            likely
+            likely.map(link_to)
         });
-        let likely: Vec<Option<usize>> = likely.collect();
-        let mut likely = likely.into_iter();
+        let likely: Vec<Option<u32>> = likely.collect();
         links.reserve(wanted.len());
-        let mut rest = &wanted[..];
+        let mut found = wanted.iter().zip(likely);
         let mut before = 0;
         for (shape, end) in shapes.iter_mut().zip(ends) {
-            let (own, after) = rest.split_at(end - before);
-            (rest, before) = (after, end);
             let first = links.len();
-            for ((hash, bit), likely) in own.iter().zip(likely.by_ref()) {
+            for ((hash, bit, _), likely) in found.by_ref().take(end - before) {
                 let link = match likely {
-                    Some(place) if is_same(&self.hashes[place], hash) => Some(link_to(place)),
+                    Some(link) if is_same(&self.hashes[link as usize], hash) => Some(link),
                     Some(_) => self.lookup(hash),
                     None => self.lookup_stray(hash),
                 };
@@ -156,6 +158,7 @@ impl NodeStore {
                     links.push(link);
                 }
             }
+            before = end;
             shape.links = match links[first..] {
                 [only] => {
                     links.pop();
@@ -333,8 +336,9 @@ fn worth_sharing(chunks: usize) -> bool {
 }
 
 impl Strays {
-    /// The strays among what was supplied, of which there are so many, hashed a few at a time.
-    fn among(supplied: &[Bytes], count: usize) -> Self {
+    /// The strays among what was supplied, hashed a few at a time.
+    fn among(supplied: &[Bytes]) -> Self {
+        let count = supplied.iter().filter(|bytes| is_stray(bytes)).count();
         let mut strays = Self { entries: Vec::new(), index: Index::growing(count) };
         let mut waiting = supplied.iter().filter(|bytes| is_stray(bytes));
         let mut batch = Vec::new();
@@ -376,7 +380,7 @@ mod tests {
         let two = Bytes::from(vec![2; 40]);
         let (short, long) = (Bytes::from(vec![3; 31]), Bytes::from(vec![4; 533]));
         let supplied = [&one, &short, &two, &one, &Bytes::new(), &long, &short].map(Bytes::clone);
-        let store = NodeStore::new(&supplied, None);
+        let store = NodeStore::new(supplied.to_vec().into(), None);
         assert_eq!((store.len(), store.places()), (5, 3));
         assert_eq!(store.find(&keccak256(&one)), Some(0));
         assert_eq!(store.find(&keccak256(&two)), Some(1));

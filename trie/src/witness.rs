@@ -22,6 +22,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
+use std::borrow::Cow;
 
 /// Trie nodes from a source that nobody trusts.
 ///
@@ -85,7 +86,7 @@ impl Witness {
     /// [`WitnessError::BadNode`] if a reachable one is malformed. The empty
     /// trie needs no node.
     pub fn verify(self, pre_state_root: B256) -> Result<VerifiedWitness, WitnessError> {
-        VerifiedWitness::of(&self.nodes, pre_state_root)
+        VerifiedWitness::over(self.nodes.into(), pre_state_root, None)
     }
 }
 
@@ -106,6 +107,19 @@ impl VerifiedWitness {
     /// As [`Witness::verify`].
     pub fn with_known(
         nodes: &[Bytes],
+        pre_state_root: B256,
+        known: Option<&KnownHashes>,
+    ) -> Result<Self, WitnessError> {
+        Self::over(nodes.into(), pre_state_root, known)
+    }
+
+    /// [`Self::with_known`] for nodes that stay where they are or are given up.
+    ///
+    /// # Errors
+    ///
+    /// As [`Witness::verify`].
+    fn over(
+        nodes: Cow<'_, [Bytes]>,
         pre_state_root: B256,
         known: Option<&KnownHashes>,
     ) -> Result<Self, WitnessError> {

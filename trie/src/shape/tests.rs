@@ -9,17 +9,15 @@ use alloy_trie::{
 
 /// The shape of a node and its links, if those children were supplied whose hash begins with an even byte.
 fn shape_of(bytes: &[u8]) -> (Shape, Vec<u32>) {
-    let other = B256::ZERO;
-    let mut wanted = vec![(&other, 7)];
-    let mut shape = Shape::of(bytes, &mut wanted, |hash| hash[0] != 1);
-    assert_eq!(wanted[0], (&other, 7));
-    let mut links = Vec::new();
-    for (hash, bit) in &wanted[1..] {
+    let (mut supplied, mut links) = (0, Vec::new());
+    let wanted = |hash: &B256, bit: u16| {
         if let Some(place) = place_of(hash) {
-            shape.supplied |= bit;
+            supplied |= bit;
             links.push(place);
         }
-    }
+    };
+    let mut shape = Shape::of(bytes, |hash| hash[0] != 1, wanted);
+    shape.supplied = supplied;
     (shape, links)
 }
 
