@@ -453,26 +453,43 @@ impl<'w> Arena<'w> {
         }
     }
 
-    /// Takes in the hashed nodes of another arena over the same supplied nodes, and says how far they moved.
-    pub(crate) fn absorb(&mut self, other: Arena<'w>) -> Moved {
-        let moved = Moved {
+    /// Takes in the hashed nodes of other arenas over the same supplied nodes, and says how far those of each moved.
+    pub(crate) fn absorb(&mut self, others: &[Arena<'w>]) -> Vec<Moved> {
+        let mut end = Moved {
             nodes: self.nodes.len(),
-            children: number(self.children.len()),
+            children: self.children.len(),
             loose: self.loose.len(),
             values: self.values.len(),
         };
-        if moved.nodes == 0 && moved.loose == 0 && moved.values == 0 {
-            *self = other;
-            return moved;
-        }
+        let moved = others.iter().map(|other| {
+            let moved = end;
+            end.nodes += other.nodes.len();
+            end.children += other.children.len();
+            end.loose += other.loose.len();
+            end.values += other.values.len();
+            moved
+        });
+        let moved: Vec<Moved> = moved.collect();
+        let others = || others.iter().zip(&moved);
         rayon::join(
-            || self.nodes.extend(other.nodes.iter().map(|node| moved.node(*node))),
             || {
-                self.children.extend(other.children.iter().map(|child| moved.child(*child)));
-                self.heights.extend_from_slice(&other.heights);
-                self.references.extend_from_slice(&other.references);
-                self.loose.extend_from_slice(&other.loose);
-                self.values.extend_from_slice(&other.values);
+                self.nodes.reserve(end.nodes - self.nodes.len());
+                for (other, moved) in others() {
+                    self.nodes.extend(other.nodes.iter().map(|node| moved.node(*node)));
+                }
+            },
+            || {
+                self.children.reserve(end.children - self.children.len());
+                self.heights.reserve(end.nodes - self.heights.len());
+                self.references.reserve(end.nodes - self.references.len());
+                self.values.reserve(end.values - self.values.len());
+                for (other, moved) in others() {
+                    self.children.extend(other.children.iter().map(|child| moved.child(*child)));
+                    self.heights.extend_from_slice(&other.heights);
+                    self.references.extend_from_slice(&other.references);
+                    self.loose.extend_from_slice(&other.loose);
+                    self.values.extend_from_slice(&other.values);
+                }
             },
         );
         moved
@@ -485,7 +502,7 @@ pub(crate) struct Moved {
     /// In the list of nodes.
     nodes: usize,
     /// In the list of children.
-    children: u32,
+    children: usize,
     /// In the list of loose references.
     loose: usize,
     /// In the bytes of values.
@@ -505,7 +522,7 @@ impl Moved {
     /// A node after the move.
     fn node(self, mut node: Node) -> Node {
         match &mut node {
-            Node::Branch(branch) => branch.first += self.children,
+            Node::Branch(branch) => branch.first = number(branch.first as usize + self.children),
             Node::Extension { child, .. } => *child = self.child(*child),
             Node::Leaf { value, .. } => *value = value.moved(self.values),
         }

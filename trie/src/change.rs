@@ -57,9 +57,7 @@ const LAST: usize = usize::MAX;
 
 /// What a part has done to its share of a trie.
 #[derive(Debug)]
-struct Part<'w> {
-    /// The nodes that changed, hashed.
-    arena: Arena<'w>,
+struct Part {
     /// The root as this part sees it.
     root: OpenBranch,
     /// The nibbles of the root that are this part's.
@@ -169,7 +167,7 @@ fn change_large_storage<'w>(
         Ok(Leaves { changes: part.iter().map(change).collect(), storage: Vec::new() })
     });
     let changed = changed.map_err(|ranked| ranked.error)?;
-    Ok(Some(arena.absorb(changed.arena).child(changed.root)))
+    Ok(Some(arena.absorb(&[changed.arena])[0].child(changed.root)))
 }
 
 /// Changes a trie whose root is a supplied branch in parts, each with the keys that begin with some nibbles.
@@ -189,21 +187,30 @@ fn update_in_parts<'w, P: Sync>(
         let mut root = branch;
         Update { arena: &mut arena, account }.children(&mut root, 0, &changes).map_err(Ranked::last)?;
         arena.hash(Threads::One);
-        Ok(Part { arena, root, nibbles, storage })
+        Ok((arena, Part { root, nibbles, storage }))
     };
     // All results are kept and looked through in order: rayon would return
     // whichever error it meets first.
-    let results: Vec<Result<Part<'w>, Ranked>> = parts.into_par_iter().map(run).collect();
-    let (mut errors, mut storage) = (Vec::new(), Vec::new());
+    let results: Vec<Result<(Arena<'w>, Part), Ranked>> = parts.into_par_iter().map(run).collect();
+    let (mut arenas, mut parts) = (Vec::new(), Vec::new());
+    let mut lowest: Option<Ranked> = None;
     for result in results {
-        let part = match result {
-            Ok(part) => part,
-            Err(error) => {
-                errors.push(error);
-                continue;
+        match result {
+            Ok((own, part)) => {
+                arenas.push(own);
+                parts.push(part);
             }
-        };
-        let moved = arena.absorb(part.arena);
+            Err(error) if lowest.as_ref().is_none_or(|lowest| error.rank < lowest.rank) => {
+                lowest = Some(error);
+            }
+            Err(_) => {}
+        }
+    }
+    if let Some(lowest) = lowest {
+        return Err(lowest);
+    }
+    let mut storage = Vec::with_capacity(parts.iter().map(|part| part.storage.len()).sum());
+    for (moved, part) in arena.absorb(&arenas).into_iter().zip(parts) {
         storage.extend(part.storage.into_iter().map(|(account, root)| (account, moved.child(root))));
         for nibble in part.nibbles {
             match part.root.place(nibble) {
@@ -214,9 +221,6 @@ fn update_in_parts<'w, P: Sync>(
             }
         }
         branch.has_changed |= part.root.has_changed;
-    }
-    if let Some(lowest) = errors.into_iter().min_by_key(|error| error.rank) {
-        return Err(lowest);
     }
     // All children are hashed.
     branch.height = 0;

@@ -24,7 +24,7 @@ use alloy_trie::Nibbles;
 use rayon::prelude::*;
 use std::collections::HashMap;
 
-/// Pieces in which storage tries are checked at most: each has room for a finding on every node.
+/// Pieces in which tries are checked at most: each has room for two findings on every node.
 const PIECES_MAX: usize = 8;
 
 /// Nodes for which waking a thread pays.
@@ -92,38 +92,38 @@ impl Checks {
         Self { kind, findings: vec![Finding::Unknown; store.places()], flaws: HashMap::new() }
     }
 
-    /// Checks the state trie with this root, and each storage trie that an account in it leads to.
-    /// Gives the place of the root and the findings on storage tries; `None` if no node has the hash.
+    /// Checks the state trie with this root, and each storage trie that an account in it leads to, below each child
+    /// of the root by itself, on the threads of the current pool. Gives the place of the root and the findings on
+    /// storage tries; `None` if no node has the hash.
     ///
     /// # Errors
     ///
     /// As [`Self::sound_root`], for the state trie alone.
     pub(crate) fn of_state(store: &NodeStore, root: B256) -> Result<Option<(usize, Self)>, WitnessError> {
-        let mut accounts = Self::new(LeafKind::Account, store);
-        let Some(root) = accounts.settled(store, root, None)? else { return Ok(None) };
-        accounts.verdict(store, root, None)?;
-        let reached =
-            accounts.findings.iter().enumerate().filter(|(_, finding)| **finding != Finding::Unknown);
-        let leaves = reached.filter(|(place, _)| store.shape(*place).kind == Kind::AccountLeaf);
-        let roots: Vec<usize> =
-            leaves.flat_map(|(place, _)| store.links(place).filter_map(Result::ok)).collect();
-        Ok(Some((root, Self::of_storage(store, &roots))))
-    }
-
-    /// Checks the storage tries with these roots, on the threads of the current pool.
-    fn of_storage(store: &NodeStore, roots: &[usize]) -> Self {
-        let check = |roots: &[usize]| {
-            let mut slots = Self::new(LeafKind::Slot, store);
-            slots.settle(store, roots);
-            slots
-        };
+        let kind = LeafKind::Account;
+        let Some(root) = Self::place_of_root(kind, store, root, None)? else { return Ok(None) };
         let pieces = rayon::current_num_threads().min(PIECES_MAX);
-        if pieces == 1 || store.places() < PARALLEL_NODES_MIN {
-            return check(roots);
-        }
-        let piece = roots.len().div_ceil(pieces).max(1);
-        let pieces = roots.par_chunks(piece).map(check);
-        pieces.reduce_with(Self::with).unwrap_or_else(|| Self::new(LeafKind::Slot, store))
+        let is_shared = pieces > 1 && store.places() >= PARALLEL_NODES_MIN && store.shape(root).is_branch();
+        let parts: Vec<usize> = if is_shared { children(store, root).collect() } else { vec![root] };
+        let check = |parts: &[usize]| {
+            let (mut accounts, mut slots) = (Self::new(kind, store), Self::new(LeafKind::Slot, store));
+            let reached = accounts.settle(store, parts);
+            let leaves = reached.into_iter().filter(|place| store.shape(*place).kind == Kind::AccountLeaf);
+            let roots: Vec<usize> =
+                leaves.flat_map(|place| store.links(place).filter_map(Result::ok)).collect();
+            slots.settle(store, &roots);
+            (accounts, slots)
+        };
+        let (mut accounts, slots) = if is_shared && parts.len() > 1 {
+            let checked = parts.par_chunks(parts.len().div_ceil(pieces)).map(check);
+            let checked = checked.reduce_with(|one, two| (one.0.with(two.0), one.1.with(two.1)));
+            checked.expect("there are parts")
+        } else {
+            check(&parts)
+        };
+        accounts.settle(store, &[root]);
+        accounts.verdict(store, root, None)?;
+        Ok(Some((root, slots)))
     }
 
     /// These findings and others, which say the same of what both have looked at.
@@ -137,23 +137,22 @@ impl Checks {
         self
     }
 
-    /// The place of a root, with all that is reachable from it looked at; `None` if no node has this hash.
+    /// The place of a root, `None` if no node has this hash.
     ///
     /// # Errors
     ///
     /// [`WitnessError::BadNode`] if the root is shorter or longer than any node with a hash of its own.
-    fn settled(
-        &mut self,
+    fn place_of_root(
+        kind: LeafKind,
         store: &NodeStore,
         root: B256,
         account: Option<B256>,
     ) -> Result<Option<usize>, WitnessError> {
-        let Some(place) = store.find(&root) else {
-            let Some(stray) = store.find_stray(&root) else { return Ok(None) };
-            return Err(self.verdict_on_stray(store, root, stray, account));
-        };
-        self.settle(store, &[place]);
-        Ok(Some(place))
+        if let Some(place) = store.find(&root) {
+            return Ok(Some(place));
+        }
+        let Some(stray) = store.find_stray(&root) else { return Ok(None) };
+        Err(Self::new(kind, store).verdict_on_stray(store, root, stray, account))
     }
 
     /// The place of the root of a storage trie that is sound, `None` if no node has this hash.
@@ -175,9 +174,13 @@ impl Checks {
             }
             // A root that no account in the witness has.
             Some(_) | None => {
+                let Some(place) = Self::place_of_root(self.kind, store, root, account)? else {
+                    return Ok(None);
+                };
                 let mut alone = Self::new(self.kind, store);
-                let place = alone.settled(store, root, account)?;
-                place.map(|place| alone.verdict(store, place, account).map(|()| place)).transpose()
+                alone.settle(store, &[place]);
+                alone.verdict(store, place, account)?;
+                Ok(Some(place))
             }
         }
     }
@@ -199,11 +202,12 @@ impl Checks {
         self.sound_root(store, *store.hash(place), account).map(|_| ())
     }
 
-    /// Looks at everything that is reachable from the nodes at `roots`.
+    /// Looks at everything that is reachable from the nodes at `roots`, and gives the places of all nodes at which
+    /// nobody had looked.
     ///
     /// All nodes that they lead to are found first, level by level, so that what is known of many is on its way
     /// at the same time. Then they are looked at the other way round.
-    fn settle(&mut self, store: &NodeStore, roots: &[usize]) {
+    fn settle(&mut self, store: &NodeStore, roots: &[usize]) -> Vec<usize> {
         let mut reached = Vec::new();
         self.await_all(roots.iter().copied(), &mut reached);
         let mut next = 0;
@@ -215,9 +219,10 @@ impl Checks {
             self.await_all(children(store, place), &mut reached);
         }
         let mut stack = Vec::new();
-        for place in reached.into_iter().rev() {
-            self.settle_one(store, place, &mut stack);
+        for place in reached.iter().rev() {
+            self.settle_one(store, *place, &mut stack);
         }
+        reached
     }
 
     /// Marks nodes that nobody has looked at, and adds them to those that are reached.
