@@ -22,6 +22,10 @@ use std::cmp::Ordering;
 /// Keys whose ways down are looked at together.
 const KEYS_AT_ONCE: usize = 32;
 
+/// Keys whose ways down are brought near before any of them is changed: all nodes on them fit into a core's own
+/// cache.
+const KEYS_NEAR: usize = 128;
+
 /// What is to become of one key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Change {
@@ -174,8 +178,10 @@ impl Arena<'_> {
         account: Option<B256>,
         changes: &[Change],
     ) -> Result<Child, WitnessError> {
-        if let Place::Changed(root) = root.place() {
-            self.bring_near(root, changes);
+        if let Place::Changed(root) = root.place()
+            && changes.len() <= KEYS_NEAR
+        {
+            self.bring_near(root, 0, changes);
         }
         let before = (self.nodes.len(), self.children.len(), self.loose.len());
         let result = Update { arena: self, account }.root(root, changes);
@@ -189,12 +195,12 @@ impl Arena<'_> {
         result
     }
 
-    /// Has the changed nodes on the way to keys brought near, for many keys at once: one alone would wait for each
-    /// node on its way, in a trie that is larger than the caches.
-    fn bring_near(&self, root: usize, changes: &[Change]) {
+    /// Has the changed nodes on the way to keys brought near, from one that is below `depth` nibbles of them, for
+    /// many keys at once: one alone would wait for each node on its way, in a trie that is larger than the caches.
+    fn bring_near(&self, top: usize, depth: usize, changes: &[Change]) {
         for changes in changes.chunks(KEYS_AT_ONCE) {
             let mut ways: Vec<(usize, usize, &B256)> =
-                changes.iter().map(|change| (root, 0, &change.key)).collect();
+                changes.iter().map(|change| (top, depth, &change.key)).collect();
             while !ways.is_empty() {
                 for (index, ..) in &ways {
                     if let Node::Branch(branch) = &self.nodes[*index] {
@@ -492,7 +498,14 @@ impl Update<'_, '_> {
     ) -> Result<(), WitnessError> {
         for group in changes.chunk_by(|one, two| nibble(&one.key, depth) == nibble(&two.key, depth)) {
             let nibble = nibble(&group[0].key, depth);
-            let child = self.arena.child_at(branch.place(nibble), branch.origin, nibble);
+            let place = branch.place(nibble);
+            if let Place::Changed(index) = place
+                && changes.len() > KEYS_NEAR
+                && group.len() <= KEYS_NEAR
+            {
+                self.arena.bring_near(index, depth + 1, group);
+            }
+            let child = self.arena.child_at(place, branch.origin, nibble);
             let updated = match child.map(|child| child.map(Held::from)) {
                 None => self.inserted(depth + 1, group),
                 Some(Ok(child)) => self.node(child, depth + 1, group)?,
