@@ -56,8 +56,9 @@ pub(crate) struct Doubts(CachePadded<AtomicU64>);
 
 impl Doubts {
     /// The next to be handed out, and the end of the range.
-    const fn range(word: u64) -> (u32, u32) {
-        ((word >> u32::BITS) as u32, word as u32)
+    fn range(word: u64) -> (u32, u32) {
+        let half = |word: u64| u32::try_from(word).unwrap_or(u32::MAX);
+        (half(word >> u32::BITS), half(word & u64::from(u32::MAX)))
     }
 
     /// The same in one word.
@@ -67,8 +68,11 @@ impl Doubts {
 
     /// Puts these in doubt.
     pub(crate) fn add(&self, from: TxIndex, end: TxIndex) {
+        if from >= end {
+            return;
+        }
         let mut word = self.0.load(Ordering::Acquire);
-        while from < end {
+        loop {
             let (next, last) = Self::range(word);
             let more = if next < last {
                 Self::word(next.min(from.0), last.max(end.0))

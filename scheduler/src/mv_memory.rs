@@ -350,8 +350,8 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
 impl Place {
     /// A place in one of the shards.
     fn new(shard: usize, piece: u32) -> Self {
-        const { assert!(SHARDS <= 1 << u8::BITS) };
-        Self { shard: shard as u8, piece }
+        const { assert!(SHARDS < 1 << u8::BITS) };
+        Self { shard: u8::try_from(shard).unwrap_or(u8::MAX), piece }
     }
 }
 

@@ -25,7 +25,7 @@ struct Dice(u64);
 
 impl Dice {
     /// A number below `sides`.
-    fn roll(&mut self, sides: u64) -> u64 {
+    fn roll(&mut self, sides: usize) -> usize {
         self.0 += 1;
         U256::from_be_bytes(keccak256(self.0.to_be_bytes()).0).wrapping_rem(U256::from(sides)).to()
     }
@@ -42,10 +42,10 @@ fn transactions(dice: &mut Dice, signers: &[Signer], fork: EthereumHardfork) -> 
     let kinds = if fork == EthereumHardfork::Prague { 12 } else { 11 };
     (0..120)
         .map(|_| {
-            let from = dice.roll(signers.len() as u64) as usize;
-            let place = places[dice.roll(places.len() as u64) as usize];
+            let from = dice.roll(signers.len());
+            let place = places[dice.roll(places.len())];
             let word = if dice.roll(2) == 0 { U256::from(dice.roll(4)) } else { place.into_word().into() };
-            let contract = [0xc0, 0xc1, 0xc2, 0xc3][dice.roll(4) as usize];
+            let contract = [0xc0, 0xc1, 0xc2, 0xc3][dice.roll(4)];
             let nonce = nonces[from];
             nonces[from] += 1;
             let signer = &signers[from];
@@ -54,13 +54,13 @@ fn transactions(dice: &mut Dice, signers: &[Signer], fork: EthereumHardfork) -> 
                     let to = Address::repeat_byte(contract);
                     signer.call(nonce, to, word.to_be_bytes::<32>().to_vec())
                 }
-                5 | 6 => signer.pay(nonce, place, dice.roll(3)),
+                5 | 6 => signer.pay(nonce, place, dice.roll(3) as u64),
                 7 => signer.call(nonce, place, Vec::new()),
                 8 => signer.create(nonce, [&INIT[..], &[0xf3]].concat()),
                 9 => signer.create(nonce, STILLBORN.to_vec()),
                 10 => signer.call_with_gas(nonce, Address::repeat_byte(contract), 24_000),
                 _ => {
-                    let other = dice.roll(signers.len() as u64) as usize;
+                    let other = dice.roll(signers.len());
                     let authority = &signers[other];
                     // A sender's own authorization comes after his nonce has gone up.
                     let delegated = signer.delegate(authority, nonces[other], Address::repeat_byte(contract));
