@@ -89,17 +89,8 @@ impl<'a> ReadyBlock<'a> {
         {
             return Err(BlockError::Signature { index });
         }
-        let environments =
+        let transactions =
             senders::recover_all(&block.body.transactions, public_keys, malleability, recovery)?;
-        let transactions = environments
-            .into_iter()
-            .zip(&block.body.transactions)
-            .map(|(env, transaction)| ReadyTransaction {
-                env,
-                tx_type: transaction.tx_type(),
-                blob_gas: senders::blob_gas(transaction),
-            })
-            .collect();
         Ok(Self {
             rules,
             header: &block.header,

@@ -23,7 +23,7 @@ use revm::context::either::Either;
 use weft_recover::{Backend, Item};
 use weft_trie::keccak256_batch;
 
-use crate::block::SignedTransaction;
+use crate::block::{ReadyTransaction, SignedTransaction};
 use crate::error::BlockError;
 
 /// Half the order of secp256k1's group: from Homestead on, `s` of a transaction must not be above it (EIP-2).
@@ -37,9 +37,14 @@ const HALF_ORDER: U256 = U256::from_limbs([
 /// Signatures that a thread takes at once if there is no other; more gain nothing.
 const PIECE_ALONE: usize = 256;
 
-/// Signatures that a thread takes at once beside others. They take a fiftieth longer than in larger pieces, and nobody
-/// waits long for the last of them.
-const PIECE_SHARED: usize = 128;
+/// Signatures that a thread takes at once beside others. They take a fiftieth longer than in larger pieces.
+const PIECE_MAX: usize = 128;
+
+/// The shortest piece of many: a signature takes a tenth longer, but nobody waits long for the last of them.
+const PIECE_MIN: usize = 32;
+
+/// Transactions that take longer to make ready than a thread to come.
+const TRANSACTIONS_MIN: usize = 128;
 
 /// An uncompressed public key: `04 ‖ x ‖ y`.
 pub type PublicKey = [u8; 65];
@@ -111,56 +116,97 @@ pub(crate) fn recover_all(
     public_keys: Option<&[PublicKey]>,
     malleability: Malleability,
     backend: Backend,
-) -> Result<Vec<TxEnv>, BlockError> {
+) -> Result<Vec<ReadyTransaction>, BlockError> {
     if let Some(keys) = public_keys
         && keys.len() != transactions.len()
     {
         return Err(BlockError::PublicKeyCount { keys: keys.len(), transactions: transactions.len() });
     }
-    let signed: Vec<Signed<'_>> = transactions
-        .iter()
-        .flat_map(|transaction| {
-            let authorizations = transaction.authorization_list().unwrap_or_default();
-            std::iter::once(Signed::Transaction(transaction))
-                .chain(authorizations.iter().map(Signed::Authorization))
-        })
-        .collect();
-    let piece = piece(signed.len(), rayon::current_num_threads(), backend);
-    let mut signers = signed
-        .par_chunks(piece)
-        // Left to itself, rayon hands out runs of several pieces.
-        .with_max_len(1)
-        .flat_map_iter(|signed| recover(signed, malleability, backend))
-        .collect::<Vec<_>>()
-        .into_iter();
-    let mut next = || signers.next().expect("one for each signature");
-    transactions
-        .iter()
-        .enumerate()
-        .map(|(index, transaction)| {
-            let sender = next().ok_or(BlockError::Signature { index })?;
-            if public_keys.is_some_and(|keys| keys[index].strip_prefix(&[4]) != Some(&sender.key.0)) {
-                return Err(BlockError::PublicKey { index });
-            }
-            Ok(environment(transaction, sender.address, &mut next))
-        })
-        .collect()
+    let mut signed = Vec::with_capacity(transactions.len());
+    let mut places = Vec::with_capacity(transactions.len());
+    for transaction in transactions {
+        places.push(signed.len());
+        signed.push(Signed::Transaction(transaction));
+        let authorizations = transaction.authorization_list().unwrap_or_default();
+        signed.extend(authorizations.iter().map(Signed::Authorization));
+    }
+    let mut signers = vec![None; signed.len()];
+    Pieces::of(&signed, &mut signers, rayon::current_num_threads(), backend)
+        // Handed out one by one, so that the shortest come last.
+        .par_bridge()
+        .for_each(|(signed, signers)| recover(signed, signers, malleability, backend));
+    let mut senders = Vec::with_capacity(transactions.len());
+    for (index, place) in places.into_iter().enumerate() {
+        let sender = signers[place].ok_or(BlockError::Signature { index })?;
+        if public_keys.is_some_and(|keys| keys[index].strip_prefix(&[4]) != Some(&sender.key.0)) {
+            return Err(BlockError::PublicKey { index });
+        }
+        senders.push((sender.address, &signers[place + 1..]));
+    }
+    let ready = transactions.par_iter().zip(senders).with_min_len(TRANSACTIONS_MIN);
+    Ok(ready
+        .map(|(transaction, (sender, authorities))| ready_transaction(transaction, sender, authorities))
+        .collect())
 }
 
-/// Signatures that a thread is to take at once.
-fn piece(signatures: usize, threads: usize, backend: Backend) -> usize {
-    let most = if threads == 1 { PIECE_ALONE } else { PIECE_SHARED };
-    let pieces = signatures.div_ceil(most).next_multiple_of(threads).max(1);
-    match signatures.div_ceil(pieces) {
+/// Signatures in pieces, with places for their signers: as many as a thread is to take at once.
+///
+/// Threads need not begin together, so each takes the next piece when it is done with one, and pieces get shorter.
+struct Pieces<'a> {
+    /// The signatures that are left.
+    signed: &'a [Signed<'a>],
+    /// The places of their signers.
+    signers: &'a mut [Option<Signer>],
+    /// How many threads take them.
+    threads: usize,
+    /// How many go into a vector.
+    lanes: usize,
+    /// How long the pieces are from now on, once there is one left for each thread.
+    last: Option<usize>,
+}
+
+impl<'a> Pieces<'a> {
+    /// All of them.
+    fn of(
+        signed: &'a [Signed<'a>],
+        signers: &'a mut [Option<Signer>],
+        threads: usize,
+        backend: Backend,
+    ) -> Self {
+        Self { signed, signers, threads, lanes: backend.lanes(), last: None }
+    }
+
+    /// Signatures in the next piece.
+    fn length(&mut self) -> usize {
+        let share = self.signed.len().div_ceil(self.threads);
+        let length = match self.last {
+            Some(length) => length,
+            None if self.threads == 1 => share.min(PIECE_ALONE),
+            None if share > PIECE_MIN => (share / 2).clamp(PIECE_MIN, PIECE_MAX),
+            None => *self.last.insert(share),
+        };
         // Two, one after the other, take no longer than a vector.
-        piece @ 0..=2 => piece.max(1),
-        piece => piece.next_multiple_of(backend.lanes()),
+        if length <= 2 { length } else { length.next_multiple_of(self.lanes) }
     }
 }
 
-/// The signer of each, `None` where there is none.
-fn recover(signed: &[Signed<'_>], malleability: Malleability, backend: Backend) -> Vec<Option<Signer>> {
-    let mut signers = vec![None; signed.len()];
+impl<'a> Iterator for Pieces<'a> {
+    type Item = (&'a [Signed<'a>], &'a mut [Option<Signer>]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let length = self.length().min(self.signed.len());
+        let signed = self.signed.split_off(..length).filter(|signed| !signed.is_empty())?;
+        Some((signed, self.signers.split_off_mut(..length)?))
+    }
+}
+
+/// Finds the signer of each; there may be none.
+fn recover(
+    signed: &[Signed<'_>],
+    signers: &mut [Option<Signer>],
+    malleability: Malleability,
+    backend: Backend,
+) {
     let accepted: Vec<(usize, Signature)> = signed
         .iter()
         .enumerate()
@@ -184,15 +230,24 @@ fn recover(signed: &[Signed<'_>], malleability: Malleability, backend: Backend) 
     for ((place, key), hash) in keys.into_iter().zip(hashes) {
         signers[place] = Some(Signer { key, address: Address::from_word(hash) });
     }
-    signers
 }
 
-/// What revm needs to know of a transaction; `next` gives the signers of its authorizations.
-fn environment(
+/// A transaction with its sender, and whatever signers come after him, of which the first are those of its
+/// authorizations.
+fn ready_transaction(
     transaction: &SignedTransaction,
     sender: Address,
-    next: impl FnMut() -> Option<Signer>,
-) -> TxEnv {
+    authorities: &[Option<Signer>],
+) -> ReadyTransaction {
+    ReadyTransaction {
+        env: environment(transaction, sender, authorities),
+        tx_type: transaction.tx_type(),
+        blob_gas: transaction.blob_gas_used().unwrap_or_default(),
+    }
+}
+
+/// What revm needs to know of a transaction.
+fn environment(transaction: &SignedTransaction, sender: Address, authorities: &[Option<Signer>]) -> TxEnv {
     if let SignedTransaction::Eip7702(signed) = transaction {
         // alloy-evm would recover the authorities as well, one by one and with another library.
         let mut bare = signed.tx().clone();
@@ -200,8 +255,8 @@ fn environment(
         let mut env = TxEnv::from_recovered_tx(&bare, sender);
         env.authorization_list = authorizations
             .into_iter()
-            .zip(std::iter::repeat_with(next))
-            .map(|(signed, authority)| Either::Right(authorization(signed, authority)))
+            .zip(authorities)
+            .map(|(signed, authority)| Either::Right(authorization(signed, *authority)))
             .collect();
         return env;
     }
@@ -215,13 +270,9 @@ fn authorization(signed: SignedAuthorization, authority: Option<Signer>) -> Reco
     RecoveredAuthorization::new_unchecked(signed.strip_signature(), authority)
 }
 
-/// Blob gas of a transaction; zero if it carries no blobs.
-pub(crate) fn blob_gas(transaction: &SignedTransaction) -> u64 {
-    transaction.blob_gas_used().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
+    use alloy_consensus::transaction::SignerRecoverable;
     use alloy_consensus::{SignableTransaction, TxEip7702, TxLegacy};
     use alloy_eips::eip7702::Authorization;
     use alloy_primitives::{address, hex, uint};
@@ -258,7 +309,7 @@ mod tests {
 
     /// The sender, or the error.
     fn sender(transaction: SignedTransaction, malleability: Malleability) -> Result<Address, BlockError> {
-        Ok(recover_all(&[transaction], None, malleability, Backend::best())?[0].caller)
+        Ok(recover_all(&[transaction], None, malleability, Backend::best())?[0].env.caller)
     }
 
     #[test]
@@ -339,12 +390,10 @@ mod tests {
             {
                 let transactions = &transactions[..length];
                 let recover = || recover_all(transactions, None, Malleability::Rejected, backend);
-                let environments = pool.install(recover).unwrap();
-                assert_eq!(environments.len(), length);
-                for ((env, transaction), authorities) in
-                    environments.iter().zip(transactions).zip(&authorities)
-                {
-                    use alloy_consensus::transaction::SignerRecoverable;
+                let ready = pool.install(recover).unwrap();
+                assert_eq!(ready.len(), length);
+                for ((ready, transaction), authorities) in ready.iter().zip(transactions).zip(&authorities) {
+                    let env = &ready.env;
                     assert_eq!(env.caller, transaction.recover_signer().unwrap());
                     let found = env.authorization_list.iter().map(|signed| match signed {
                         Either::Right(recovered) => recovered
@@ -380,14 +429,33 @@ mod tests {
     fn pieces_fit_threads_and_lanes() {
         Backend::best().prepare();
         let lanes = Backend::best().lanes();
+        let transaction = example();
+        let lengths = |signatures, threads| {
+            let signed = vec![Signed::Transaction(&transaction); signatures];
+            let mut signers = vec![None; signatures];
+            let pieces = Pieces::of(&signed, &mut signers, threads, Backend::best());
+            let lengths = pieces.map(|(signed, signers)| {
+                assert_eq!(signed.len(), signers.len());
+                signed.len()
+            });
+            lengths.collect::<Vec<_>>()
+        };
         for threads in [1, 2, 3, 8, 64] {
-            for signatures in 0..2_000 {
-                let piece = piece(signatures, threads, Backend::best());
-                assert!(piece > 0 && piece <= PIECE_ALONE, "{signatures} on {threads}");
-                assert!(piece <= 2 || piece.is_multiple_of(lanes), "{signatures} on {threads}");
+            for signatures in (0..300).chain([1_000, 1_999, 2_000]) {
+                let lengths = lengths(signatures, threads);
+                assert_eq!(lengths.iter().sum::<usize>(), signatures);
+                let Some((last, before)) = lengths.split_last() else { continue };
+                assert!((1..=PIECE_ALONE).contains(last), "{signatures} on {threads}");
+                for length in before {
+                    assert!(*length <= 2 || length.is_multiple_of(lanes), "{signatures} on {threads}");
+                    assert!(*length <= PIECE_ALONE && length >= last, "{signatures} on {threads}");
+                }
             }
         }
-        assert_eq!(piece(200, 2, Backend::best()), 100_usize.next_multiple_of(lanes));
-        assert_eq!(piece(2, 2, Backend::best()), 1);
+        assert_eq!(lengths(2, 2), [1, 1]);
+        if lanes == 8 {
+            assert_eq!(lengths(16, 2), [8, 8]);
+            assert_eq!(lengths(200, 2), [56, 40, 32, 32, 24, 16]);
+        }
     }
 }
