@@ -63,6 +63,9 @@ pub(crate) struct Ledger<'a> {
     has_shown_an_empty_account: bool,
 }
 
+/// Accounts that a block touches without a transaction: system contracts, who pays for them, withdrawals.
+const OWN_ACCOUNTS: usize = 32;
+
 /// The accounts that don't change while a stretch runs.
 #[derive(Debug)]
 pub(crate) struct Base<'a> {
@@ -94,8 +97,8 @@ pub(crate) struct OpenStretch<'a> {
 impl<'a> Ledger<'a> {
     /// The ledger of a block of which nothing has run, for so many threads.
     pub(crate) fn new(block: &ReadyBlock<'_>, pre_state: &'a dyn PreState, threads: usize) -> Self {
-        // Most transactions bring a sender and a recipient.
-        let accounts = 2 * block.transactions.len();
+        // Most transactions bring a sender and a recipient, and the block some accounts of its own.
+        let accounts = 2 * block.transactions.len() + OWN_ACCOUNTS;
         let parts = if threads == 1 { 1 } else { (accounts / PART).clamp(1, PARTS_MAX) };
         Self::with_parts(pre_state, block.header.beneficiary, parts, accounts)
     }

@@ -6,13 +6,16 @@ use alloy_primitives::map::AddressSet;
 use alloy_primitives::{Address, B256, Bloom, Log, U256};
 use alloy_rlp::{Encodable, Header};
 use rayon::prelude::*;
-use revm::database::BundleState;
+use revm::database::{BundleAccount, BundleState};
 use revm::state::AccountInfo;
 use revm::state::bal::alloy::AlloyBal;
 use weft_trie::{AccountChange, AccountFields, StateChanges};
 
 use crate::blooms::blooms;
 use crate::setup::LeftOut;
+
+/// Accounts whose changes take longer to put together than a thread to come.
+const CHANGES_MIN: usize = 256;
 
 /// What running a block gives. A function of the block and its pre-state, and of nothing else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,21 +52,28 @@ pub struct Changes {
 }
 
 impl Changes {
-    /// The changes as a trie takes them.
+    /// The changes as a trie takes them, put together on the threads of the current pool.
     pub fn to_trie(&self) -> StateChanges {
-        let accounts = self.bundle.state.iter().map(|(address, account)| {
-            let fields = account.info.as_ref().map(fields);
-            let storage_wiped = self.wiped.contains(address);
-            let storage = account
-                .storage
-                .iter()
-                // After a wipe every slot counts, also one that was set back to what it was before.
-                .filter(|(_, slot)| storage_wiped || slot.is_changed())
-                .map(|(slot, value)| (*slot, value.present_value))
-                .collect();
-            (*address, AccountChange { account: fields, storage_wiped, storage })
-        });
-        accounts.collect::<Vec<(Address, AccountChange)>>().into_iter().collect()
+        // Sorted before they are made: addresses are less to move about.
+        let mut accounts: Vec<(Address, &BundleAccount)> =
+            self.bundle.state.iter().map(|(address, account)| (*address, account)).collect();
+        accounts.sort_unstable_by_key(|(address, _)| *address);
+        let accounts = accounts.into_par_iter().with_min_len(CHANGES_MIN);
+        let changes = accounts.map(|(address, account)| (address, self.change(address, account)));
+        changes.collect::<Vec<_>>().into_iter().collect()
+    }
+
+    /// What becomes of an account.
+    fn change(&self, address: Address, account: &BundleAccount) -> AccountChange {
+        let storage_wiped = self.wiped.contains(&address);
+        let storage = account
+            .storage
+            .iter()
+            // After a wipe every slot counts, also one that was set back to what it was before.
+            .filter(|(_, slot)| storage_wiped || slot.is_changed())
+            .map(|(slot, value)| (*slot, value.present_value))
+            .collect();
+        AccountChange { account: account.info.as_ref().map(fields), storage_wiped, storage }
     }
 }
 
