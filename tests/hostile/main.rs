@@ -3,9 +3,13 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+use alloy_consensus::{SignableTransaction, TxLegacy, proofs};
+use alloy_primitives::{B256, Signature, U256};
+use weft_engine::SignedTransaction;
+use weft_engine::error::{BlockError, Commitment, ExecuteError, HeaderError, WitnessError};
 use weft_engine::execute::wire::{self, DialectChoice, StatelessInput};
-use weft_engine::execute::{self, ExecuteInput, Options, ReadOptions, Verdict};
-use weft_tests::{cases, judge_all, matrix};
+use weft_engine::execute::{self, BlockWitness, ExecuteInput, Options, ReadOptions, Verdict};
+use weft_tests::{cases, folder, judge_all, matrix, read};
 
 /// A small generator (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014), so that a failure is one seed.
 struct Random(u64);
@@ -130,4 +134,49 @@ fn codes_and_headers_dropped() {
         let verdict = judge_input(&format!("without code {index}"), &dropped, &matrix);
         assert_eq!(verdict.error.map(|error| error.blame()), Some("witness"), "code {index}");
     }
+}
+
+/// What is wrong with a block is found in no particular order, but reported in that of the specification.
+#[test]
+fn of_several_errors_the_first_counts() {
+    let Some(folder) = folder("witness") else { return };
+    let bytes = read(&folder.join("mainnet-23587691.json"));
+    let mut input = ExecuteInput::read(bytes.into(), &ReadOptions::default()).unwrap();
+    let matrix = matrix();
+    // Each step makes one more thing wrong, which comes before all others.
+    let mut error_after = |step: fn(&mut BlockWitness)| {
+        let ExecuteInput::Witness(block) = &mut input else { panic!("it is a block with a witness") };
+        step(block);
+        judge_all("a block with errors", &matrix, |options| execute::run(&input, options)).error
+    };
+    assert_eq!(error_after(|_| ()), None);
+
+    let execution = error_after(|input| input.witness.codes.clear());
+    assert!(
+        matches!(execution, Some(ExecuteError::Witness(WitnessError::CodeMissing { .. }))),
+        "{execution:?}"
+    );
+
+    let signature = error_after(|input| {
+        // There is no point whose x is five.
+        let nobody = Signature::new(U256::from(5), U256::ONE, false);
+        let transactions = &mut input.block.body.transactions;
+        transactions.push(SignedTransaction::Legacy(TxLegacy::default().into_signed(nobody)));
+        input.block.header.transactions_root = proofs::calculate_transaction_root(transactions);
+    });
+    assert!(
+        matches!(signature, Some(ExecuteError::Block(BlockError::Signature { index: 1.. }))),
+        "{signature:?}"
+    );
+
+    let header = error_after(|input| input.block.header.extra_data = vec![0; 33].into());
+    let range = HeaderError::Range { field: "extra_data" };
+    assert_eq!(header, Some(BlockError::Header(range).into()));
+
+    let body = error_after(|input| input.block.header.transactions_root = B256::ZERO);
+    let Some(ExecuteError::Block(BlockError::Commitment { field, .. })) = body else { panic!("{body:?}") };
+    assert_eq!(field, Commitment::TransactionsRoot);
+
+    let witness = error_after(|input| input.witness.state.clear());
+    assert!(matches!(witness, Some(ExecuteError::Witness(WitnessError::Trie(_)))), "{witness:?}");
 }

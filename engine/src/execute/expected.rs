@@ -1,27 +1,29 @@
 //! Accounts that a block is sure to read, looked up before it runs.
 //!
 //! Every transaction reads its sender, and its recipient if it has one. Met one at a time, each of their addresses is
-//! hashed alone and looked up by whoever runs the transaction; known together, they are hashed many at once and looked
-//! up on all threads.
+//! hashed alone; known together, they are hashed many at once. Threads that run no transactions yet look them up ahead
+//! of those that do, piece by piece; whoever comes to a piece that nobody has begun does it himself.
 //!
 //! # Invariants
 //!
 //! - **K1.** The answers are those of the state beneath: an account that it has no answer for is left for it to answer,
 //!   with its error, if anybody ever asks. The test below asks for all of them.
 
-use alloy_primitives::map::AddressMap;
+use std::sync::OnceLock;
+
+use alloy_primitives::map::{AddressMap, Entry};
 use alloy_primitives::{Address, B256, U256};
 use rayon::prelude::*;
 use revm::bytecode::Bytecode;
 use revm::state::AccountInfo;
 use weft_trie::keccak256_batch;
 
-use crate::block::ReadyBlock;
+use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::error::WitnessError;
 use crate::pre_state::{PreState, WitnessState};
 
 /// Addresses that a thread takes at once.
-const PIECE: usize = 128;
+const PIECE: usize = 64;
 
 /// A pre-state that has some of its answers at hand.
 #[derive(Debug)]
@@ -29,40 +31,55 @@ pub(super) struct Expected<'a> {
     /// Answers everything else.
     state: &'a WitnessState,
     /// Where each address is in the list.
-    index: AddressMap<u32>,
+    index: AddressMap<usize>,
+    /// The addresses, in the order in which transactions meet them.
+    addresses: Vec<Address>,
     /// What the state has for each, in pieces; nothing where it has no answer.
-    answers: Vec<Vec<Option<Answer>>>,
+    answers: Vec<OnceLock<Vec<Option<Answer>>>>,
 }
 
 /// An account, if there is one.
 type Answer = Option<AccountInfo>;
 
 impl<'a> Expected<'a> {
-    /// Looks up senders and recipients on the threads of the current pool.
+    /// Senders and recipients, none of whom is looked up yet.
     pub(super) fn of(block: &ReadyBlock<'_>, state: &'a WitnessState) -> Self {
         let mut addresses = Vec::with_capacity(2 * block.transactions.len());
-        for transaction in &block.transactions {
-            addresses.push(transaction.env.caller);
-            addresses.extend(transaction.env.kind.to());
-        }
-        let answers =
-            addresses.par_chunks(PIECE).with_max_len(1).map(|piece| look_up(piece, state)).collect();
         let mut index = AddressMap::default();
-        index.reserve(addresses.len());
-        index.extend(addresses.into_iter().zip(0..));
-        Self { state, index, answers }
+        index.reserve(addresses.capacity());
+        for ReadyTransaction { env, .. } in &block.transactions {
+            for address in [env.caller].into_iter().chain(env.kind.to().copied()) {
+                if let Entry::Vacant(vacant) = index.entry(address) {
+                    vacant.insert(addresses.len());
+                    addresses.push(address);
+                }
+            }
+        }
+        let answers = addresses.chunks(PIECE).map(|_| OnceLock::new()).collect();
+        Self { state, index, addresses, answers }
+    }
+
+    /// Looks them up from this piece on, on the threads of the current pool.
+    pub(super) fn look_up(&self, first: usize) {
+        (first..self.answers.len()).into_par_iter().with_max_len(1).for_each(|piece| {
+            self.piece(piece);
+        });
+    }
+
+    /// The answers of a piece.
+    fn piece(&self, piece: usize) -> &[Option<Answer>] {
+        self.answers[piece].get_or_init(|| {
+            let addresses = &self.addresses[PIECE * piece..];
+            let hashes = keccak256_batch(&addresses[..addresses.len().min(PIECE)]);
+            hashes.into_iter().map(|hash| self.state.account_by_hash(hash).ok()).collect()
+        })
     }
 
     /// The account, if it was looked up and the state had an answer.
     fn answer(&self, address: Address) -> Option<&Answer> {
-        let place = *self.index.get(&address)? as usize;
-        self.answers[place / PIECE][place % PIECE].as_ref()
+        let place = *self.index.get(&address)?;
+        self.piece(place / PIECE)[place % PIECE].as_ref()
     }
-}
-
-/// What the state has for each of these.
-fn look_up(addresses: &[Address], state: &WitnessState) -> Vec<Option<Answer>> {
-    keccak256_batch(addresses).into_iter().map(|hash| state.account_by_hash(hash).ok()).collect()
 }
 
 impl PreState for Expected<'_> {
@@ -145,13 +162,17 @@ mod tests {
         let rules = Chain::at_fork(1, EthereumHardfork::Cancun).rules_at(1, 1);
         let mut block = Block::uncle(Header { excess_blob_gas: Some(0), ..Header::default() });
         block.body.transactions = transactions;
-        let expected = Expected::of(&ReadyBlock::new(&rules, &block, None).unwrap(), &state);
+        let block = ReadyBlock::new(&rules, &block, None).unwrap();
+        let (ahead, behind) = (Expected::of(&block, &state), Expected::of(&block, &state));
+        ahead.look_up(0);
 
         let mut kinds = [0; 3];
         for address in addresses {
             let answer = state.account(address);
-            assert_eq!(expected.account(address), answer);
-            assert_eq!(expected.has_storage(address), state.has_storage(address));
+            for expected in [&ahead, &behind] {
+                assert_eq!(expected.account(address), answer);
+                assert_eq!(expected.has_storage(address), state.has_storage(address));
+            }
             kinds[answer.map_or(2, |account| usize::from(account.is_some()))] += 1;
         }
         assert!(kinds.iter().all(|count| *count > 50), "absent, there, unknown: {kinds:?}");

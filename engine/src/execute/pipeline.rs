@@ -242,21 +242,26 @@ impl<'a> Trial<'a> {
     /// Judges an input in the precompile's own form.
     fn judge_stateless(&mut self, input: &StatelessInput, chain: Option<&Chain>) -> Result<(), ExecuteError> {
         let cache = self.options.cache.as_ref();
-        let witness = || Ok(start(&input.witness, None, HeaderForm::AmsterdamOrPrevious, cache)?);
+        let witness = || start(&input.witness, None, HeaderForm::AmsterdamOrPrevious, cache);
         let (rules, block) = timed(&mut self.verdict.stages.witness, || {
             Ok::<_, ExecuteError>((stateless_rules(input, chain)?, payload::to_block(input)))
         })?;
         match block {
             Ok(block) => {
+                // Its header is made of its body.
+                let body = || rules::check_size(&rules, &block);
                 let ready = |recovery| {
                     let ready =
                         ReadyBlock::with_recovery(&rules, &block, input.public_keys.as_deref(), recovery)?;
                     Ok(ready.with_access_list(&input.payload.block_access_list))
                 };
-                self.judge_block(&rules, &block, witness, ready)
+                self.judge_block(&rules, &block, witness, body, ready)
             }
-            // What is wrong with the witness comes first.
-            Err(error) => witness().and(Err(error.into())),
+            Err(error) => {
+                // What is wrong with the witness comes first.
+                witness()?;
+                Err(error.into())
+            }
         }
     }
 
@@ -267,20 +272,24 @@ impl<'a> Trial<'a> {
         let cache = self.options.cache.as_ref();
         let witness = || {
             let trusted = input.parent.as_ref().map(|parent| (header, parent));
-            let start = start(&input.witness, trusted, HeaderForm::Any, cache)?;
+            start(&input.witness, trusted, HeaderForm::Any, cache)
+        };
+        let body = || {
             rules::check_body(&input.block)?;
-            Ok(start)
+            rules::check_size(&rules, &input.block)
         };
         let ready = |recovery| ReadyBlock::with_recovery(&rules, &input.block, None, recovery);
-        self.judge_block(&rules, &input.block, witness, ready)
+        self.judge_block(&rules, &input.block, witness, body, ready)
     }
 
-    /// Judges a block from the start that `witness` finds, once `ready` has found who signed what.
+    /// Judges a block from the start that `witness` finds, if `body` finds nothing wrong with it, once `ready` has found
+    /// who signed what. Of several errors the first in this order counts.
     fn judge_block<'b>(
         &mut self,
         rules: &Rules,
         block: &Block,
-        witness: impl FnOnce() -> Result<Start, ExecuteError> + Send,
+        witness: impl FnOnce() -> Result<Start, WitnessError> + Send,
+        body: impl FnOnce() -> Result<(), BlockError> + Send,
         ready: impl FnOnce(Recovery) -> Result<ReadyBlock<'b>, BlockError> + Send,
     ) -> Result<(), ExecuteError> {
         let begun = Instant::now();
@@ -290,13 +299,29 @@ impl<'a> Trial<'a> {
         self.verdict.stages.witness += witness_time;
         self.verdict.stages.senders += begun.elapsed().saturating_sub(witness_time);
         let start = &start?;
-        timed(&mut self.verdict.stages.witness, || check_before_execution(rules, block, start))?;
-        let ready = ready?;
+        let ready = match check_header(rules, &block.header, start).and(ready) {
+            Ok(ready) => ready,
+            Err(error) => return Err(body().err().unwrap_or(error).into()),
+        };
         self.trace("witness and senders");
-        let (outcome, counters) = timed(&mut self.verdict.stages.execution, || {
-            execute_block(&ready, &Expected::of(&ready, &start.pre_state), self.options)
+        let ((outcome, counters), body) = timed(&mut self.verdict.stages.execution, || {
+            let expected = Expected::of(&ready, &start.pre_state);
+            let execute = || execute_block(&ready, &expected, self.options);
+            if self.options.simulator.is_some() {
+                // It measures how long transactions run, and is not to be disturbed.
+                expected.look_up(0);
+                return (execute(), body());
+            }
+            // What other threads do until transactions run on them too, if they ever do. Accounts of the first piece are
+            // sooner with whoever runs the first transactions.
+            let aside = || {
+                expected.look_up(1);
+                body()
+            };
+            rayon::join(execute, aside)
         });
         self.trace("execution");
+        body?;
         self.verdict.counters = counters;
         let outcome = self.verdict.outcome.insert(outcome?);
         self.verdict.computed.gas_used = Some(outcome.gas_used);
@@ -318,12 +343,11 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Checks the size of a block, and its header against its parent.
-fn check_before_execution(rules: &Rules, block: &Block, start: &Start) -> Result<(), BlockError> {
-    rules::check_size(rules, block)?;
+/// Checks a header against its parent, if that is at hand.
+fn check_header(rules: &Rules, header: &Header, start: &Start) -> Result<(), BlockError> {
     match &start.chain {
-        Some(chain) => rules::check_header(rules, &block.header, &chain.parent, chain.parent_hash)?,
-        None => rules::check_alone(rules, &block.header)?,
+        Some(chain) => rules::check_header(rules, header, &chain.parent, chain.parent_hash)?,
+        None => rules::check_alone(rules, header)?,
     }
     Ok(())
 }
