@@ -80,6 +80,9 @@ pub(crate) struct BlocktestArguments {
     /// Only tests whose names stand in this file, one a line.
     #[arg(long, value_name = "FILE")]
     pub(crate) names: Option<PathBuf>,
+    /// Who recovers signers.
+    #[command(flatten)]
+    pub(crate) signers: SignerArguments,
     /// Print one JSON object per test and line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -129,6 +132,9 @@ pub(crate) struct SimulateArguments {
     /// Blocks that come without an access list (EIP-7928) get the one that they would have in Amsterdam.
     #[arg(long)]
     pub(crate) access_list: bool,
+    /// Who recovers signers.
+    #[command(flatten)]
+    pub(crate) signers: SignerArguments,
     /// Print one JSON object per input and line.
     #[arg(long)]
     pub(crate) json: bool,
@@ -173,9 +179,9 @@ pub(crate) struct RunArguments {
     /// Which engine runs the transactions. The outcome is the same.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) engine: EngineArgument,
-    /// How signers are recovered. They are the same.
-    #[arg(long, value_enum, default_value_t)]
-    recover: RecoverArgument,
+    /// Who recovers signers.
+    #[command(flatten)]
+    signers: SignerArguments,
     /// Remember up to this many MiB of nodes and codes from one input to the next. The outcome is the same.
     #[arg(long, value_name = "MIB", default_value_t, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
     cache: u32,
@@ -217,6 +223,14 @@ impl From<EngineArgument> for Engine {
     }
 }
 
+/// Who recovers signers.
+#[derive(Debug, Args)]
+pub(crate) struct SignerArguments {
+    /// How signers are recovered. They are the same.
+    #[arg(long, value_enum, default_value_t)]
+    recover: RecoverArgument,
+}
+
 /// How signers are recovered.
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
 enum RecoverArgument {
@@ -229,17 +243,17 @@ enum RecoverArgument {
     Libsecp256k1,
 }
 
-impl RecoverArgument {
-    /// What it stands for here.
+impl SignerArguments {
+    /// What is asked for.
     ///
     /// # Errors
     ///
     /// If this processor lacks it.
-    fn recovery(self) -> anyhow::Result<Recovery> {
-        let recovery = match self {
-            Self::Auto => Recovery::best(),
-            Self::Ifma => Recovery::Ifma,
-            Self::Libsecp256k1 => Recovery::Libsecp256k1,
+    pub(crate) fn recovery(&self) -> anyhow::Result<Recovery> {
+        let recovery = match self.recover {
+            RecoverArgument::Auto => Recovery::best(),
+            RecoverArgument::Ifma => Recovery::Ifma,
+            RecoverArgument::Libsecp256k1 => Recovery::Libsecp256k1,
         };
         anyhow::ensure!(recovery.is_available(), "--recover ifma: this processor has no AVX-512 IFMA");
         Ok(recovery)
@@ -285,7 +299,7 @@ impl RunArguments {
         let threads = self.threads.unwrap_or(cores).get();
         let options = Options::with_pinned_threads(threads)?
             .with_engine(self.engine.into())
-            .with_recovery(self.recover.recovery()?);
+            .with_recovery(self.signers.recovery()?);
         let options = match self.cache {
             0 => options,
             mebibytes => options.with_cache(Cache::new((mebibytes as usize).saturating_mul(1 << 20))),

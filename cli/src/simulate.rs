@@ -28,7 +28,9 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<Status> {
     (read_options.dialect, read_options.chain) = (arguments.dialect.into(), arguments.chain()?);
     let simulator = Simulator::new(plan);
     // What is measured runs on one thread.
-    let options = Options::with_threads(1)?.with_simulator(simulator.clone());
+    let options = Options::with_threads(1)?
+        .with_recovery(arguments.signers.recovery()?)
+        .with_simulator(simulator.clone());
     let simulation = Run {
         arguments,
         read_options,

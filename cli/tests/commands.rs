@@ -68,7 +68,9 @@ fn the_example_is_the_same_on_every_engine() {
 
 #[test]
 fn a_simulation_says_that_it_is_one_and_how_fast_the_example_would_be() {
-    let (status, stdout, stderr) = run(&["simulate", "--threads", "1,4", "--rounds", "1"]);
+    let recover = ["--recover", "libsecp256k1"];
+    let (status, stdout, stderr) =
+        run(&[&["simulate", "--threads", "1,4", "--rounds", "1"], &recover[..]].concat());
     assert_eq!((status, stderr.as_str()), (Some(0), ""));
     assert!(stdout.contains("simulated speed-up"), "{stdout}");
     let arguments = ["simulate", "--threads", "1,4,32", "--rounds", "1", "--seed", "7", "--json"];

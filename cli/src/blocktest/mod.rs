@@ -57,9 +57,11 @@ struct Session {
 impl Session {
     /// Nothing run yet.
     fn new(arguments: &BlocktestArguments) -> anyhow::Result<Self> {
-        let mut matrix = vec![Options::with_threads(1)?.with_engine(Engine::Sequential)];
+        let recovery = arguments.signers.recovery()?;
+        let on = |threads| anyhow::Ok(Options::with_threads(threads)?.with_recovery(recovery));
+        let mut matrix = vec![on(1)?.with_engine(Engine::Sequential)];
         for &threads in &arguments.threads {
-            let options = Options::with_threads(threads.get())?;
+            let options = on(threads.get())?;
             if threads.get() > 1 {
                 matrix.push(options.clone().with_engine(Engine::Restless));
             }
