@@ -18,7 +18,8 @@ use core::ops::Range;
 
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
-use revm::context::{ContextTr, TxEnv};
+use revm::context::journal::JournalInner;
+use revm::context::{ContextTr, JournalEntry, TxEnv};
 use revm::context_interface::JournalTr;
 use revm::context_interface::result::{ExecutionResult, HaltReason};
 use revm::handler::EvmTr;
@@ -116,8 +117,7 @@ impl<'l, 't> KeptState<'_, 'l, 't> {
             return Ok(Ran::Other(Box::new(transacted)));
         }
         if let Some(transfer) = Transfer::of(&mut self.evm, transaction)
-            && self.knows_none_of(&transfer)
-            && self.ledger().transfer(&transfer)
+            && self.transfer(&transfer)
         {
             return Ok(Ran::Ordinary { summary: transfer.summary(), reward: Some(transfer.reward) });
         }
@@ -125,14 +125,28 @@ impl<'l, 't> KeptState<'_, 'l, 't> {
         if kept.changes_values_only && !self.ledger().has_shown_an_empty_account() {
             return Ok(Ran::Ordinary { summary: Summary::of(kept.result), reward: kept.unpaid_reward });
         }
+        eprintln!(
+            "OTHER {index} {} {}",
+            kept.changes_values_only,
+            self.ledger().has_shown_an_empty_account()
+        );
         Ok(Ran::Other(Box::new(self.part_with(kept.result, kept.unpaid_reward))))
     }
 
-    /// Whether the journal has neither sender nor recipient.
-    fn knows_none_of(&mut self, transfer: &Transfer) -> bool {
-        let accounts = &self.evm.ctx().journal_mut().state;
-        !accounts.contains_key(&transfer.sender)
+    /// Makes a transfer; false, and no change, if its sender cannot pay or it is none after all, or the pre-state has no
+    /// answer.
+    fn transfer(&mut self, transfer: &Transfer) -> bool {
+        let (ledger, journal) = self.evm.database_and_journal();
+        let accounts = &journal.state;
+        if !accounts.contains_key(&transfer.sender)
             && transfer.recipient.is_none_or(|recipient| !accounts.contains_key(&recipient))
+        {
+            return ledger.transfer(transfer);
+        }
+        let made = transfer_in(journal, ledger, transfer).is_some();
+        // To the next transaction both are cold again.
+        journal.discard_tx();
+        made
     }
 
     /// Empties the journal: what was so before the last transaction goes into the ledger, and the rest is what that one
@@ -170,6 +184,26 @@ impl<'l, 't> KeptState<'_, 'l, 't> {
     fn ledger(&mut self) -> &mut Ledger<'l> {
         self.evm.database()
     }
+}
+
+/// Makes a transfer between accounts of which the journal has one, and has both then; `None` if it cannot be made.
+fn transfer_in(
+    journal: &mut JournalInner<JournalEntry>,
+    ledger: &mut &mut Ledger<'_>,
+    transfer: &Transfer,
+) -> Option<()> {
+    let left = transfer.left(&journal.load_account(ledger, transfer.sender).ok()?.info)?;
+    if let Some(address) = transfer.recipient {
+        let sum = transfer.sum(Some(&journal.load_account(ledger, address).ok()?.info))?;
+        let recipient = journal.state.get_mut(&address)?;
+        recipient.info.balance = sum;
+        recipient.mark_touch();
+    }
+    let sender = journal.state.get_mut(&transfer.sender)?;
+    sender.info.balance = left;
+    sender.info.nonce += 1;
+    sender.mark_touch();
+    Some(())
 }
 
 /// Takes from an account what it was before the last transaction, which has looked at it. What is left is what revm would

@@ -41,7 +41,7 @@ mod tests;
 
 pub(crate) use effects::{EffectLog, Effects};
 pub(crate) use entry::Entry;
-use part::{Changed, Part};
+use part::Part;
 
 /// How many parts there are at most: a power of two.
 const PARTS_MAX: usize = 64;
@@ -366,29 +366,11 @@ impl BlockState for Ledger<'_> {
     }
 
     fn take_changes(&mut self) -> BundleState {
-        let count = self.base.parts.iter().map(Part::len).sum();
+        let count = 1 + self.base.parts.iter().map(Part::len).sum::<usize>();
         let (mut bundle, mut reverts) = (BundleState::default(), Vec::with_capacity(count));
         bundle.state.reserve(count);
-        let mut insert = |Changed { address, account, revert, code }| {
-            bundle.contracts.extend(code);
-            bundle.state_size += account.size_hint();
-            bundle.state.insert(address, account);
-            bundle.reverts_size += revert.size_hint();
-            reverts.push((address, revert));
-        };
-        self.open.part.drain_changes().for_each(&mut insert);
-        let threads = rayon::current_num_threads();
-        if threads == 1 || self.base.parts.len() == 1 {
-            self.base.parts.iter_mut().flat_map(Part::drain_changes).for_each(insert);
-        } else {
-            // While one thread puts the changes of some parts together, the others find out those of the next.
-            let mut ready: Vec<Vec<Changed>> = Vec::new();
-            for parts in self.base.parts.chunks_mut(threads) {
-                let next = || parts.par_iter_mut().map(Part::take_changes).collect();
-                let now = || core::mem::take(&mut ready).into_iter().flatten().for_each(&mut insert);
-                ((), ready) = rayon::join(now, next);
-            }
-            ready.into_iter().flatten().for_each(insert);
+        for part in self.base.parts.iter_mut().chain([&mut self.open.part]) {
+            part.put_changes(&mut bundle, &mut reverts);
         }
         bundle.reverts = Reverts::new(vec![reverts]);
         bundle

@@ -159,7 +159,9 @@ pub fn run_with(
                 match setup.rehearsal {
                     Some(rehearsal) => rehearsal
                         .merge(run.decided() - first, |threads| ledger.end_stretch(&mut logs, threads)),
-                    None => ledger.end_stretch(&mut logs, workers),
+                    None => {
+                        rayon::join(|| workspace.tidy(), || ledger.end_stretch(&mut logs, workers));
+                    }
                 }
                 for (desk, log) in desks.iter().zip(logs) {
                     desk.lock().effects = log;

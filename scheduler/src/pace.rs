@@ -37,9 +37,9 @@ use crate::{
     worker::{Block, WorkspaceOf},
 };
 
-/// The cost below which a second worker brings nothing: about 250 µs, of which half could be saved, and waking one and
-/// making its EVM takes as long.
-const COST_WORTH_WAKING: u64 = 100 * RUN_OVERHEAD as u64;
+/// The cost below which a second worker brings nothing. As costs are expected, which is two or three times what they
+/// come to, some 400 µs, of which half could be saved, and waking one and making its EVM takes as long.
+const COST_WORTH_WAKING: u64 = 400 * RUN_OVERHEAD as u64;
 
 /// The longest speculative stretch of a block that is to run fast.
 pub const STRETCH_MAX: u32 = 4_096;
@@ -396,10 +396,10 @@ mod tests {
         };
         assert_eq!(first(500, RUN_OVERHEAD, 2), Stretch::Speculative(500));
         assert_eq!(first(500, RUN_OVERHEAD - 1, 2), Stretch::InOrder(500));
-        assert_eq!(first(500, RUN_OVERHEAD / 2, 3), Stretch::Speculative(500), "for three it pays");
+        assert_eq!(first(900, RUN_OVERHEAD / 2, 3), Stretch::Speculative(900), "for three it pays");
         assert_eq!(first(70, RUN_OVERHEAD, 1), Stretch::InOrder(70));
-        assert_eq!(first(3, 33 * RUN_OVERHEAD, 2), Stretch::InOrder(3), "over before anybody is awake");
-        assert_eq!(first(3, 34 * RUN_OVERHEAD, 2), Stretch::Speculative(3));
+        assert_eq!(first(4, 99 * RUN_OVERHEAD, 2), Stretch::InOrder(4), "over before anybody is awake");
+        assert_eq!(first(4, 100 * RUN_OVERHEAD, 2), Stretch::Speculative(4));
     }
 
     #[test]

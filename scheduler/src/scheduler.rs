@@ -80,16 +80,31 @@ pub(crate) struct Scheduler<K, V, O> {
 /// The room that a block has taken, for the next one.
 #[derive(Debug)]
 pub struct Workspace<K, V, O> {
-    /// Transactions that nobody has run.
+    /// Its transactions.
     transactions: Vec<CachePadded<Mutex<Transaction<K, V, O>>>>,
-    /// A memory in which nobody has written.
+    /// Its memory.
     memory: MvMemory<K, V>,
+    /// Nothing is left of the block.
+    is_tidy: bool,
 }
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Default for Workspace<K, V, O> {
     /// No room.
     fn default() -> Self {
-        Self { transactions: Vec::new(), memory: MvMemory::new() }
+        Self { transactions: Vec::new(), memory: MvMemory::new(), is_tidy: true }
+    }
+}
+
+impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Workspace<K, V, O> {
+    /// Clears away what is left of the block, if that is still to be done before the next one begins.
+    pub fn tidy(&mut self) {
+        if !self.is_tidy {
+            for transaction in &self.transactions {
+                *transaction.lock() = Transaction::new();
+            }
+            self.memory.clear();
+            self.is_tidy = true;
+        }
     }
 }
 
@@ -114,9 +129,10 @@ impl Task {
 
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
-    pub(crate) fn new(txs: u32, round: Round, window: u32, workspace: Workspace<K, V, O>) -> Self {
+    pub(crate) fn new(txs: u32, round: Round, window: u32, mut workspace: Workspace<K, V, O>) -> Self {
         let workers = round.workers;
-        let Workspace { mut transactions, memory } = workspace;
+        workspace.tidy();
+        let Workspace { mut transactions, memory, .. } = workspace;
         transactions.resize_with(txs as usize, || CachePadded::new(Mutex::new(Transaction::new())));
         Self {
             transactions,
@@ -401,11 +417,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// How the block ended, if it has, and its room.
     pub(crate) fn into_parts(self) -> (Option<Result<(), Fault>>, Workspace<K, V, O>) {
         let Self { transactions, memory, prefix, .. } = self;
-        for transaction in &transactions {
-            *transaction.lock() = Transaction::new();
-        }
-        memory.clear();
-        (prefix.into_ending(), Workspace { transactions, memory })
+        (prefix.into_ending(), Workspace { transactions, memory, is_tidy: false })
     }
 
     /// All that is kept about one transaction.

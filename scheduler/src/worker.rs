@@ -214,7 +214,7 @@ impl<'e, E: Executor> Block<'e, E> {
         self.finish_and_keep().0
     }
 
-    /// As [`Block::finish`], and gives the block's room back, for the next one.
+    /// As [`Block::finish`], and gives the block's room back, for the next one, which may be tidied before.
     pub fn finish_and_keep(self) -> (Result<Stats, Fault>, WorkspaceOf<E>) {
         let stats = self.stats.into_inner();
         let (ending, workspace) = self.scheduler.into_parts();

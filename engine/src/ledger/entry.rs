@@ -182,10 +182,12 @@ impl Entry {
         now.code.as_ref().filter(|_| is_new).map(|code| (now.code_hash, code))
     }
 
-    /// What has become of the account, and how to undo it; `None` if there is nothing to say of it.
-    pub(crate) fn into_change(mut self) -> Option<(BundleAccount, AccountRevert)> {
+    /// What has become of the account, and how to undo it; `None` if there is nothing to say of it. The entry is of no use
+    /// afterwards.
+    #[inline]
+    pub(super) fn take_change(&mut self) -> Option<(BundleAccount, AccountRevert)> {
         if !matches!(self.status, AccountStatus::Changed | AccountStatus::InMemoryChange) {
-            let transition = self.into_transition();
+            let transition = self.take_transition();
             let account = transition.present_bundle_account();
             return Some((account, transition.create_revert()?));
         }
@@ -210,17 +212,18 @@ impl Entry {
         if revert.is_empty() {
             return None;
         }
-        Some((BundleAccount::new(self.before, self.now, self.slots, self.status), revert))
+        let (before, now) = (self.before.take(), self.now.take());
+        Some((BundleAccount::new(before, now, core::mem::take(&mut self.slots), self.status), revert))
     }
 
     /// The entry as revm's `State` would keep it.
-    fn into_transition(self) -> TransitionAccount {
+    fn take_transition(&mut self) -> TransitionAccount {
         TransitionAccount {
-            info: self.now,
+            info: self.now.take(),
             status: self.status,
-            previous_info: self.before,
+            previous_info: self.before.take(),
             previous_status: self.status_before,
-            storage: self.slots.into_iter().filter(|(_, slot)| slot.is_changed()).collect(),
+            storage: self.slots.drain().filter(|(_, slot)| slot.is_changed()).collect(),
             storage_was_destroyed: self.storage_destroyed,
         }
     }

@@ -2,10 +2,9 @@
 
 use core::convert::Infallible;
 
+use alloy_primitives::Address;
 use alloy_primitives::map::{AddressMap, Entry as MapEntry};
-use alloy_primitives::{Address, B256};
-use revm::bytecode::Bytecode;
-use revm::database::{AccountRevert, BundleAccount};
+use revm::database::{AccountRevert, BundleState};
 use revm::state::{Account, AccountInfo};
 
 use super::effects::{self, Effect, Fate, SlotEffect};
@@ -29,19 +28,6 @@ pub(crate) struct Part {
 /// Where an account's entry is within its part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place(u32);
-
-/// What has become of one account.
-#[derive(Debug)]
-pub(super) struct Changed {
-    /// Whose it is.
-    pub(super) address: Address,
-    /// The account, before and after.
-    pub(super) account: BundleAccount,
-    /// How to undo it.
-    pub(super) revert: AccountRevert,
-    /// The code that it has now and had not before.
-    pub(super) code: Option<(B256, Bytecode)>,
-}
 
 impl Part {
     /// Takes room for so many accounts.
@@ -120,23 +106,26 @@ impl Part {
         }
     }
 
-    /// What has become of the accounts that have changed, one after the other.
-    pub(super) fn drain_changes(&mut self) -> impl Iterator<Item = Changed> {
+    /// Puts what has become of the accounts that have changed into a bundle and its reverts. The part is empty then.
+    pub(super) fn put_changes(
+        &mut self,
+        bundle: &mut BundleState,
+        reverts: &mut Vec<(Address, AccountRevert)>,
+    ) {
         self.index.clear();
-        let entries = core::mem::take(&mut self.entries);
-        entries.into_iter().filter(|entry| entry.changed).filter_map(|entry| {
-            let address = entry.address;
-            let code = entry.new_code().map(|(hash, code)| (hash, code.clone()));
-            let (account, revert) = entry.into_change()?;
-            Some(Changed { address, account, revert, code })
-        })
-    }
-
-    /// The same as a list.
-    pub(super) fn take_changes(&mut self) -> Vec<Changed> {
-        let mut changes = Vec::with_capacity(self.len());
-        changes.extend(self.drain_changes());
-        changes
+        // They are large: each is moved once.
+        for entry in self.entries.iter_mut().filter(|entry| entry.changed) {
+            if let Some((hash, code)) = entry.new_code() {
+                bundle.contracts.insert(hash, code.clone());
+            }
+            if let Some((account, revert)) = entry.take_change() {
+                bundle.state_size += account.size_hint();
+                bundle.state.insert(entry.address, account);
+                bundle.reverts_size += revert.size_hint();
+                reverts.push((entry.address, revert));
+            }
+        }
+        self.entries.clear();
     }
 
     /// The entry of an account, which the block finds like this if it is not known yet.

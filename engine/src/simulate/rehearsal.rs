@@ -157,7 +157,8 @@ impl<'c> Rehearsal<'c> {
             }
         };
         let start = Instant::now();
-        let (ended, room) = block.finish_and_keep();
+        let (ended, mut room) = block.finish_and_keep();
+        room.tidy();
         let teardown = nanos(start.elapsed());
         match (self.purpose, &ended) {
             (Purpose::Measure(_), _) => log.teardown += teardown,
