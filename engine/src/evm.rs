@@ -6,6 +6,8 @@
 //! around revm's creation frame: where the account has storage, revm is shown a nonce, and finds the collision
 //! itself.
 //!
+//! `parallel` has it remember what it has hashed (`hash_memo.rs`).
+//!
 //! The state is also told when a run begins to depend on the exact balance of an account, so that a run may be shown a
 //! balance to which others are still adding. A run depends on it where `BALANCE` asks for it, and where code runs in
 //! the account's name, the code of a creation too: that alone can ask for its own balance, or spend it. That it is not
@@ -15,22 +17,25 @@ use std::sync::LazyLock;
 
 use alloy_consensus::constants::KECCAK_EMPTY;
 use alloy_evm::EvmEnv;
-use alloy_primitives::Address;
-use revm::bytecode::opcode::BALANCE;
+use alloy_primitives::{Address, U256};
+use revm::bytecode::opcode::{BALANCE, KECCAK256};
 use revm::context::journal::JournalInner;
 use revm::context::{BlockEnv, CfgEnv, ContextTr, FrameStack, JournalEntry, TxEnv};
 use revm::context_interface::JournalTr;
 use revm::context_interface::context::ContextError;
 use revm::handler::evm::{ContextDbError, FrameInitResult};
 use revm::handler::{EthFrame, EvmTr, FrameInitOrResult, FrameResult, ItemOrResult, MainnetEvm};
-use revm::interpreter::instructions::host;
+use revm::interpreter::instructions::{host, system};
 use revm::interpreter::interpreter::EthInterpreter;
 use revm::interpreter::interpreter_action::{CallInputs, CreateInputs, FrameInit, FrameInput};
+use revm::interpreter::interpreter_types::MemoryTr;
+use revm::interpreter::{Host, Interpreter};
 use revm::interpreter::{Instruction, InstructionContext, InstructionResult};
 use revm::primitives::constants::CALL_STACK_LIMIT;
 use revm::primitives::hardfork::SpecId;
 use revm::{Context, Database, Journal, MainBuilder, MainContext};
 
+use crate::hash_memo::{HashMemo, LENGTH};
 use crate::location::TIP_MAX;
 
 /// A state that also knows which accounts have storage.
@@ -63,8 +68,8 @@ impl<DB: StateDb> StateDb for &mut DB {
     }
 }
 
-/// revm's context over a state, for transactions that are kept elsewhere.
-type EthContext<'t, DB> = Context<BlockEnv, &'t TxEnv, CfgEnv, DB, Journal<DB>>;
+/// revm's context over a state, for transactions that are kept elsewhere, with hashes that it has computed before.
+type EthContext<'t, DB> = Context<BlockEnv, &'t TxEnv, CfgEnv, DB, Journal<DB>, HashMemo>;
 
 /// No transaction at all.
 static NO_TRANSACTION: LazyLock<TxEnv> = LazyLock::new(TxEnv::default);
@@ -80,11 +85,19 @@ impl<DB: StateDb> EthEvm<'_, DB> {
             .with_block(env.block_env.clone())
             .with_cfg(env.cfg_env.clone())
             .with_tx(&*NO_TRANSACTION)
+            .with_chain(HashMemo::default())
             .with_db(database);
         let mut evm = context.build_mainnet();
         let gas = evm.instruction.gas_table()[usize::from(BALANCE)];
         evm.instruction.insert_instruction(BALANCE, Instruction::new(balance), gas);
         Self(evm)
+    }
+
+    /// The same EVM, which remembers what it has hashed.
+    pub(crate) fn with_memo(mut self) -> Self {
+        let gas = self.0.instruction.gas_table()[usize::from(KECCAK256)];
+        self.0.instruction.insert_instruction(KECCAK256, Instruction::new(keccak256), gas);
+        self
     }
 
     /// The state below the journal.
@@ -202,6 +215,45 @@ impl<'t, DB: StateDb> EvmTr for EthEvm<'t, DB> {
         self.0.frame_return_result(result)
     }
 }
+
+/// `KECCAK256` as revm has it, for an EVM that remembers the hashes of 64 bytes.
+fn keccak256<DB: Database>(
+    context: InstructionContext<'_, EthContext<'_, DB>, EthInterpreter>,
+) -> Result<(), InstructionResult> {
+    let InstructionContext { interpreter, host } = context;
+    let Some(message) = message_in_memory(interpreter) else {
+        return system::keccak256(InstructionContext { interpreter, host });
+    };
+    if let Some(hash) = host.chain.get(&message) {
+        if !interpreter.gas.record_regular_cost(host.gas_params().keccak256_cost(LENGTH)) {
+            return Err(InstructionResult::OutOfGas);
+        }
+        // Two words are there, and one takes their place.
+        interpreter.stack.popn::<1>();
+        if let Some(top) = interpreter.stack.top() {
+            *top = hash.into();
+        }
+        return Ok(());
+    }
+    system::keccak256(InstructionContext { interpreter: &mut *interpreter, host: &mut *host })?;
+    if let Some(hash) = interpreter.stack.data().last() {
+        host.chain.put(message, (*hash).into());
+    }
+    Ok(())
+}
+
+/// What `KECCAK256` is about to hash, if it is 64 bytes and memory need not grow for it.
+fn message_in_memory(interpreter: &Interpreter<EthInterpreter>) -> Option<[u8; LENGTH]> {
+    let [.., length, offset] = interpreter.stack.data().as_slice() else { return None };
+    let offset = usize::try_from(*offset).ok()?;
+    if *length != LENGTH_WORD || interpreter.memory.size() < offset.checked_add(LENGTH)? {
+        return None;
+    }
+    (*interpreter.memory.slice_len(offset, LENGTH)).try_into().ok()
+}
+
+/// The length of what is remembered, as the stack has it.
+const LENGTH_WORD: U256 = U256::from_limbs([LENGTH as u64, 0, 0, 0]);
 
 /// `BALANCE` as revm has it, for a state that wants to know whose balance is looked at.
 fn balance<DB: StateDb>(

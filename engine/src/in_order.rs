@@ -51,7 +51,7 @@ pub(crate) fn run_in_order(
     trace: Option<&Trace>,
 ) -> Result<(), ExecuteError> {
     let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
-    let mut state = KeptState { evm: EthEvm::new(ledger, &block.env), keeps: !run.is_watching() };
+    let mut state = KeptState { evm: EthEvm::new(ledger, &block.env).with_memo(), keeps: !run.is_watching() };
     for tx in indices {
         let index = tx as usize;
         let ran = match run.admit(index) {

@@ -41,6 +41,7 @@ pub mod error;
 mod evm;
 pub mod execute;
 mod foresight;
+mod hash_memo;
 mod in_order;
 mod ledger;
 mod location;

@@ -429,7 +429,7 @@ impl Executor for BlockExecutor<'_, '_> {
             tipped: None,
             pinned: false,
         };
-        EthEvm::new(database, &self.block.env)
+        EthEvm::new(database, &self.block.env).with_memo()
     }
 
     fn view<'s, 'b>(&'b self, evm: &'s mut Self::Scratch<'b>) -> &'s mut View<'b, Location, Value> {
