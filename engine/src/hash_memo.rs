@@ -52,15 +52,15 @@ mod tests {
     #[test]
     fn what_is_remembered_is_the_hash() {
         let mut memo = HashMemo::default();
-        let message = |number: u32| {
+        let message = |number: usize| {
             let mut message = [0; LENGTH];
-            message[28..32].copy_from_slice(&number.to_be_bytes());
+            message[24..32].copy_from_slice(&number.to_be_bytes());
             message
         };
         assert_eq!(memo.get(&message(0)), None, "nothing yet");
         let mut remembered = 0;
         for round in 0..2 {
-            for message in (1..3 * PLACES as u32).map(message) {
+            for message in (1..3 * PLACES).map(message) {
                 let hash = keccak256(message);
                 remembered +=
                     usize::from(memo.get(&message).inspect(|found| assert_eq!(*found, hash)).is_some());

@@ -125,11 +125,6 @@ impl<'l, 't> KeptState<'_, 'l, 't> {
         if kept.changes_values_only && !self.ledger().has_shown_an_empty_account() {
             return Ok(Ran::Ordinary { summary: Summary::of(kept.result), reward: kept.unpaid_reward });
         }
-        eprintln!(
-            "OTHER {index} {} {}",
-            kept.changes_values_only,
-            self.ledger().has_shown_an_empty_account()
-        );
         Ok(Ran::Other(Box::new(self.part_with(kept.result, kept.unpaid_reward))))
     }
 
@@ -189,7 +184,7 @@ impl<'l, 't> KeptState<'_, 'l, 't> {
 /// Makes a transfer between accounts of which the journal has one, and has both then; `None` if it cannot be made.
 fn transfer_in(
     journal: &mut JournalInner<JournalEntry>,
-    ledger: &mut &mut Ledger<'_>,
+    ledger: &mut Ledger<'_>,
     transfer: &Transfer,
 ) -> Option<()> {
     let left = transfer.left(&journal.load_account(ledger, transfer.sender).ok()?.info)?;
