@@ -157,6 +157,33 @@ impl<DB: StateDb> EthEvm<'_, DB> {
         Ok(result)
     }
 
+    /// Who pays in a call, if the balance of whom he pays would overflow.
+    fn payer_of_too_much(&self, input: &FrameInput) -> Option<Address> {
+        let FrameInput::Call(inputs) = input else { return None };
+        let value = inputs.value.transfer().filter(|value| !value.is_zero())?;
+        let balance = self.0.ctx.journaled_state.state.get(&inputs.target_address)?.info.balance;
+        let overflows = inputs.caller != inputs.target_address && balance.checked_add(value).is_none();
+        overflows.then_some(inputs.caller)
+    }
+
+    /// Lets revm fail a payment that would overflow. It takes the amount from the payer and does not say so: no balance
+    /// of mainnet comes near.
+    fn pay_too_much(
+        &mut self,
+        payer: Address,
+        init: FrameInit,
+    ) -> Result<FrameResult, ContextError<DB::Error>> {
+        let before = self.0.ctx.journaled_state.state.get(&payer).map(|account| account.info.balance);
+        let done = self.0.frame_init(init)?;
+        let ItemOrResult::Result(result) = done else {
+            return Err(ContextError::Custom("revm let a balance overflow".to_owned()));
+        };
+        if let (Some(account), Some(before)) = (self.0.ctx.journaled_state.state.get_mut(&payer), before) {
+            account.info.balance = before;
+        }
+        Ok(result)
+    }
+
     /// Sets the nonce that revm sees. The journal does not hear of it.
     fn show_nonce(&mut self, address: Address, nonce: u64) {
         if let Some(account) = self.0.ctx.journaled_state.state.get_mut(&address) {
@@ -198,9 +225,10 @@ impl<'t, DB: StateDb> EvmTr for EthEvm<'t, DB> {
             }
             FrameInput::Empty => None,
         };
-        match occupied {
-            None => self.0.frame_init(init),
-            Some(address) => Ok(ItemOrResult::Result(self.collide(address, init)?)),
+        match (occupied, self.payer_of_too_much(&init.frame_input)) {
+            (None, None) => self.0.frame_init(init),
+            (Some(address), _) => Ok(ItemOrResult::Result(self.collide(address, init)?)),
+            (None, Some(payer)) => Ok(ItemOrResult::Result(self.pay_too_much(payer, init)?)),
         }
     }
 

@@ -77,7 +77,7 @@ pub(crate) struct Kept {
     pub(crate) result: ExecutionResult<HaltReason>,
     /// What the beneficiary is still owed, if the journal has no account of his.
     pub(crate) unpaid_reward: Option<U256>,
-    /// It has made no account, removed none that was there, and set no code.
+    /// It has created no account, removed none that was there, and set no code.
     pub(crate) changes_values_only: bool,
 }
 
@@ -94,21 +94,35 @@ pub(crate) fn transact_kept<'t, DB: StateDb>(
     Ok(Kept { result, unpaid_reward, changes_values_only })
 }
 
-/// Whether a transaction that is over has made no account, removed none that was there, and set no code. One that
-/// touches what is not there leaves it so.
-fn changes_values_only(journal: &JournalInner<JournalEntry>, caller: Address) -> bool {
-    let is_left = |address: &Address| {
-        // A sender has a nonce.
-        *address == caller || journal.state.get(address).is_some_and(|account| !account.is_empty())
+/// Whether a transaction that is over has created no account, removed none that was there, and set no code. One that
+/// touches what is not there leaves it so, and nobody has touched it then.
+fn changes_values_only(journal: &mut JournalInner<JournalEntry>, caller: Address) -> bool {
+    let JournalInner { journal, state, .. } = journal;
+    // A sender has a nonce.
+    let is_left = |state: &EvmState, address: &Address| {
+        *address == caller || state.get(address).is_some_and(|account| !account.is_empty())
     };
-    journal.journal.iter().all(|entry| match entry {
+    journal.iter().all(|entry| match entry {
         JournalEntry::AccountDestroyed { .. }
         | JournalEntry::AccountCreated { .. }
         | JournalEntry::CodeChange { .. } => false,
-        JournalEntry::BalanceChange { address, old_balance } => old_balance.is_zero() || is_left(address),
-        JournalEntry::BalanceTransfer { balance, from, .. } => balance.is_zero() || is_left(from),
+        JournalEntry::BalanceChange { address, old_balance } => {
+            old_balance.is_zero() || is_left(state, address)
+        }
+        JournalEntry::BalanceTransfer { balance, from, to } => {
+            balance.is_zero() || is_left(state, from) && is_left(state, to)
+        }
+        JournalEntry::AccountTouched { address } => {
+            if *address != caller
+                && let Some(account) = state.get_mut(address)
+                && account.is_empty()
+                && account.is_loaded_as_not_existing()
+            {
+                account.unmark_touch();
+            }
+            true
+        }
         JournalEntry::AccountWarmed { .. }
-        | JournalEntry::AccountTouched { .. }
         | JournalEntry::NonceChange { .. }
         | JournalEntry::NonceBump { .. }
         | JournalEntry::StorageChanged { .. }
@@ -142,7 +156,7 @@ struct RewardHandler<'t, DB> {
     keeps: bool,
     /// What the beneficiary is still owed.
     unpaid: Cell<Option<U256>>,
-    /// The run has made no account, removed none that was there, and set no code.
+    /// The run has created no account, removed none that was there, and set no code.
     changes_values_only: Cell<bool>,
     /// The handler's EVM is typed by its database and where its transactions are kept.
     _evm: PhantomData<(&'t TxEnv, DB)>,
@@ -189,7 +203,8 @@ impl<'t, DB: StateDb> Handler for RewardHandler<'t, DB> {
             context.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
         }
         if self.keeps {
-            let values_only = changes_values_only(context.journal(), context.tx().caller());
+            let caller = context.tx().caller();
+            let values_only = changes_values_only(context.journal_mut(), caller);
             self.changes_values_only.set(values_only);
         }
         Ok(())

@@ -99,7 +99,11 @@ impl Transfer {
 
     /// What it leaves to this sender, if that one may send it and can pay. He has the next nonce then.
     pub(crate) fn left(&self, sender: &AccountInfo) -> Option<U256> {
-        let may = sender.is_empty_code_hash() && sender.nonce == self.nonce && sender.balance >= self.needed;
+        // EIP-2681: there is no nonce after the last.
+        let may = sender.is_empty_code_hash()
+            && sender.nonce == self.nonce
+            && self.nonce != u64::MAX
+            && sender.balance >= self.needed;
         may.then(|| sender.balance - self.paid)
     }
 
@@ -142,7 +146,7 @@ mod tests {
     const BASE_FEE: u64 = 7;
 
     /// A sender that has sent three and owns so much, somebody with a code, and somebody whose balance is nearly full.
-    fn pre_state(balance: U256, delegated: bool) -> PlainState {
+    fn pre_state(balance: U256, nonce: u64, delegated: bool) -> PlainState {
         let codes = [Bytes::from_static(&[0x00]), Bytecode::new_eip7702(CONTRACT).original_bytes()];
         let info = |code: Option<&Bytes>, nonce, balance| {
             let code = code.map_or_else(Bytecode::default, |code| Bytecode::new_raw(code.clone()));
@@ -150,7 +154,7 @@ mod tests {
             PlainAccount { info: info.without_code(), ..PlainAccount::default() }
         };
         let accounts: AddressMap<PlainAccount> = [
-            (SENDER, info(codes.last().filter(|_| delegated), 3, balance)),
+            (SENDER, info(codes.last().filter(|_| delegated), nonce, balance)),
             (BENEFICIARY, info(None, 3, balance)),
             (CONTRACT, info(codes.first(), 1, U256::ZERO)),
             (Address::repeat_byte(0xff), info(None, 0, U256::MAX)),
@@ -249,9 +253,10 @@ mod tests {
         let rich = U256::from(1) << 200;
         for spec in specs {
             let (env, mut taken) = (environment(spec), 0);
-            let wei = [fee + 9, fee + 10, fee + 11].map(|balance| (U256::from(balance), false));
-            for (balance, delegated) in wei.into_iter().chain([(rich, false), (rich, true)]) {
-                let pre_state = pre_state(balance, delegated);
+            let wei = [fee + 9, fee + 10, fee + 11].map(|balance| (U256::from(balance), 3, false));
+            let others = [(rich, 3, false), (rich, 3, true), (rich, u64::MAX, false)];
+            for (balance, nonce, delegated) in wei.into_iter().chain(others) {
+                let pre_state = pre_state(balance, nonce, delegated);
                 for transaction in transactions() {
                     // The block pays the reward, unless the run has looked at the beneficiary.
                     let mut ledger = Ledger::with_parts(&pre_state, BENEFICIARY, 4, 0);

@@ -21,7 +21,8 @@
 //! - **M4.** A write where a higher transaction may have read something else is a surprise: its writer is told, and
 //!   surprises are counted. So are estimates, and writes that are taken back. What a run has read holds as long as the
 //!   count stands where it stood when the run began: whoever writes there afterwards finds the reader noted, under the
-//!   location's lock, and counts before he is committed.
+//!   location's lock, and counts before he is committed. Who presumes is noted nowhere; the location that he means is one
+//!   where anybody may have read, whoever makes it.
 //! - **M5.** What lies beneath may change as transactions are committed, and nobody who counts sees more of it than he
 //!   should. Say `w` is committed, and changes what lies beneath at a key that it wrote. It had entered its write here
 //!   before. So whoever is above `w` finds that entry, or has found nothing and looked beneath, and then his validation
@@ -309,6 +310,9 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
 
     /// Turns what this run wrote at `places` into estimates.
     pub(crate) fn mark_estimates(&self, version: Version, places: &[Place]) {
+        if places.is_empty() {
+            return;
+        }
         for place in places {
             if planted!(LoseEstimate) && *place == places[0] {
                 continue;
@@ -324,6 +328,9 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
 
     /// Removes what `tx` wrote at `places`.
     pub(crate) fn retract(&self, tx: TxIndex, places: &[Place]) {
+        if places.is_empty() {
+            return;
+        }
         for place in places {
             self.change(*place, |location| {
                 if let Ok(place) = location.place(tx) {

@@ -109,7 +109,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
         }
     }
 
-    /// As [`View::read`], for a location where most likely nobody writes, and which nobody reads with
+    /// As [`View::read`], for a location where most likely nobody writes, and which nobody predicts or reads with
     /// [`View::read_or`]: an answer that is only presumed, and left to the validation. False, and no answer, if the run
     /// is final: its reads are not validated any more.
     ///

@@ -105,3 +105,66 @@ fn j1_what_is_kept_between_transactions_changes_nothing() {
         assert!((50..500).contains(&failed), "{fork:?}: {failed} fail");
     }
 }
+
+/// A call touches an account that is not there. When it then delegates, its creation is not refunded (EIP-7702): it is
+/// still not there.
+#[test]
+fn j1_who_was_touched_and_is_not_there_is_still_not_there() {
+    let [caller, sponsor, authority] = [1, 2, 9].map(Signer::new);
+    let mut world = World::default();
+    for signer in [&caller, &sponsor] {
+        world.put(signer.address(), 0, Vec::new());
+    }
+    world.put(Address::repeat_byte(0xc0), 1, COUNT.to_vec());
+    world.put_request_contracts();
+    let transactions = vec![
+        caller.call(0, authority.address(), Vec::new()),
+        sponsor.delegate(&authority, 0, Address::repeat_byte(0xc0)),
+    ];
+    let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
+    let gas = outcome.receipts.last().unwrap().cumulative_gas_used - outcome.receipts[0].cumulative_gas_used;
+    assert_eq!(gas, 46_000, "21,000 and 25,000, nothing back");
+}
+
+/// A payment that would overflow fails, and leaves its payer what he had, for the next transaction too.
+#[test]
+fn j1_a_payment_that_overflows_takes_nothing() {
+    let [caller, reader] = [1, 2].map(Signer::new);
+    let [payer, look, rich] = [0xc0, 0xc1, 0xf0].map(Address::repeat_byte);
+    let mut world = World::default();
+    for signer in [&caller, &reader] {
+        world.put(signer.address(), 0, Vec::new());
+    }
+    // Pays 50 to whom the first word names.
+    world.put(payer, 1, vec![0x5f, 0x5f, 0x5f, 0x5f, 0x60, 0x32, 0x5f, 0x35, 0x5a, 0xf1, 0x00]);
+    // Stores the balance of whom the first word names.
+    world.put(look, 1, vec![0x5f, 0x35, 0x31, 0x5f, 0x55, 0x00]);
+    world.set_balance(payer, U256::from(100));
+    world.set_balance(rich, U256::MAX);
+    world.put_request_contracts();
+    let input = |address: Address| address.into_word().to_vec();
+    let transactions = vec![
+        caller.call(0, payer, input(rich)),
+        reader.call(0, look, input(payer)),
+        caller.call(1, payer, input(rich)),
+    ];
+    let outcome = world.run(EthereumHardfork::Cancun, transactions).unwrap();
+    assert_eq!(outcome.changes.changed_slot(look, U256::ZERO), Some(U256::from(100)));
+}
+
+/// What destroys itself for somebody whose balance then wraps to nothing leaves him empty, and he goes (EIP-161).
+#[test]
+fn j1_who_is_left_empty_by_a_gift_goes() {
+    let caller = Signer::new(1);
+    let [dying, heir] = [0xc0, 0xe0].map(Address::repeat_byte);
+    let mut world = World::default();
+    world.put(caller.address(), 0, Vec::new());
+    world.put(dying, 1, DIE.to_vec());
+    world.set_balance(dying, U256::from(100));
+    world.set_balance(heir, U256::MAX - U256::from(99));
+    world.put_request_contracts();
+    let transactions =
+        vec![caller.call(0, dying, heir.into_word().to_vec()), caller.call(1, heir, Vec::new())];
+    let outcome = world.run(EthereumHardfork::Cancun, transactions).unwrap();
+    assert!(outcome.changes.wiped.contains(&heir));
+}

@@ -142,6 +142,15 @@ impl World {
         self.codes.push(code);
     }
 
+    /// Sets the balance of an account that was put, or puts one that has nothing else.
+    pub(crate) fn set_balance(&mut self, address: Address, balance: U256) {
+        let account = self.accounts.entry(address).or_insert_with(|| PlainAccount {
+            info: AccountInfo::default().without_code(),
+            storage: HashMap::default(),
+        });
+        account.info.balance = balance;
+    }
+
     /// Puts an account without nonce and code that has a slot, as only a genesis can.
     pub(crate) fn put_bare_storage(&mut self, address: Address, balance: u64, slot: U256, value: U256) {
         let info = AccountInfo { balance: U256::from(balance), ..AccountInfo::default() };
