@@ -27,7 +27,7 @@ use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{
     Block, Blocked, Commit, Execution, Executor, Pace, RUN_OVERHEAD, Stats, Stretch, TxIndex, View,
-    Workspace, WorkspaceOf,
+    WorkspaceOf,
 };
 
 use crate::block::{ReadyBlock, ReadyTransaction};
@@ -86,7 +86,7 @@ pub fn run_with(
         Pace::new(workers)
             .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env, plain)))
     };
-    let mut workspace = Workspace::default();
+    let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
@@ -128,12 +128,11 @@ pub fn run_with(
                     likely_wiped: AtomicBool::new(false),
                     desks: &desks,
                 };
-                let room = core::mem::take(&mut workspace);
-                let (stats, room) = match setup.rehearsal {
+                let room = workspace.take().unwrap_or_default();
+                let (stats, mut room) = match setup.rehearsal {
                     Some(rehearsal) => executor.rehearse(length, &pace, workers, room, rehearsal),
                     None => executor.run(length, &pace, workers, room, setup.trace),
                 };
-                workspace = room;
                 let Beneath { base, committer, .. } = executor.beneath;
                 let Committer { run: done, open, error } = committer.into_inner();
                 (run, ledger) = (done, Ledger::from_parts(base, open));
@@ -160,9 +159,10 @@ pub fn run_with(
                     Some(rehearsal) => rehearsal
                         .merge(run.decided() - first, |threads| ledger.end_stretch(&mut logs, threads)),
                     None => {
-                        rayon::join(|| workspace.tidy(), || ledger.end_stretch(&mut logs, workers));
+                        rayon::join(|| room.tidy(), || ledger.end_stretch(&mut logs, workers));
                     }
                 }
+                workspace = Some(room);
                 for (desk, log) in desks.iter().zip(logs) {
                     desk.lock().effects = log;
                 }

@@ -204,7 +204,7 @@ fn in_stretches(
             }
             Stretch::Speculative(length) => {
                 let programs = Programs::new(&txs[first..], state, stop_at.map(|tx| index(tx - first)));
-                let mut block = pace.block(&programs, length, core::mem::take(&mut room));
+                let mut block = pace.block(&programs, length, room);
                 Guesses::any(rng, length).tell(&mut block);
                 let (counts, kept) = Programs::run(block, workers);
                 let counts = counts.unwrap();
