@@ -271,10 +271,15 @@ impl BlockExecutor<'_, '_> {
     }
 
     /// Transactions that may take so long that it matters when they begin, by the gas that they may use: more than a
-    /// fourth of a worker's share.
+    /// fourth of a worker's share. Of what all of them may use most is often not used; what the header says that the
+    /// block uses is closer, if it is known.
     fn longest(&self, length: u32, workers: usize) -> Vec<TxIndex> {
         let gas = |tx: &TxIndex| self.transaction(*tx).env.gas_limit;
         let all: u128 = (0..length).map(|tx| u128::from(gas(&TxIndex(tx)))).sum();
+        let all = match self.block.header.gas_used {
+            0 => all,
+            used => all.min(used.into()),
+        };
         let long = |tx: &TxIndex| u128::from(gas(tx)) * 4 * workers as u128 > all;
         let mut longest: Vec<TxIndex> = (0..length).map(TxIndex).filter(long).collect();
         longest.sort_by_key(|tx| Reverse(gas(tx)));
