@@ -12,16 +12,18 @@
 //!   trie come after all others, in the order of its keys. `pools_of_any_size_report_the_same_error`.
 
 use crate::{
+    account::read_account,
     arena::{Arena, Child, Place},
     error::WitnessError,
     key::{nibble, order},
     keyed::{KeyedChange, KeyedChanges},
     root::Threads,
+    sparse::TrieView,
     state::AccountFields,
     update::{Change, OpenBranch, Update},
     witness::VerifiedWitness,
 };
-use alloy_primitives::B256;
+use alloy_primitives::{B256, map::B256Map};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use rayon::prelude::*;
 use std::ops::RangeInclusive;
@@ -33,7 +35,7 @@ const PARALLEL_KEYS_MIN: usize = 96;
 const PARTS: usize = 4;
 
 /// The tries after the changes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Changed<'w> {
     /// The nodes that changed, hashed.
     pub(crate) arena: Arena<'w>,
@@ -41,6 +43,22 @@ pub(crate) struct Changed<'w> {
     pub(crate) root: Child,
     /// Accounts whose slots changed, sorted, with the roots of their storage tries.
     pub(crate) storage: Vec<(B256, Child)>,
+}
+
+/// The state that changes are made to.
+#[derive(Clone, Copy, Debug)]
+enum Base<'a, 'w> {
+    /// The state before the block.
+    Before(&'w VerifiedWitness),
+    /// That state with changes, whose nodes are in the arena, hashed.
+    After {
+        /// The state before the block.
+        witness: &'w VerifiedWitness,
+        /// As [`Changed::root`].
+        root: Child,
+        /// As [`Changed::storage`].
+        storage: &'a [(B256, Child)],
+    },
 }
 
 /// An error with its rank: of several, the one with the lowest counts.
@@ -99,11 +117,40 @@ pub(crate) fn changed<'w>(
 /// Makes all changes on the calling thread.
 fn change_alone<'w>(witness: &'w VerifiedWitness, keyed: &[KeyedChange<'_>]) -> Result<Changed<'w>, Ranked> {
     let mut arena = Arena::over(&witness.store);
-    let Leaves { changes, storage } = change_accounts(&mut arena, witness, keyed)?;
+    let Leaves { changes, storage } = change_accounts(&mut arena, Base::Before(witness), keyed)?;
     let root = witness.root.map_or(Child::NONE, Child::supplied);
     let root = arena.update(root, None, &changes).map_err(Ranked::last)?;
     arena.hash(Threads::One);
     Ok(Changed { arena, root, storage })
+}
+
+/// Makes changes to a state that has been changed before, on the calling thread.
+///
+/// # Errors
+///
+/// As [`VerifiedWitness::post_state`]. The roots are then as they were.
+pub(crate) fn change_again<'w>(
+    witness: &'w VerifiedWitness,
+    changed: &mut Changed<'w>,
+    changes: &KeyedChanges<'_>,
+) -> Result<(), WitnessError> {
+    let keyed: Vec<KeyedChange<'_>> = changes.accounts().collect();
+    let Changed { arena, root, storage: earlier } = changed;
+    let base = Base::After { witness, root: *root, storage: earlier };
+    let leaves = change_accounts(arena, base, &keyed).map_err(|ranked| ranked.error)?;
+    *root = arena.update(*root, None, &leaves.changes)?;
+    arena.hash(Threads::One);
+    // Where no slot has changed this time, the trie of an earlier time counts, unless it was wiped.
+    let mut tries: B256Map<Child> = earlier.drain(..).collect();
+    for KeyedChange { hashed_address, change, .. } in &keyed {
+        if change.storage_wiped || change.account.is_none() {
+            tries.remove(hashed_address);
+        }
+    }
+    tries.extend(leaves.storage);
+    earlier.extend(tries);
+    earlier.sort_unstable_by(|(one, _), (two, _)| order(one, two));
+    Ok(())
 }
 
 /// Makes the changes in parts, on the threads of the current pool.
@@ -128,8 +175,9 @@ fn change_in_parts<'w>(
         }
     }
     let parts = parts(keyed, |keyed| &keyed.hashed_address, KeyedChange::work);
-    let mut changed =
-        update_in_parts(arena, None, root, parts, |arena, part| change_accounts(arena, witness, part));
+    let mut changed = update_in_parts(arena, None, root, parts, |arena, part| {
+        change_accounts(arena, Base::Before(witness), part)
+    });
     if let Err(error) = changed {
         errors.push(error);
         let lowest = errors.into_iter().min_by_key(|error| error.rank);
@@ -152,8 +200,11 @@ fn change_large_storage<'w>(
     witness: &'w VerifiedWitness,
     keyed: &KeyedChange<'_>,
 ) -> Result<Option<Child>, WitnessError> {
-    let Some((account, storage)) = keyed.account(witness)? else { return Ok(None) };
-    let Some(root) = keyed.storage(witness, &account, storage)? else { return Ok(None) };
+    let base = Base::Before(witness);
+    let Some((account, storage)) = keyed.account(base, arena)? else { return Ok(None) };
+    let Place::Supplied(root) = base.storage(keyed.hashed_address, &account, storage)?.place() else {
+        return Ok(None);
+    };
     if !witness.store.shape(root).is_branch() {
         return Ok(None);
     }
@@ -261,7 +312,7 @@ fn parts<T>(
 /// As [`VerifiedWitness::post_state`], that of the account with the lowest address.
 fn change_accounts<'w>(
     arena: &mut Arena<'w>,
-    witness: &'w VerifiedWitness,
+    base: Base<'_, 'w>,
     keyed: &[KeyedChange<'_>],
 ) -> Result<Leaves, Ranked> {
     let mut lowest: Option<Ranked> = None;
@@ -269,7 +320,7 @@ fn change_accounts<'w>(
     let mut slots = Vec::new();
     arena.reserve(keyed.iter().map(KeyedChange::work).sum());
     for keyed in keyed {
-        match change_account(arena, witness, keyed, &mut slots) {
+        match change_account(arena, base, keyed, &mut slots) {
             Ok(account) => accounts.push(account),
             Err(error) => {
                 let ranked = keyed.ranked(error);
@@ -305,11 +356,11 @@ fn change_accounts<'w>(
 /// As [`VerifiedWitness::post_state`], for this account.
 fn change_account<'w>(
     arena: &mut Arena<'w>,
-    witness: &'w VerifiedWitness,
+    base: Base<'_, 'w>,
     keyed: &KeyedChange<'_>,
     slots: &mut Vec<Change>,
 ) -> Result<(Option<TrieAccount>, Option<Child>), WitnessError> {
-    let Some((mut account, storage)) = keyed.account(witness)? else { return Ok((None, None)) };
+    let Some((mut account, storage)) = keyed.account(base, arena)? else { return Ok((None, None)) };
     if let Some(storage_root) = keyed.storage_root {
         account.storage_root = storage_root;
         return Ok((Some(account), None));
@@ -317,13 +368,64 @@ fn change_account<'w>(
     if keyed.hashed_slots.is_empty() {
         return Ok((Some(account), None));
     }
-    let root = keyed.storage(witness, &account, storage)?;
+    let root = base.storage(keyed.hashed_address, &account, storage)?;
     slots.clear();
     slots.extend(keyed.slots().map(|(key, value)| Change { key, value: arena.keep_slot(value) }));
     slots.sort_unstable_by(|one, two| order(&one.key, &two.key));
-    let root = root.map_or(Child::NONE, Child::supplied);
     let root = arena.update(root, Some(keyed.hashed_address), slots)?;
     Ok((Some(account), Some(root)))
+}
+
+impl<'w> Base<'_, 'w> {
+    /// An account, and where the root of its storage trie is if the account leads there.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if the witness does not say.
+    fn account(
+        self,
+        arena: &Arena<'w>,
+        hashed_address: B256,
+    ) -> Result<Option<(TrieAccount, Option<usize>)>, WitnessError> {
+        match self {
+            Self::Before(witness) => witness.account_with_storage(hashed_address),
+            Self::After { root, .. } => {
+                let account = read_account(TrieView { arena, root, account: None }, hashed_address)?;
+                Ok(account.map(|account| (account, None)))
+            }
+        }
+    }
+
+    /// The root of the storage trie of an account, which may be an account that has just lost its storage; `place` is
+    /// where the account leads.
+    ///
+    /// # Errors
+    ///
+    /// As [`VerifiedWitness::storage_trie`].
+    fn storage(
+        self,
+        hashed_address: B256,
+        account: &TrieAccount,
+        place: Option<usize>,
+    ) -> Result<Child, WitnessError> {
+        if account.storage_root == EMPTY_ROOT_HASH {
+            return Ok(Child::NONE);
+        }
+        let witness = match self {
+            Self::Before(witness) => witness,
+            Self::After { witness, storage, .. } => {
+                if let Ok(found) = storage.binary_search_by(|(other, _)| order(other, &hashed_address)) {
+                    return Ok(storage[found].1);
+                }
+                witness
+            }
+        };
+        let place = match place {
+            Some(place) => Some(witness.linked_storage_root(hashed_address, place)?),
+            None => witness.storage_root(hashed_address, account.storage_root)?,
+        };
+        Ok(place.map_or(Child::NONE, Child::supplied))
+    }
 }
 
 impl KeyedChange<'_> {
@@ -332,36 +434,19 @@ impl KeyedChange<'_> {
     ///
     /// # Errors
     ///
-    /// [`WitnessError::MissingNode`] if the witness does not say what it was.
-    fn account(
+    /// As [`Base::account`].
+    fn account<'w>(
         &self,
-        witness: &VerifiedWitness,
+        base: Base<'_, 'w>,
+        arena: &Arena<'w>,
     ) -> Result<Option<(TrieAccount, Option<usize>)>, WitnessError> {
-        let before = witness.account_with_storage(self.hashed_address)?;
+        let before = base.account(arena, self.hashed_address)?;
         let Some(AccountFields { nonce, balance, code_hash }) = self.change.account else { return Ok(None) };
         let (storage_root, storage) = match before {
             Some((account, storage)) if !self.change.storage_wiped => (account.storage_root, storage),
             Some(_) | None => (EMPTY_ROOT_HASH, None),
         };
         Ok(Some((TrieAccount { nonce, balance, storage_root, code_hash }, storage)))
-    }
-
-    /// Where the root is from which the storage of the account starts, as [`Self::account`] gives both; `None` if
-    /// the trie is empty.
-    ///
-    /// # Errors
-    ///
-    /// As [`VerifiedWitness::storage_trie`].
-    fn storage(
-        &self,
-        witness: &VerifiedWitness,
-        account: &TrieAccount,
-        storage: Option<usize>,
-    ) -> Result<Option<usize>, WitnessError> {
-        match storage {
-            Some(place) => witness.linked_storage_root(self.hashed_address, place).map(Some),
-            None => witness.storage_root(self.hashed_address, account.storage_root),
-        }
     }
 
     /// An error of this account with its rank.

@@ -65,6 +65,7 @@ mod account;
 mod arena;
 mod change;
 mod check;
+mod early;
 mod encode;
 mod encoded;
 mod error;
@@ -84,6 +85,7 @@ mod update;
 mod witness;
 
 pub use account::{AccountProof, StorageProof};
+pub use early::EarlyState;
 pub use error::{BadNodeReason, WitnessError};
 pub use keccak::{Backend, keccak256_batch, keccak256_batch_parallel};
 pub use keyed::KeyedChanges;

@@ -2,8 +2,8 @@
 
 use crate::{
     account::{AccountProof, read_account, read_slot},
-    arena::{Arena, Child},
-    change::{Changed, changed},
+    arena::Child,
+    change::{Changed, change_again, changed},
     error::WitnessError,
     key::order,
     keyed::KeyedChanges,
@@ -13,7 +13,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_trie::TrieAccount;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// What a block changes, account by account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,12 +56,8 @@ pub struct AccountFields {
 pub struct SparseState<'w> {
     /// The pre-state, for what did not change.
     witness: &'w VerifiedWitness,
-    /// The nodes that changed.
-    arena: Arena<'w>,
-    /// The root of the state trie.
-    accounts: Child,
-    /// The roots of the storage tries with changes, sorted by hashed address.
-    storage: Vec<(B256, Child)>,
+    /// What changed.
+    changed: Changed<'w>,
 }
 
 impl FromIterator<(Address, AccountChange)> for StateChanges {
@@ -74,8 +70,15 @@ impl StateChanges {
     /// Adds what changed afterwards.
     pub fn append(&mut self, later: impl IntoIterator<Item = (Address, AccountChange)>) {
         for (address, later) in later {
-            let change = self.accounts.entry(address).or_default();
-            if later.storage_wiped || later.account.is_none() {
+            let change = match self.accounts.entry(address) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(later);
+                    continue;
+                }
+                Entry::Occupied(occupied) => occupied.into_mut(),
+            };
+            // Who is removed and comes back has no storage.
+            if later.storage_wiped || later.account.is_none() || change.account.is_none() {
                 change.storage_wiped = true;
                 change.storage.clear();
             }
@@ -95,18 +98,27 @@ impl<'w> SparseState<'w> {
         witness: &'w VerifiedWitness,
         changes: &KeyedChanges<'_>,
     ) -> Result<Self, WitnessError> {
-        let Changed { arena, root, storage } = changed(witness, changes)?;
-        Ok(Self { witness, arena, accounts: root, storage })
+        Ok(Self { witness, changed: changed(witness, changes)? })
+    }
+
+    /// Makes further changes, on the calling thread: what `changes` says of the state before the block, it says of this
+    /// one.
+    ///
+    /// # Errors
+    ///
+    /// As [`VerifiedWitness::post_state`]. The state is then as it was.
+    pub fn append(&mut self, changes: &StateChanges) -> Result<(), WitnessError> {
+        change_again(self.witness, &mut self.changed, &changes.keyed())
     }
 
     /// The state trie.
     fn state_trie(&self) -> TrieView<'_, 'w> {
-        TrieView { arena: &self.arena, root: self.accounts, account: None }
+        TrieView { arena: &self.changed.arena, root: self.changed.root, account: None }
     }
 
     /// The state root.
     pub fn state_root(&self) -> B256 {
-        self.arena.root(self.accounts)
+        self.changed.arena.root(self.changed.root)
     }
 
     /// An account, `None` if it provably does not exist.
@@ -143,7 +155,7 @@ impl<'w> SparseState<'w> {
     pub fn account_proof(&self, address: Address, slots: &[B256]) -> Result<AccountProof, WitnessError> {
         let storage = match self.account(address)? {
             Some(account) if !slots.is_empty() => self.storage_trie(keccak256(address), &account)?,
-            Some(_) | None => TrieView { arena: &self.arena, root: Child::NONE, account: None },
+            Some(_) | None => TrieView { arena: &self.changed.arena, root: Child::NONE, account: None },
         };
         AccountProof::new(address, slots, self.state_trie(), storage)
     }
@@ -165,14 +177,15 @@ impl<'w> SparseState<'w> {
         hashed_address: B256,
         account: &TrieAccount,
     ) -> Result<TrieView<'_, 'w>, WitnessError> {
-        let changed = self.storage.binary_search_by(|(account, _)| order(account, &hashed_address));
-        let root = if let Ok(place) = changed {
-            self.storage[place].1
+        let Changed { arena, storage, .. } = &self.changed;
+        let root = if let Ok(place) = storage.binary_search_by(|(account, _)| order(account, &hashed_address))
+        {
+            storage[place].1
         } else {
             let root = self.witness.storage_root(hashed_address, account.storage_root)?;
             root.map_or(Child::NONE, Child::supplied)
         };
-        Ok(TrieView { arena: &self.arena, root, account: Some(hashed_address) })
+        Ok(TrieView { arena, root, account: Some(hashed_address) })
     }
 }
 
@@ -197,5 +210,9 @@ mod tests {
         assert_eq!(then(None, false, &[]), change(None, true, &[]));
         assert_eq!(then(fields(0), true, &[(3, 3)]), change(fields(0), true, &[(3, 3)]));
         assert_eq!(then(fields(1), false, &[(1, 4)]), change(fields(1), true, &[(1, 4), (3, 3)]));
+
+        let mut removed: StateChanges = change(None, false, &[]).into_iter().collect();
+        removed.append(change(fields(1), false, &[(2, 2)]));
+        assert_eq!(removed.accounts.into_iter().collect::<Vec<_>>(), change(fields(1), true, &[(2, 2)]));
     }
 }

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_trie::{Nibbles, proof::verify_proof};
 use proptest::{collection::btree_map, prelude::*};
 use std::collections::BTreeMap;
-use weft_trie::{AccountChange, StateChanges, Witness, WitnessError};
+use weft_trie::{AccountChange, StateChanges, VerifiedWitness, Witness, WitnessError};
 
 /// Addresses and slots come from pools this large, so that changes meet what is there.
 const POOL: u8 = 24;
@@ -48,6 +48,27 @@ fn any_changes() -> impl Strategy<Value = StateChanges> {
     let change = (account, prop::bool::weighted(0.15), any_slots(0..3))
         .prop_map(|(account, storage_wiped, storage)| AccountChange { account, storage_wiped, storage });
     btree_map((0..POOL).prop_map(address), change, 0..12).prop_map(|accounts| StateChanges { accounts })
+}
+
+/// Some of the addresses.
+fn any_addresses() -> impl Strategy<Value = Vec<Address>> {
+    prop::sample::subsequence((0..POOL).map(address).collect::<Vec<_>>(), 0..usize::from(POOL))
+}
+
+/// Which node a witness lacks, if it lacks one.
+fn any_gap() -> impl Strategy<Value = Option<prop::sample::Index>> {
+    prop::option::weighted(0.4, any::<prop::sample::Index>())
+}
+
+/// A witness of the whole state but for one node; `None` if that is the root.
+fn witness_with_gap(world: &World, lacking: Option<prop::sample::Index>) -> Option<VerifiedWitness> {
+    let mut nodes = world.nodes();
+    if let Some(lacking) = lacking.filter(|_| !nodes.is_empty()) {
+        let hash = *lacking.get(&nodes.keys().copied().collect::<Vec<_>>());
+        nodes.remove(&hash);
+    }
+    let has_root = world.root() == EMPTY || nodes.contains_key(&world.root());
+    has_root.then(|| Witness::new(nodes.into_values().collect()).verify(world.root()).unwrap())
 }
 
 /// Applies the changes to a witness of these nodes.
@@ -134,6 +155,64 @@ proptest! {
                 let mut fewer = nodes.clone();
                 fewer.remove(dropped);
                 prop_assert!(read_all(world, &wanted, fewer).is_err());
+            }
+        }
+    }
+
+    /// `early.rs` E1: what was foreseen, in whatever pieces, right or wrong, changes neither state nor error.
+    #[test]
+    fn what_was_foreseen_changes_nothing(
+        before in any_world(),
+        changes in any_changes(),
+        foreseen in prop::collection::vec((any_addresses(), any_changes()), 0..4),
+        wrong in 0..6usize,
+        lacking in any_gap(),
+    ) {
+        let Some(witness) = witness_with_gap(&before, lacking) else { return Ok(()) };
+        let mut early = witness.early_state();
+        for (rightly, changed) in foreseen {
+            // Of some what they become, of others something else.
+            let rightly = rightly.into_iter().filter_map(|address| changes.accounts.get_key_value(&address));
+            let rightly = rightly.map(|(address, change)| (*address, change.clone()));
+            early.advance(changed.accounts.into_iter().take(wrong).chain(rightly).collect());
+        }
+        let (settled, expected) = (early.settle(&changes), witness.post_state(&changes));
+        prop_assert_eq!(settled.as_ref().err(), expected.as_ref().err());
+        let (Ok(settled), Ok(expected)) = (settled, expected) else { return Ok(()) };
+        prop_assert_eq!(settled.state_root(), before.after(&changes).root());
+        let slots: Vec<_> = (0..POOL).map(|slot| B256::from(U256::from(slot))).collect();
+        for address in (0..POOL).map(address) {
+            prop_assert_eq!(settled.account(address), expected.account(address));
+            prop_assert_eq!(settled.account_proof(address, &slots), expected.account_proof(address, &slots));
+        }
+    }
+
+    /// T8, T9: a state takes further changes as a pre-state takes its own.
+    #[test]
+    fn changes_on_top_of_changes(
+        before in any_world(),
+        batches in prop::collection::vec(any_changes(), 1..4),
+        lacking in any_gap(),
+    ) {
+        let Some(witness) = witness_with_gap(&before, lacking) else { return Ok(()) };
+        let mut state = witness.post_state(&StateChanges::default()).unwrap();
+        let mut world = before;
+        for batch in batches {
+            if state.append(&batch).is_ok() {
+                world = world.after(&batch);
+            } else {
+                prop_assert!(lacking.is_some());
+            }
+            prop_assert_eq!(state.state_root(), world.root());
+            for address in (0..POOL).map(address) {
+                if let Ok(account) = state.account(address) {
+                    prop_assert_eq!(account, world.account(address));
+                }
+                for slot in (0..POOL).map(U256::from) {
+                    if let Ok(value) = state.storage(address, slot) {
+                        prop_assert_eq!(value, world.slot(address, slot));
+                    }
+                }
             }
         }
     }
