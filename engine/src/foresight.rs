@@ -1,22 +1,24 @@
-//! What a block access list (EIP-7928) says that transactions will write.
+//! What a block access list (EIP-7928) says that transactions will write, and what becomes of the state.
 //!
 //! The list comes with the block and names every change with its value. A block is only valid if it is exactly right,
 //! so nearly always it is; then each transaction can run at once on the values that those below it have not written
 //! yet. But it is a claim like any other. What is taken from it goes into the `MVMemory` as values of runs to come,
-//! every one of them is replaced by what the run really writes, and whoever has read a wrong one runs again. The list
-//! is compared with the one computed, in its turn.
+//! every one of them is replaced by what the run really writes, and whoever has read a wrong one runs again. A state
+//! root begun with it is put right before it is told. The list is compared with the one computed, in its turn.
 
 use std::collections::BTreeMap;
 
-use alloy_primitives::{Bytes, U256, keccak256};
+use alloy_primitives::{Address, Bytes, U256, keccak256};
 use alloy_rlp::Decodable;
 use rayon::prelude::*;
 use revm::bytecode::Bytecode;
 use revm::state::bal::alloy::{AlloyAccountChanges, AlloyBal};
 use weft_scheduler::TxIndex;
+use weft_trie::{AccountChange, StateChanges};
 
 use crate::block::ReadyBlock;
 use crate::location::{Location, Value};
+use crate::outcome::fields;
 use crate::pre_state::PreState;
 
 /// What transactions will write.
@@ -43,17 +45,51 @@ struct Change<'a> {
     code: Option<&'a Bytes>,
 }
 
+/// Decodes the list of a block. One that does not decode, or names more changes than the block has gas for, is as good as
+/// empty; what is wrong with it is found in its turn.
+fn decode(mut list: &[u8], block: &ReadyBlock<'_>) -> AlloyBal {
+    let list = AlloyBal::decode(&mut list).unwrap_or_default();
+    let most = block.header.gas_limit / CHANGE_COST + 4 * block.transactions.len() as u64;
+    if list.iter().map(changes).sum::<usize>() as u64 > most { AlloyBal::default() } else { list }
+}
+
+impl ReadyBlock<'_> {
+    /// What its access list says that becomes of the state, put together on the threads of the current pool: nothing
+    /// without a list, and nothing of accounts that the pre-state does not know. A claim like the list itself, good enough
+    /// to begin a state with ([`weft_trie::EarlyState`]).
+    pub fn foreseen_changes(&self, pre_state: &dyn PreState) -> StateChanges {
+        let list = self.access_list.map(|list| decode(list, self)).unwrap_or_default();
+        let changed = list.par_iter().filter(|account| changes(account) > 0);
+        let changes =
+            changed.filter_map(|account| Some((account.address, foreseen_change(account, pre_state)?)));
+        changes.collect::<Vec<(Address, AccountChange)>>().into_iter().collect()
+    }
+}
+
+/// What becomes of one account in the end; `None` if nobody can tell.
+fn foreseen_change(account: &AlloyAccountChanges, pre_state: &dyn PreState) -> Option<AccountChange> {
+    let mut info = pre_state.account(account.address).ok()?.unwrap_or_default().without_code();
+    if let Some(change) = account.balance_changes.last() {
+        info.balance = change.post_balance;
+    }
+    if let Some(change) = account.nonce_changes.last() {
+        info.nonce = change.new_nonce;
+    }
+    if let Some(change) = account.code_changes.last() {
+        info.code_hash = keccak256(&change.new_code);
+    }
+    let slots = account.storage_changes.iter();
+    let storage = slots.filter_map(|slot| Some((slot.slot, slot.changes.last()?.new_value))).collect();
+    // An empty account does not stay (EIP-161).
+    let fields = (!info.is_empty()).then(|| fields(&info));
+    Some(AccountChange { account: fields, storage_wiped: false, storage })
+}
+
 impl Foresight {
-    /// Reads the list of a block, on the threads of the current pool. One that does not decode, or names more changes than
-    /// the block has gas for, foresees nothing; what is wrong with it is found in its turn.
-    pub(crate) fn read(mut list: &[u8], block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Self {
-        let transactions = block.transactions.len();
-        let list = AlloyBal::decode(&mut list).unwrap_or_default();
-        let mut writes = vec![Vec::new(); transactions];
-        let most = block.header.gas_limit / CHANGE_COST + 4 * transactions as u64;
-        if list.iter().map(changes).sum::<usize>() as u64 > most {
-            return Self { writes };
-        }
+    /// Reads the list of a block, on the threads of the current pool.
+    pub(crate) fn read(list: &[u8], block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Self {
+        let list = decode(list, block);
+        let mut writes = vec![Vec::new(); block.transactions.len()];
         let beneficiary = block.header.beneficiary;
         let accounts = list.par_iter().filter(|account| account.address != beneficiary);
         let foreseen: Vec<Vec<Foreseen>> = accounts.map(|account| foreseen(account, pre_state)).collect();
@@ -129,7 +165,7 @@ fn foreseen(account: &AlloyAccountChanges, pre_state: &dyn PreState) -> Vec<Fore
 mod tests {
     use alloy_consensus::{Header, TxLegacy};
     use alloy_hardforks::EthereumHardfork;
-    use alloy_primitives::{Address, Signature};
+    use alloy_primitives::Signature;
     use revm::state::bal::BlockAccessIndex;
     use revm::state::bal::alloy::AlloyBalanceChange;
 

@@ -99,6 +99,12 @@ impl Matrix {
         };
         let mut variants = vec![ready.clone()];
         variants.extend(lists.iter().map(|list| ready.clone().with_access_list(list)));
+        for ready in &variants[1..] {
+            let found = caught("early root", || early_root(&state, ready, &expected))?;
+            if found != expected_roots.clone().map(|roots| roots.map(|(state, _)| state)) {
+                return Err(format!("early root {found:?}, afterwards {expected_roots:?}"));
+            }
+        }
         for pool in &self.pools {
             let threads = pool.threads();
             let repetitions = if [2, 3].contains(&threads) { self.repetitions } else { 1 };
@@ -207,6 +213,18 @@ fn roots(state: &State, outcome: &Result<Outcome, ExecuteError>) -> Option<Roots
     let receipts = outcome.summarize_receipts().root;
     let state = witness.tries.post_state(&outcome.changes.to_trie());
     Some(state.map(|state| (state.state_root(), receipts)))
+}
+
+/// The state root, begun with what an access list says, if the state is a witness.
+fn early_root(
+    state: &State,
+    ready: &ReadyBlock<'_>,
+    outcome: &Result<Outcome, ExecuteError>,
+) -> Option<Result<B256, weft_trie::WitnessError>> {
+    let (State::Witness(witness), Ok(outcome)) = (state, outcome) else { return None };
+    let mut early = witness.tries.early_state();
+    early.advance(ready.foreseen_changes(&**witness));
+    Some(early.settle(&outcome.changes.to_trie()).map(|state| state.state_root()))
 }
 
 /// Turns a panic into words.

@@ -9,7 +9,7 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::B256;
 use rayon::ThreadPool;
 use revm::primitives::hardfork::SpecId;
-use weft_trie::{StateChanges, VerifiedWitness};
+use weft_trie::{EarlyState, StateChanges, VerifiedWitness};
 
 use super::cache::Cache;
 use super::compare::{Computation, check_gas, compare};
@@ -304,6 +304,7 @@ impl<'a> Trial<'a> {
             Err(error) => return Err(body().err().unwrap_or(error).into()),
         };
         self.trace("witness and senders");
+        let mut early = start.pre_state.tries.early_state();
         let ((outcome, counters), body) = timed(&mut self.verdict.stages.execution, || {
             let expected = Expected::of(&ready, &start.pre_state);
             let execute = || execute_block(&ready, &expected, self.options);
@@ -316,7 +317,11 @@ impl<'a> Trial<'a> {
             // sooner with whoever runs the first transactions.
             let aside = || {
                 expected.look_up(1);
-                body()
+                let body = body();
+                if rayon::current_num_threads() > 1 {
+                    early.advance(ready.foreseen_changes(&expected));
+                }
+                body
             };
             rayon::join(execute, aside)
         });
@@ -326,7 +331,7 @@ impl<'a> Trial<'a> {
         let outcome = self.verdict.outcome.insert(outcome?);
         self.verdict.computed.gas_used = Some(outcome.gas_used);
         check_gas(&block.header, outcome)?;
-        let (state_root, receipts) = roots(&start.pre_state, outcome, &mut self.verdict.stages)?;
+        let (state_root, receipts) = roots(&start.pre_state, early, outcome, &mut self.verdict.stages)?;
         self.verdict.computed.state_root = Some(state_root);
         self.verdict.computed.receipts_root = Some(receipts.root);
         let computation = Computation { outcome, state_root: Some(state_root), receipts: Some(receipts) };
@@ -375,23 +380,24 @@ pub(crate) fn execute_block(
 }
 
 /// Post-state root, and root and bloom of the receipts; before Byzantium also the state roots between transactions,
-/// which go into the receipts.
+/// which go into the receipts. The state after the block may have been begun.
 fn roots(
     pre_state: &WitnessState,
+    early: EarlyState<'_>,
     outcome: &mut Outcome,
     stages: &mut Stages,
 ) -> Result<(B256, ReceiptsSummary), WitnessError> {
     let start = Instant::now();
-    let root_after = |changes: &StateChanges| -> Result<B256, WitnessError> {
-        Ok(pre_state.tries.post_state(changes)?.state_root())
-    };
     let mut so_far = StateChanges::default();
     for (receipt, step) in outcome.receipts.iter_mut().zip(&outcome.steps) {
         so_far.append(step.accounts.clone());
-        receipt.status = Eip658Value::PostState(root_after(&so_far)?);
+        receipt.status = Eip658Value::PostState(pre_state.tries.post_state(&so_far)?.state_root());
     }
     // A single receipt may be megabytes, and its hash keep one thread busy for longer than all the state does.
-    let state = || (root_after(&outcome.changes.to_trie()), start.elapsed());
+    let state = || {
+        let state = early.settle(&outcome.changes.to_trie());
+        (state.map(|state| state.state_root()), start.elapsed())
+    };
     let ((state_root, root_time), receipts) = rayon::join(state, || outcome.summarize_receipts());
     stages.root += root_time;
     stages.receipts += start.elapsed().saturating_sub(root_time);
