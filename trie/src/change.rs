@@ -3,7 +3,8 @@
 //! ```text
 //!  accounts by first nibble      of each part, on its own thread and in its own arena
 //!  ┌─ 0 ─┬─ 1..4 ─┬─ … ─┐        read ─► storage tries ─► hash ─► accounts ─► its children of the root ─► hash
-//!                                    └── all parts ──► one arena ──► the root
+//!                                    ├── hashes of all parts ──► the root
+//!                                    └── all parts, if anybody asks for more ──► one arena
 //! ```
 //!
 //! - **C1.** The parts share no node, and each is worked through in the order of the keys, so the outcome is
@@ -26,7 +27,7 @@ use crate::{
 use alloy_primitives::{B256, map::B256Map};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
 use rayon::prelude::*;
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, sync::OnceLock};
 
 /// Accounts and slots below which waking a thread costs more than it saves: some 1,500 permutations.
 const PARALLEL_KEYS_MIN: usize = 96;
@@ -43,6 +44,39 @@ pub(crate) struct Changed<'w> {
     pub(crate) root: Child,
     /// Accounts whose slots changed, sorted, with the roots of their storage tries.
     pub(crate) storage: Vec<(B256, Child)>,
+}
+
+/// The tries after the changes, as far as the root needs them.
+#[derive(Clone, Debug)]
+pub(crate) enum Made<'w> {
+    /// In one arena.
+    Whole(Changed<'w>),
+    /// In parts.
+    Parts {
+        /// The root.
+        root: B256,
+        /// The parts.
+        parts: Box<Parts<'w>>,
+        /// All of them in one arena, once somebody has asked for more than the root.
+        joined: OnceLock<Changed<'w>>,
+    },
+}
+
+/// A trie whose root was a supplied branch, changed in parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts<'w> {
+    /// Where the parts are joined.
+    arena: Arena<'w>,
+    /// As in [`Changed`], for what is in that arena.
+    storage: Vec<(B256, Child)>,
+    /// Names the trie in errors.
+    account: Option<B256>,
+    /// The root before.
+    root: usize,
+    /// The nodes of the parts, hashed.
+    arenas: Vec<Arena<'w>>,
+    /// What each has done.
+    shares: Vec<Part>,
 }
 
 /// The state that changes are made to.
@@ -74,7 +108,7 @@ struct Ranked {
 const LAST: usize = usize::MAX;
 
 /// What a part has done to its share of a trie.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Part {
     /// The root as this part sees it.
     root: OpenBranch,
@@ -101,7 +135,7 @@ struct Leaves {
 pub(crate) fn changed<'w>(
     witness: &'w VerifiedWitness,
     changes: &KeyedChanges<'_>,
-) -> Result<Changed<'w>, WitnessError> {
+) -> Result<Made<'w>, WitnessError> {
     let mut keyed: Vec<KeyedChange<'_>> = changes.accounts().collect();
     let root = witness.root.filter(|root| witness.store.shape(*root).is_branch());
     let all: usize = keyed.iter().map(KeyedChange::work).sum();
@@ -109,7 +143,7 @@ pub(crate) fn changed<'w>(
         Some(root) if rayon::current_num_threads() > 1 && all >= PARALLEL_KEYS_MIN => {
             change_in_parts(witness, root, &mut keyed, all)
         }
-        Some(_) | None => change_alone(witness, &keyed),
+        Some(_) | None => change_alone(witness, &keyed).map(Made::Whole),
     };
     result.map_err(|ranked| ranked.error)
 }
@@ -131,11 +165,11 @@ fn change_alone<'w>(witness: &'w VerifiedWitness, keyed: &[KeyedChange<'_>]) -> 
 /// As [`VerifiedWitness::post_state`]. The roots are then as they were.
 pub(crate) fn change_again<'w>(
     witness: &'w VerifiedWitness,
-    changed: &mut Changed<'w>,
+    made: &mut Made<'w>,
     changes: &KeyedChanges<'_>,
 ) -> Result<(), WitnessError> {
     let keyed: Vec<KeyedChange<'_>> = changes.accounts().collect();
-    let Changed { arena, root, storage: earlier } = changed;
+    let Changed { arena, root, storage: earlier } = made.whole_mut();
     let base = Base::After { witness, root: *root, storage: earlier };
     let leaves = change_accounts(arena, base, &keyed).map_err(|ranked| ranked.error)?;
     *root = arena.update(*root, None, &leaves.changes)?;
@@ -159,7 +193,7 @@ fn change_in_parts<'w>(
     root: usize,
     keyed: &mut [KeyedChange<'_>],
     all: usize,
-) -> Result<Changed<'w>, Ranked> {
+) -> Result<Made<'w>, Ranked> {
     let mut arena = Arena::over(&witness.store);
     let mut storage = Vec::new();
     let mut errors = Vec::new();
@@ -175,22 +209,22 @@ fn change_in_parts<'w>(
         }
     }
     let parts = parts(keyed, |keyed| &keyed.hashed_address, KeyedChange::work);
-    let mut changed = update_in_parts(arena, None, root, parts, |arena, part| {
+    let made = update_in_parts(witness, None, root, parts, |arena, part| {
         change_accounts(arena, Base::Before(witness), part)
     });
-    if let Err(error) = changed {
-        errors.push(error);
-        let lowest = errors.into_iter().min_by_key(|error| error.rank);
-        return Err(lowest.expect("there is at least this error"));
+    match made {
+        Ok(parts) if errors.is_empty() => {
+            let parts = Parts { arena, storage, ..parts };
+            Ok(match parts.root() {
+                Some(root) => Made::Parts { root, parts: Box::new(parts), joined: OnceLock::new() },
+                None => Made::Whole(parts.join()?),
+            })
+        }
+        made => {
+            errors.extend(made.err());
+            Err(errors.into_iter().min_by_key(|error| error.rank).expect("there is at least this error"))
+        }
     }
-    if let Some(lowest) = errors.into_iter().min_by_key(|error| error.rank) {
-        return Err(lowest);
-    }
-    if let Ok(changed) = &mut changed {
-        changed.storage.append(&mut storage);
-        changed.storage.sort_unstable_by(|(one, _), (two, _)| order(one, two));
-    }
-    changed
 }
 
 /// Changes a storage trie that is a good part of all there is to do, in parts. Its root; `None` if it had
@@ -212,26 +246,25 @@ fn change_large_storage<'w>(
     slots.sort_unstable_by_key(|(key, _)| *key);
     let parts = parts(&slots, |(key, _)| key, |_| 1);
     let account = Some(keyed.hashed_address);
-    let own = Arena::over(&witness.store);
-    let changed = update_in_parts(own, account, root, parts, |arena, part| {
+    let changed = update_in_parts(witness, account, root, parts, |arena, part| {
         let change = |(key, value): &(B256, _)| Change { key: *key, value: arena.keep_slot(*value) };
         Ok(Leaves { changes: part.iter().map(change).collect(), storage: Vec::new() })
     });
-    let changed = changed.map_err(|ranked| ranked.error)?;
+    let changed = changed.and_then(|parts| parts.join()).map_err(|ranked| ranked.error)?;
     Ok(Some(arena.absorb(&[changed.arena])[0].child(changed.root)))
 }
 
 /// Changes a trie whose root is a supplied branch in parts, each with the keys that begin with some nibbles.
 /// `leaves` gives the changes of a part, all of whose other nodes are hashed.
 fn update_in_parts<'w, P: Sync>(
-    mut arena: Arena<'w>,
+    witness: &'w VerifiedWitness,
     account: Option<B256>,
     root: usize,
     parts: Vec<(RangeInclusive<usize>, &[P])>,
     leaves: impl Fn(&mut Arena<'w>, &[P]) -> Result<Leaves, Ranked> + Sync,
-) -> Result<Changed<'w>, Ranked> {
-    let store = arena.store();
-    let mut branch = OpenBranch::supplied(root, store.shape(root).children);
+) -> Result<Parts<'w>, Ranked> {
+    let store = &witness.store;
+    let branch = OpenBranch::supplied(root, store.shape(root).children);
     let run = |(nibbles, part): (RangeInclusive<usize>, &[P])| {
         let mut arena = Arena::over(store);
         let Leaves { changes, storage } = leaves(&mut arena, part)?;
@@ -243,13 +276,13 @@ fn update_in_parts<'w, P: Sync>(
     // All results are kept and looked through in order: rayon would return
     // whichever error it meets first.
     let results: Vec<Result<(Arena<'w>, Part), Ranked>> = parts.into_par_iter().map(run).collect();
-    let (mut arenas, mut parts) = (Vec::new(), Vec::new());
+    let (mut arenas, mut shares) = (Vec::new(), Vec::new());
     let mut lowest: Option<Ranked> = None;
     for result in results {
         match result {
             Ok((own, part)) => {
                 arenas.push(own);
-                parts.push(part);
+                shares.push(part);
             }
             Err(error) if lowest.as_ref().is_none_or(|lowest| error.rank < lowest.rank) => {
                 lowest = Some(error);
@@ -260,25 +293,108 @@ fn update_in_parts<'w, P: Sync>(
     if let Some(lowest) = lowest {
         return Err(lowest);
     }
-    let mut storage = Vec::with_capacity(parts.iter().map(|part| part.storage.len()).sum());
-    for (moved, part) in arena.absorb(&arenas).into_iter().zip(parts) {
-        storage.extend(part.storage.into_iter().map(|(account, root)| (account, moved.child(root))));
-        for nibble in part.nibbles {
-            match part.root.place(nibble) {
-                Place::Kept => {}
-                Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => {
-                    branch.set(nibble, moved.child(part.root.children[nibble]));
+    Ok(Parts { arena: Arena::over(store), storage: Vec::new(), account, root, arenas, shares })
+}
+
+impl<'w> Parts<'w> {
+    /// The root, of the hashes of its children alone; `None` if a branch with a single child would be left, since what
+    /// becomes of that depends on the child.
+    fn root(&self) -> Option<B256> {
+        let mut arena = Arena::over(self.arena.store());
+        let branch = self.branch(|part, child| match child.place() {
+            Place::Changed(index) => arena.adopt_reference(self.arenas[part].references[index]),
+            Place::Loose(index) => arena.adopt_reference(self.arenas[part].loose[index]),
+            Place::None | Place::Kept | Place::Supplied(_) => child,
+        });
+        if branch.is_left_with_one() {
+            return None;
+        }
+        let root = self.close(&mut arena, &branch).ok()?;
+        Some(arena.root(root))
+    }
+
+    /// All parts in one arena.
+    ///
+    /// # Errors
+    ///
+    /// [`WitnessError::MissingNode`] if the root is left with a single child that was not supplied.
+    fn join(&self) -> Result<Changed<'w>, Ranked> {
+        let mut arena = self.arena.clone();
+        let moved = arena.absorb(&self.arenas);
+        let branch = self.branch(|part, child| moved[part].child(child));
+        let root = self.close(&mut arena, &branch)?;
+        let mut storage = self.storage.clone();
+        for (moved, part) in moved.iter().zip(&self.shares) {
+            storage.extend(part.storage.iter().map(|(account, root)| (*account, moved.child(*root))));
+        }
+        storage.sort_unstable_by(|(one, _), (two, _)| order(one, two));
+        Ok(Changed { arena, root, storage })
+    }
+
+    /// [`Self::join`] of parts that have a root without it.
+    fn joined(&self) -> Changed<'w> {
+        self.join().expect("a root that keeps several children needs none of them")
+    }
+
+    /// The root with the children that the parts give it; `child` says where that of a part, by number, is now.
+    fn branch(&self, mut child: impl FnMut(usize, Child) -> Child) -> OpenBranch {
+        let mut branch = OpenBranch::supplied(self.root, self.arena.store().shape(self.root).children);
+        for (number, part) in self.shares.iter().enumerate() {
+            for nibble in part.nibbles.clone() {
+                match part.root.place(nibble) {
+                    Place::Kept => {}
+                    Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => {
+                        branch.set(nibble, child(number, part.root.children[nibble]));
+                    }
                 }
             }
+            branch.has_changed |= part.root.has_changed;
         }
-        branch.has_changed |= part.root.has_changed;
+        // All children are hashed.
+        branch.height = 0;
+        branch
     }
-    // All children are hashed.
-    branch.height = 0;
-    let closed = Update { arena: &mut arena, account }.closed_root(&branch, Child::supplied(root));
-    let root = closed.map_err(Ranked::last)?;
-    arena.hash(Threads::One);
-    Ok(Changed { arena, root, storage })
+
+    /// Makes the root of the branch, and hashes it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::join`].
+    fn close(&self, arena: &mut Arena<'w>, branch: &OpenBranch) -> Result<Child, Ranked> {
+        let closed = Update { arena, account: self.account }.closed_root(branch, Child::supplied(self.root));
+        let root = closed.map_err(Ranked::last)?;
+        arena.hash(Threads::One);
+        Ok(root)
+    }
+}
+
+impl<'w> Made<'w> {
+    /// The state root.
+    pub(crate) fn state_root(&self) -> B256 {
+        match self {
+            Self::Whole(changed) => changed.arena.root(changed.root),
+            Self::Parts { root, .. } => *root,
+        }
+    }
+
+    /// The tries in one arena.
+    pub(crate) fn whole(&self) -> &Changed<'w> {
+        match self {
+            Self::Whole(changed) => changed,
+            Self::Parts { parts, joined, .. } => joined.get_or_init(|| parts.joined()),
+        }
+    }
+
+    /// The tries in one arena, to be changed.
+    fn whole_mut(&mut self) -> &mut Changed<'w> {
+        if let Self::Parts { parts, joined, .. } = self {
+            *self = Self::Whole(joined.take().unwrap_or_else(|| parts.joined()));
+        }
+        match self {
+            Self::Whole(changed) => changed,
+            Self::Parts { .. } => unreachable!("they have just been joined"),
+        }
+    }
 }
 
 /// Sorted things in runs of about equal work, [`PARTS`] for each thread of the current pool, with the nibbles at

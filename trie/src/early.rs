@@ -12,7 +12,6 @@ use crate::{
     witness::VerifiedWitness,
 };
 use alloy_primitives::Address;
-use std::collections::BTreeSet;
 
 /// A post-state in the making.
 ///
@@ -53,6 +52,9 @@ impl VerifiedWitness {
 impl<'w> EarlyState<'w> {
     /// Makes changes that the block will likely have made, in addition to those foreseen before.
     pub fn advance(&mut self, likely: StateChanges) {
+        if likely.accounts.is_empty() {
+            return;
+        }
         if self.foreseen.accounts.is_empty() {
             self.state = self.witness.post_state(&likely).ok();
             self.foreseen = likely;
@@ -79,29 +81,44 @@ impl<'w> EarlyState<'w> {
     fn put_right(self, changes: &StateChanges) -> Option<SparseState<'w>> {
         let Self { witness, foreseen, state } = self;
         let mut state = state?;
+        // What takes more begins anew, on all threads.
+        let mut left = work(changes) / 2;
         let mut amends = StateChanges::default();
-        let addresses: BTreeSet<&Address> = foreseen.accounts.keys().chain(changes.accounts.keys()).collect();
-        for address in addresses {
-            let (made, due) = (foreseen.accounts.get(address), changes.accounts.get(address));
-            if made == due {
-                continue;
-            }
-            let amend = match made {
-                Some(made) => amend(witness, *address, made, due)?,
-                None => due.cloned(),
+        for (address, made, due) in side_by_side(&foreseen, changes) {
+            let amend = match (made, due) {
+                (made, due) if made == due => None,
+                (Some(made), due) => amend(witness, *address, made, due)?,
+                (None, due) => due.cloned(),
             };
-            amends.accounts.extend(amend.map(|amend| (*address, amend)));
+            if let Some(amend) = amend {
+                left = left.checked_sub(1 + amend.storage.len())?;
+                amends.accounts.insert(*address, amend);
+            }
         }
         if amends.accounts.is_empty() {
             return Some(state);
         }
-        // What begins anew does so on all threads.
-        if 2 * work(&amends) > work(changes) {
-            return None;
-        }
         state.append(&amends).ok()?;
         Some(state)
     }
+}
+
+/// The accounts of either, in order, with what becomes of each in both.
+fn side_by_side<'c>(
+    one: &'c StateChanges,
+    other: &'c StateChanges,
+) -> impl Iterator<Item = (&'c Address, Option<&'c AccountChange>, Option<&'c AccountChange>)> {
+    let (mut one, mut other) = (one.accounts.iter().peekable(), other.accounts.iter().peekable());
+    std::iter::from_fn(move || {
+        let address = match (one.peek(), other.peek()) {
+            (Some((first, _)), Some((second, _))) => *first.min(second),
+            (Some((address, _)), None) | (None, Some((address, _))) => *address,
+            (None, None) => return None,
+        };
+        let made = one.next_if(|(next, _)| *next == address).map(|(_, change)| change);
+        let due = other.next_if(|(next, _)| *next == address).map(|(_, change)| change);
+        Some((address, made, due))
+    })
 }
 
 /// How much there is to do, in keys.
@@ -177,7 +194,9 @@ mod tests {
     fn is_put_right(witness: &VerifiedWitness, foreseen: &[StateChanges], changes: &StateChanges) -> bool {
         let early = || {
             let mut early = witness.early_state();
-            foreseen.iter().for_each(|likely| early.advance(likely.clone()));
+            for likely in foreseen {
+                early.advance(likely.clone());
+            }
             early
         };
         let expected = witness.post_state(changes).unwrap().state_root();

@@ -3,7 +3,7 @@
 use crate::{
     account::{AccountProof, read_account, read_slot},
     arena::Child,
-    change::{Changed, change_again, changed},
+    change::{Changed, Made, change_again, changed},
     error::WitnessError,
     key::order,
     keyed::KeyedChanges,
@@ -57,7 +57,7 @@ pub struct SparseState<'w> {
     /// The pre-state, for what did not change.
     witness: &'w VerifiedWitness,
     /// What changed.
-    changed: Changed<'w>,
+    made: Made<'w>,
 }
 
 impl FromIterator<(Address, AccountChange)> for StateChanges {
@@ -98,7 +98,7 @@ impl<'w> SparseState<'w> {
         witness: &'w VerifiedWitness,
         changes: &KeyedChanges<'_>,
     ) -> Result<Self, WitnessError> {
-        Ok(Self { witness, changed: changed(witness, changes)? })
+        Ok(Self { witness, made: changed(witness, changes)? })
     }
 
     /// Makes further changes, on the calling thread: what `changes` says of the state before the block, it says of this
@@ -108,17 +108,18 @@ impl<'w> SparseState<'w> {
     ///
     /// As [`VerifiedWitness::post_state`]. The state is then as it was.
     pub fn append(&mut self, changes: &StateChanges) -> Result<(), WitnessError> {
-        change_again(self.witness, &mut self.changed, &changes.keyed())
+        change_again(self.witness, &mut self.made, &changes.keyed())
     }
 
     /// The state trie.
     fn state_trie(&self) -> TrieView<'_, 'w> {
-        TrieView { arena: &self.changed.arena, root: self.changed.root, account: None }
+        let Changed { arena, root, .. } = self.made.whole();
+        TrieView { arena, root: *root, account: None }
     }
 
     /// The state root.
     pub fn state_root(&self) -> B256 {
-        self.changed.arena.root(self.changed.root)
+        self.made.state_root()
     }
 
     /// An account, `None` if it provably does not exist.
@@ -155,7 +156,7 @@ impl<'w> SparseState<'w> {
     pub fn account_proof(&self, address: Address, slots: &[B256]) -> Result<AccountProof, WitnessError> {
         let storage = match self.account(address)? {
             Some(account) if !slots.is_empty() => self.storage_trie(keccak256(address), &account)?,
-            Some(_) | None => TrieView { arena: &self.changed.arena, root: Child::NONE, account: None },
+            Some(_) | None => TrieView { arena: &self.made.whole().arena, root: Child::NONE, account: None },
         };
         AccountProof::new(address, slots, self.state_trie(), storage)
     }
@@ -177,7 +178,7 @@ impl<'w> SparseState<'w> {
         hashed_address: B256,
         account: &TrieAccount,
     ) -> Result<TrieView<'_, 'w>, WitnessError> {
-        let Changed { arena, storage, .. } = &self.changed;
+        let Changed { arena, storage, .. } = self.made.whole();
         let root = if let Ok(place) = storage.binary_search_by(|(account, _)| order(account, &hashed_address))
         {
             storage[place].1

@@ -153,6 +153,11 @@ impl OpenBranch {
         }
     }
 
+    /// Whether it has a single child, which will take its place.
+    pub(crate) fn is_left_with_one(&self) -> bool {
+        self.present.is_power_of_two()
+    }
+
     /// Puts the branch among the changed nodes.
     fn push_to(&self, arena: &mut Arena<'_>) -> usize {
         let mut fresh = self.fresh;

@@ -4,7 +4,7 @@ use crate::{
     support::{branch, leaf, nibbles, reference, rlp},
     world::{World, address, assert_proven, fields, removed, set, slots},
 };
-use alloy_primitives::{B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::TrieAccount;
 use std::thread;
 use weft_trie::{StateChanges, VerifiedWitness, Witness, WitnessError};
@@ -13,7 +13,7 @@ use weft_trie::{StateChanges, VerifiedWitness, Witness, WitnessError};
 fn world() -> World {
     let storage = |index: u64| slots([(0, index + 1), (1, 2), (index, 3)]);
     let account = |index: u64| {
-        let address = alloy_primitives::Address::from_word(B256::from(U256::from(index)));
+        let address = Address::from_word(B256::from(U256::from(index)));
         (address, (fields(index), storage(index)))
     };
     World((0..400).map(account).collect())
@@ -64,7 +64,7 @@ fn reads_do_not_depend_on_order_or_threads() {
     let witness = || Witness::new(nodes.clone()).verify(world.root()).unwrap();
     let read = |witness: &VerifiedWitness, index: usize| {
         let index = U256::from(index);
-        let address = alloy_primitives::Address::from_word(B256::from(index / U256::from(2)));
+        let address = Address::from_word(B256::from(index / U256::from(2)));
         (witness.account(address), witness.storage(address, index % U256::from(3)))
     };
     let results: Vec<_> = (0..100).map(|index| read(&witness(), index)).collect();
@@ -125,6 +125,50 @@ fn pools_of_any_size_agree() {
             let witness = Witness::new(nodes.clone()).verify(world.root()).unwrap();
             assert_eq!(witness.post_state(&changes).unwrap().state_root(), expected);
         });
+    }
+}
+
+/// T5, T9, T10: what parts have been made in is not seen: not in a root with few children or none, not in what is read
+/// and proven, nor in what comes on top.
+#[test]
+fn parts_are_not_seen_in_the_state() {
+    let world = world();
+    let witness = || Witness::new(world.nodes().into_values().collect()).verify(world.root()).unwrap();
+    let all = || world.0.keys().copied();
+    let first_nibble = |address: &Address| keccak256(address)[0] >> 4;
+    let later: StateChanges =
+        all().step_by(7).map(|address| (address, set(9, slots([(1, 0), (5, 6)])))).collect();
+    let kept: [(&str, Box<dyn Fn(&Address) -> bool>); 5] = [
+        ("all", Box::new(|_| true)),
+        ("those below two nibbles", Box::new(|address| first_nibble(address) < 2)),
+        ("those below one nibble", Box::new(|address| first_nibble(address) == 4)),
+        ("one", Box::new(|address| Some(*address) == all().next())),
+        ("none", Box::new(|_| false)),
+    ];
+    for (name, is_kept) in kept {
+        let change = |address: Address| {
+            (address, if is_kept(&address) { set(7, slots([(0, 0), (1, 8), (2, 9)])) } else { removed() })
+        };
+        let changes: StateChanges = all().map(change).collect();
+        let after = world.after(&changes);
+        for threads in [1, 2, 5] {
+            pool(threads).install(|| {
+                let witness = witness();
+                let mut state = witness.post_state(&changes).unwrap();
+                assert_eq!(state.state_root(), after.root(), "{name}");
+                let slots: Vec<B256> = (0..3).map(|slot| U256::from(slot).into()).collect();
+                for address in all().step_by(11) {
+                    assert_eq!(state.account(address).unwrap(), after.account(address), "{name}");
+                    assert_proven(&state.account_proof(address, &slots).unwrap(), after.root());
+                }
+                state.append(&later).unwrap();
+                assert_eq!(state.state_root(), after.after(&later).root(), "{name}");
+                // Of one that nobody has read.
+                let mut state = witness.post_state(&changes).unwrap();
+                state.append(&later).unwrap();
+                assert_eq!(state.state_root(), after.after(&later).root(), "{name}");
+            });
+        }
     }
 }
 
