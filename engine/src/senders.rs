@@ -7,6 +7,9 @@
 //!                                              a thread   many at once, each
 //! ```
 //!
+//! How many signatures of a piece are worth a vector is known only when their points have been looked for. The few others
+//! are recovered one by one, on all threads that have nothing else to do.
+//!
 //! Keys come from `weft-recover`. The precompile ECRECOVER meets its signatures one at a time, while the block runs;
 //! there revm calls the same libsecp256k1 that `weft-recover` has for single signatures. To put ourselves in between
 //! would take revm's provider of cryptography, which is one for the whole process, and so not ours to choose.
@@ -20,7 +23,7 @@ use alloy_rlp::Encodable;
 use rayon::prelude::*;
 use revm::context::TxEnv;
 use revm::context::either::Either;
-use weft_recover::{Backend, Item};
+use weft_recover::{Backend, Item, NoKey};
 use weft_trie::keccak256_batch;
 
 use crate::block::{ReadyTransaction, SignedTransaction};
@@ -224,12 +227,25 @@ fn recover(
             y_odd: signature.v(),
         })
         .collect();
-    let recovered = accepted.iter().zip(backend.recover(&items));
+    let mut known = backend.recover_together(&items);
+    recover_rest(&mut known, &items, |item| backend.recover_one(item));
+    let recovered = accepted.iter().zip(known.into_iter().flatten());
     let keys: Vec<_> = recovered.filter_map(|((place, _), key)| Some((*place, key.ok()?))).collect();
     let hashes = keccak256_batch(&keys.iter().map(|(_, key)| key.0).collect::<Vec<_>>());
     for ((place, key), hash) in keys.into_iter().zip(hashes) {
         signers[place] = Some(Signer { key, address: Address::from_word(hash) });
     }
+}
+
+/// Recovers what is left of a piece, by `one`, on all threads that have nothing else to do: each takes as long as half a
+/// vector, and only now does anybody know how many there are.
+fn recover_rest(
+    known: &mut [Option<Result<weft_recover::PublicKey, NoKey>>],
+    items: &[Item],
+    one: impl Fn(&Item) -> Result<weft_recover::PublicKey, NoKey> + Sync,
+) {
+    let rest: Vec<_> = known.iter_mut().zip(items).filter(|(known, _)| known.is_none()).collect();
+    rest.into_par_iter().with_max_len(1).for_each(|(known, item)| *known = Some(one(item)));
 }
 
 /// A transaction with its sender, and whatever signers come after him, of which the first are those of its
@@ -272,6 +288,9 @@ fn authorization(signed: SignedAuthorization, authority: Option<Signer>) -> Reco
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
     use alloy_consensus::transaction::SignerRecoverable;
     use alloy_consensus::{SignableTransaction, TxEip7702, TxLegacy};
     use alloy_eips::eip7702::Authorization;
@@ -423,6 +442,27 @@ mod tests {
         let keys = vec![[4; 65]; transactions.len()];
         let error = recover_all(&transactions, Some(&keys), Malleability::Rejected, Backend::best());
         assert_eq!(error.unwrap_err(), BlockError::PublicKey { index: 0 });
+    }
+
+    #[test]
+    fn what_is_left_of_a_piece_is_recovered_side_by_side() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let items = [Item { digest: [1; 32], r: [2; 32], s: [3; 32], y_odd: false }; 9];
+        let mut known = vec![Some(Err(NoKey)); 9];
+        (known[0], known[5]) = (None, None);
+        let (begun, other) = (Mutex::new(0), Condvar::new());
+        // Each waits until the other one has begun, too.
+        let one = |_: &Item| {
+            let mut count = begun.lock().unwrap();
+            *count += 1;
+            other.notify_all();
+            let limit = Duration::from_secs(10);
+            let waited = other.wait_timeout_while(count, limit, |count| *count < 2).unwrap().1;
+            assert!(!waited.timed_out(), "one after the other");
+            Err(NoKey)
+        };
+        pool.install(|| recover_rest(&mut known, &items, one));
+        assert_eq!((known, *begun.lock().unwrap()), (vec![Some(Err(NoKey)); 9], 2));
     }
 
     #[test]
