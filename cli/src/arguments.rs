@@ -299,7 +299,8 @@ impl RunArguments {
         let threads = self.threads.unwrap_or(cores).get();
         let options = Options::with_pinned_threads(threads)?
             .with_engine(self.engine.into())
-            .with_recovery(self.signers.recovery()?);
+            .with_recovery(self.signers.recovery()?)
+            .prepared();
         let options = match self.cache {
             0 => options,
             mebibytes => options.with_cache(Cache::new((mebibytes as usize).saturating_mul(1 << 20))),

@@ -30,6 +30,7 @@ pub(crate) fn run(arguments: &SimulateArguments) -> anyhow::Result<Status> {
     // What is measured runs on one thread.
     let options = Options::with_threads(1)?
         .with_recovery(arguments.signers.recovery()?)
+        .prepared()
         .with_simulator(simulator.clone());
     let simulation = Run {
         arguments,

@@ -58,7 +58,7 @@ impl Session {
     /// Nothing run yet.
     fn new(arguments: &BlocktestArguments) -> anyhow::Result<Self> {
         let recovery = arguments.signers.recovery()?;
-        let on = |threads| anyhow::Ok(Options::with_threads(threads)?.with_recovery(recovery));
+        let on = |threads| anyhow::Ok(Options::with_threads(threads)?.with_recovery(recovery).prepared());
         let mut matrix = vec![on(1)?.with_engine(Engine::Sequential)];
         for &threads in &arguments.threads {
             let options = on(threads.get())?;
