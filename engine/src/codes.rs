@@ -30,7 +30,7 @@ const LONG: usize = 1_024;
 /// A code counts as present if it was sent, whatever else was sent with it.
 #[derive(Debug, Default)]
 pub struct Codes {
-    /// All codes that differ, end to end.
+    /// All short codes that differ, end to end.
     bytes: Bytes,
     /// Where each ends.
     ends: Vec<usize>,
@@ -38,7 +38,7 @@ pub struct Codes {
     hashes: Vec<B256>,
     /// Their places, in the order of their hashes.
     by_hash: Vec<u32>,
-    /// Those that somebody has asked for.
+    /// All long codes, and the short ones that somebody has asked for.
     ready: Box<[RwLock<B256Map<Bytecode>>; SHARDS]>,
 }
 
@@ -61,23 +61,31 @@ impl Codes {
         let mut different: Vec<&Bytes> = codes.iter().collect();
         different.sort_unstable();
         different.dedup();
-        let hashes =
+        let mut hashes =
             known.map_or_else(|| keccak256_batch_parallel(&different), |known| known.hash(&different));
-        let count = u32::try_from(different.len()).expect("fewer than 2^32 codes");
+        let is_long = |code: &Bytes| code.len() >= LONG;
+        let short = || different.iter().filter(|code| !is_long(code));
+        let mut bytes = Vec::with_capacity(short().map(|code| code.len()).sum());
+        let mut ends = Vec::with_capacity(short().count());
+        let mut long = Vec::new();
+        for (place, &code) in different.iter().enumerate() {
+            if is_long(code) {
+                long.push((code, hashes[place]));
+            } else {
+                bytes.extend_from_slice(code);
+                // Never behind the place that it is taken from.
+                hashes[ends.len()] = hashes[place];
+                ends.push(bytes.len());
+            }
+        }
+        hashes.truncate(ends.len());
+        let count = u32::try_from(hashes.len()).expect("fewer than 2^32 codes");
         let mut by_hash: Vec<u32> = (0..count).collect();
         by_hash.sort_unstable_by_key(|&place| hashes[place as usize]);
-
-        let mut bytes = Vec::with_capacity(different.iter().map(|code| code.len()).sum());
-        let mut ends = Vec::with_capacity(different.len());
-        for code in different {
-            bytes.extend_from_slice(code);
-            ends.push(bytes.len());
-        }
         let codes = Self { bytes: bytes.into(), ends, hashes, by_hash, ready: Box::default() };
-        let places = (0..codes.ends.len()).into_par_iter();
-        places.filter(|&place| codes.bytes_at(place).len() >= LONG).for_each(|place| {
-            // Every code here is found.
-            let _ = codes.get(codes.hashes[place]);
+        long.into_par_iter().for_each(|(code, hash)| {
+            let ready = ready(code.clone());
+            codes.shard(hash).write().insert(hash, ready);
         });
         codes
     }
@@ -91,7 +99,7 @@ impl Codes {
         if hash == KECCAK_EMPTY || hash.is_zero() {
             return Ok(Bytecode::default());
         }
-        let shard = &self.ready[usize::from(hash[31]) % SHARDS];
+        let shard = self.shard(hash);
         if let Some(code) = shard.read().get(&hash) {
             return Ok(code.clone());
         }
@@ -100,7 +108,12 @@ impl Codes {
         Ok(shard.write().entry(hash).or_insert(code).clone())
     }
 
-    /// The bytes with this hash.
+    /// Where what is ready is kept of the code with this hash.
+    fn shard(&self, hash: B256) -> &RwLock<B256Map<Bytecode>> {
+        &self.ready[usize::from(hash[31]) % SHARDS]
+    }
+
+    /// The bytes of the short code with this hash.
     fn find(&self, hash: B256) -> Option<Bytes> {
         let found = self.by_hash.binary_search_by_key(&hash, |&place| self.hashes[place as usize]).ok()?;
         Some(self.bytes_at(self.by_hash[found] as usize))

@@ -59,10 +59,12 @@ impl ReadyBlock<'_> {
     /// to begin a state with ([`weft_trie::EarlyState`]).
     pub fn foreseen_changes(&self, pre_state: &dyn PreState) -> StateChanges {
         let list = self.access_list.map(|list| decode(list, self)).unwrap_or_default();
-        let changed = list.par_iter().filter(|account| changes(account) > 0);
-        let changes =
-            changed.filter_map(|account| Some((account.address, foreseen_change(account, pre_state)?)));
-        changes.collect::<Vec<(Address, AccountChange)>>().into_iter().collect()
+        let foreseen: Vec<(Address, AccountChange)> = list
+            .par_iter()
+            .filter(|account| changes(account) > 0)
+            .filter_map(|account| Some((account.address, foreseen_change(account, pre_state)?)))
+            .collect();
+        foreseen.into_iter().collect()
     }
 }
 
