@@ -367,6 +367,27 @@ impl<'w> Arena<'w> {
         }
     }
 
+    /// How much there is.
+    pub(crate) fn lengths(&self) -> Lengths {
+        Lengths {
+            nodes: self.nodes.len(),
+            children: self.children.len(),
+            references: self.references.len(),
+            loose: self.loose.len(),
+            values: self.values.len(),
+        }
+    }
+
+    /// Undoes whatever has been added since there was so much (invariant A1).
+    pub(crate) fn cut(&mut self, before: Lengths) {
+        self.nodes.truncate(before.nodes);
+        self.heights.truncate(before.nodes);
+        self.children.truncate(before.children);
+        self.references.truncate(before.references);
+        self.loose.truncate(before.loose);
+        self.values.truncate(before.values);
+    }
+
     /// Keeps a loose reference.
     pub(crate) fn adopt_reference(&mut self, reference: Reference) -> Child {
         self.loose.push(reference);
@@ -454,7 +475,7 @@ impl<'w> Arena<'w> {
     }
 
     /// Takes in the hashed nodes of other arenas over the same supplied nodes, and says how far those of each moved.
-    pub(crate) fn absorb(&mut self, others: &[Arena<'w>]) -> Vec<Moved> {
+    pub(crate) fn absorb(&mut self, others: &[&Arena<'w>]) -> Vec<Moved> {
         let mut end = Moved {
             nodes: self.nodes.len(),
             children: self.children.len(),
@@ -494,6 +515,21 @@ impl<'w> Arena<'w> {
         );
         moved
     }
+}
+
+/// How much there was in an arena at some time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lengths {
+    /// Nodes.
+    nodes: usize,
+    /// Fresh children.
+    children: usize,
+    /// Nodes that are hashed.
+    references: usize,
+    /// Loose references.
+    loose: usize,
+    /// Bytes of values.
+    values: usize,
 }
 
 /// How far the nodes of an arena moved when another one took them in.

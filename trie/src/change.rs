@@ -1,14 +1,14 @@
-//! The changes of a block, made to the state trie and the storage tries.
+//! The changes of a block, made to the state trie and the storage tries: alone or in parts, to the state before the block
+//! or to one that has been changed before.
+//!
+//! Of each run of accounts, sorted by key:
 //!
 //! ```text
-//!  accounts by first nibble      of each part, on its own thread and in its own arena
-//!  ┌─ 0 ─┬─ 1..4 ─┬─ … ─┐        read ─► storage tries ─► hash ─► accounts ─► its children of the root ─► hash
-//!                                    ├── hashes of all parts ──► the root
-//!                                    └── all parts, if anybody asks for more ──► one arena
+//!  read ─► storage tries ─► hash ─► accounts ─► state trie ─► hash
 //! ```
 //!
-//! - **C1.** The parts share no node, and each is worked through in the order of the keys, so the outcome is
-//!   that of one part. `pools_of_any_size_agree`.
+//! - **C1.** In parts the outcome is that of one: they share no node, and each is worked through in the order of the
+//!   keys. `pools_of_any_size_agree`, `parts_are_not_seen_in_the_state`.
 //! - **C2.** Of several errors that of the lowest address counts, whoever meets it first; those of the state
 //!   trie come after all others, in the order of its keys. `pools_of_any_size_report_the_same_error`.
 
@@ -16,24 +16,21 @@ use crate::{
     account::read_account,
     arena::{Arena, Child, Place},
     error::WitnessError,
-    key::{nibble, order},
+    key::order,
     keyed::{KeyedChange, KeyedChanges},
+    parts::{Joined, Leaves, Parts, Ranked, split},
     root::Threads,
     sparse::TrieView,
     state::AccountFields,
-    update::{Change, OpenBranch, Update},
+    update::Change,
     witness::VerifiedWitness,
 };
 use alloy_primitives::{B256, map::B256Map};
 use alloy_trie::{EMPTY_ROOT_HASH, TrieAccount};
-use rayon::prelude::*;
-use std::{ops::RangeInclusive, sync::OnceLock};
+use std::sync::OnceLock;
 
 /// Accounts and slots below which waking a thread costs more than it saves: some 1,500 permutations.
 const PARALLEL_KEYS_MIN: usize = 96;
-
-/// Parts for each thread: fewer end at different times, more have fewer nodes of the same height to hash.
-const PARTS: usize = 4;
 
 /// The tries after the changes.
 #[derive(Clone, Debug)]
@@ -55,28 +52,13 @@ pub(crate) enum Made<'w> {
     Parts {
         /// The root.
         root: B256,
-        /// The parts.
+        /// The parts of the state trie.
         parts: Box<Parts<'w>>,
-        /// All of them in one arena, once somebody has asked for more than the root.
-        joined: OnceLock<Changed<'w>>,
+        /// The storage tries that were changed before.
+        before: Box<Joined<'w>>,
+        /// All of it in one arena, once somebody has asked for more than the root.
+        whole: OnceLock<Changed<'w>>,
     },
-}
-
-/// A trie whose root was a supplied branch, changed in parts.
-#[derive(Clone, Debug)]
-pub(crate) struct Parts<'w> {
-    /// Where the parts are joined.
-    arena: Arena<'w>,
-    /// As in [`Changed`], for what is in that arena.
-    storage: Vec<(B256, Child)>,
-    /// Names the trie in errors.
-    account: Option<B256>,
-    /// The root before.
-    root: usize,
-    /// The nodes of the parts, hashed.
-    arenas: Vec<Arena<'w>>,
-    /// What each has done.
-    shares: Vec<Part>,
 }
 
 /// The state that changes are made to.
@@ -93,38 +75,6 @@ enum Base<'a, 'w> {
         /// As [`Changed::storage`].
         storage: &'a [(B256, Child)],
     },
-}
-
-/// An error with its rank: of several, the one with the lowest counts.
-#[derive(Debug)]
-struct Ranked {
-    /// The order of the account, or [`LAST`].
-    rank: usize,
-    /// What is wrong.
-    error: WitnessError,
-}
-
-/// The rank of errors in the state trie.
-const LAST: usize = usize::MAX;
-
-/// What a part has done to its share of a trie.
-#[derive(Clone, Debug)]
-struct Part {
-    /// The root as this part sees it.
-    root: OpenBranch,
-    /// The nibbles of the root that are this part's.
-    nibbles: RangeInclusive<usize>,
-    /// As in [`Changed`].
-    storage: Vec<(B256, Child)>,
-}
-
-/// Accounts ready for the state trie.
-#[derive(Debug)]
-struct Leaves {
-    /// The leaves, sorted by key.
-    changes: Vec<Change>,
-    /// As in [`Changed`].
-    storage: Vec<(B256, Child)>,
 }
 
 /// Makes the changes of a block.
@@ -162,7 +112,7 @@ fn change_alone<'w>(witness: &'w VerifiedWitness, keyed: &[KeyedChange<'_>]) -> 
 ///
 /// # Errors
 ///
-/// As [`VerifiedWitness::post_state`]. The roots are then as they were.
+/// As [`VerifiedWitness::post_state`]. The tries are then as they were.
 pub(crate) fn change_again<'w>(
     witness: &'w VerifiedWitness,
     made: &mut Made<'w>,
@@ -171,8 +121,14 @@ pub(crate) fn change_again<'w>(
     let keyed: Vec<KeyedChange<'_>> = changes.accounts().collect();
     let Changed { arena, root, storage: earlier } = made.whole_mut();
     let base = Base::After { witness, root: *root, storage: earlier };
-    let leaves = change_accounts(arena, base, &keyed).map_err(|ranked| ranked.error)?;
-    *root = arena.update(*root, None, &leaves.changes)?;
+    let before = arena.lengths();
+    let storage = change_accounts(arena, base, &keyed)
+        .map_err(|ranked| ranked.error)
+        .and_then(|Leaves { changes, storage }| {
+            *root = arena.update(*root, None, &changes)?;
+            Ok(storage)
+        })
+        .inspect_err(|_| arena.cut(before))?;
     arena.hash(Threads::One);
     // Where no slot has changed this time, the trie of an earlier time counts, unless it was wiped.
     let mut tries: B256Map<Child> = earlier.drain(..).collect();
@@ -181,7 +137,7 @@ pub(crate) fn change_again<'w>(
             tries.remove(hashed_address);
         }
     }
-    tries.extend(leaves.storage);
+    tries.extend(storage);
     earlier.extend(tries);
     earlier.sort_unstable_by(|(one, _), (two, _)| order(one, two));
     Ok(())
@@ -194,34 +150,33 @@ fn change_in_parts<'w>(
     keyed: &mut [KeyedChange<'_>],
     all: usize,
 ) -> Result<Made<'w>, Ranked> {
-    let mut arena = Arena::over(&witness.store);
-    let mut storage = Vec::new();
+    let mut before = Joined { arena: Arena::over(&witness.store), storage: Vec::new() };
     let mut errors = Vec::new();
     let large = (all / (2 * rayon::current_num_threads())).max(PARALLEL_KEYS_MIN);
     for keyed in keyed.iter_mut().filter(|keyed| keyed.work() > large) {
-        match change_large_storage(&mut arena, witness, keyed) {
+        match change_large_storage(&mut before.arena, witness, keyed) {
             Ok(None) => {}
             Ok(Some(root)) => {
-                keyed.storage_root = Some(arena.root(root));
-                storage.push((keyed.hashed_address, root));
+                keyed.storage_root = Some(before.arena.root(root));
+                before.storage.push((keyed.hashed_address, root));
             }
             Err(error) => errors.push(keyed.ranked(error)),
         }
     }
-    let parts = parts(keyed, |keyed| &keyed.hashed_address, KeyedChange::work);
-    let made = update_in_parts(witness, None, root, parts, |arena, part| {
-        change_accounts(arena, Base::Before(witness), part)
+    let shares = split(keyed, |keyed| &keyed.hashed_address, KeyedChange::work);
+    let parts = Parts::change(witness, None, root, shares, |arena, share| {
+        change_accounts(arena, Base::Before(witness), share)
     });
-    match made {
-        Ok(parts) if errors.is_empty() => {
-            let parts = Parts { arena, storage, ..parts };
-            Ok(match parts.root() {
-                Some(root) => Made::Parts { root, parts: Box::new(parts), joined: OnceLock::new() },
-                None => Made::Whole(parts.join()?),
-            })
-        }
-        made => {
-            errors.extend(made.err());
+    match parts {
+        Ok(parts) if errors.is_empty() => Ok(match parts.root() {
+            Some(root) => {
+                let (parts, before) = (Box::new(parts), Box::new(before));
+                Made::Parts { root, parts, before, whole: OnceLock::new() }
+            }
+            None => Made::Whole(parts.join(before)?),
+        }),
+        parts => {
+            errors.extend(parts.err());
             Err(errors.into_iter().min_by_key(|error| error.rank).expect("there is at least this error"))
         }
     }
@@ -244,128 +199,15 @@ fn change_large_storage<'w>(
     }
     let mut slots: Vec<_> = keyed.slots().collect();
     slots.sort_unstable_by_key(|(key, _)| *key);
-    let parts = parts(&slots, |(key, _)| key, |_| 1);
+    let shares = split(&slots, |(key, _)| key, |_| 1);
     let account = Some(keyed.hashed_address);
-    let changed = update_in_parts(witness, account, root, parts, |arena, part| {
+    let parts = Parts::change(witness, account, root, shares, |arena, share| {
         let change = |(key, value): &(B256, _)| Change { key: *key, value: arena.keep_slot(*value) };
-        Ok(Leaves { changes: part.iter().map(change).collect(), storage: Vec::new() })
+        Ok(Leaves { changes: share.iter().map(change).collect(), storage: Vec::new() })
     });
-    let changed = changed.and_then(|parts| parts.join()).map_err(|ranked| ranked.error)?;
-    Ok(Some(arena.absorb(&[changed.arena])[0].child(changed.root)))
-}
-
-/// Changes a trie whose root is a supplied branch in parts, each with the keys that begin with some nibbles.
-/// `leaves` gives the changes of a part, all of whose other nodes are hashed.
-fn update_in_parts<'w, P: Sync>(
-    witness: &'w VerifiedWitness,
-    account: Option<B256>,
-    root: usize,
-    parts: Vec<(RangeInclusive<usize>, &[P])>,
-    leaves: impl Fn(&mut Arena<'w>, &[P]) -> Result<Leaves, Ranked> + Sync,
-) -> Result<Parts<'w>, Ranked> {
-    let store = &witness.store;
-    let branch = OpenBranch::supplied(root, store.shape(root).children);
-    let run = |(nibbles, part): (RangeInclusive<usize>, &[P])| {
-        let mut arena = Arena::over(store);
-        let Leaves { changes, storage } = leaves(&mut arena, part)?;
-        let mut root = branch;
-        Update { arena: &mut arena, account }.children(&mut root, 0, &changes).map_err(Ranked::last)?;
-        arena.hash(Threads::One);
-        Ok((arena, Part { root, nibbles, storage }))
-    };
-    // All results are kept and looked through in order: rayon would return
-    // whichever error it meets first.
-    let results: Vec<Result<(Arena<'w>, Part), Ranked>> = parts.into_par_iter().map(run).collect();
-    let (mut arenas, mut shares) = (Vec::new(), Vec::new());
-    let mut lowest: Option<Ranked> = None;
-    for result in results {
-        match result {
-            Ok((own, part)) => {
-                arenas.push(own);
-                shares.push(part);
-            }
-            Err(error) if lowest.as_ref().is_none_or(|lowest| error.rank < lowest.rank) => {
-                lowest = Some(error);
-            }
-            Err(_) => {}
-        }
-    }
-    if let Some(lowest) = lowest {
-        return Err(lowest);
-    }
-    Ok(Parts { arena: Arena::over(store), storage: Vec::new(), account, root, arenas, shares })
-}
-
-impl<'w> Parts<'w> {
-    /// The root, of the hashes of its children alone; `None` if a branch with a single child would be left, since what
-    /// becomes of that depends on the child.
-    fn root(&self) -> Option<B256> {
-        let mut arena = Arena::over(self.arena.store());
-        let branch = self.branch(|part, child| match child.place() {
-            Place::Changed(index) => arena.adopt_reference(self.arenas[part].references[index]),
-            Place::Loose(index) => arena.adopt_reference(self.arenas[part].loose[index]),
-            Place::None | Place::Kept | Place::Supplied(_) => child,
-        });
-        if branch.is_left_with_one() {
-            return None;
-        }
-        let root = self.close(&mut arena, &branch).ok()?;
-        Some(arena.root(root))
-    }
-
-    /// All parts in one arena.
-    ///
-    /// # Errors
-    ///
-    /// [`WitnessError::MissingNode`] if the root is left with a single child that was not supplied.
-    fn join(&self) -> Result<Changed<'w>, Ranked> {
-        let mut arena = self.arena.clone();
-        let moved = arena.absorb(&self.arenas);
-        let branch = self.branch(|part, child| moved[part].child(child));
-        let root = self.close(&mut arena, &branch)?;
-        let mut storage = self.storage.clone();
-        for (moved, part) in moved.iter().zip(&self.shares) {
-            storage.extend(part.storage.iter().map(|(account, root)| (*account, moved.child(*root))));
-        }
-        storage.sort_unstable_by(|(one, _), (two, _)| order(one, two));
-        Ok(Changed { arena, root, storage })
-    }
-
-    /// [`Self::join`] of parts that have a root without it.
-    fn joined(&self) -> Changed<'w> {
-        self.join().expect("a root that keeps several children needs none of them")
-    }
-
-    /// The root with the children that the parts give it; `child` says where that of a part, by number, is now.
-    fn branch(&self, mut child: impl FnMut(usize, Child) -> Child) -> OpenBranch {
-        let mut branch = OpenBranch::supplied(self.root, self.arena.store().shape(self.root).children);
-        for (number, part) in self.shares.iter().enumerate() {
-            for nibble in part.nibbles.clone() {
-                match part.root.place(nibble) {
-                    Place::Kept => {}
-                    Place::None | Place::Changed(_) | Place::Supplied(_) | Place::Loose(_) => {
-                        branch.set(nibble, child(number, part.root.children[nibble]));
-                    }
-                }
-            }
-            branch.has_changed |= part.root.has_changed;
-        }
-        // All children are hashed.
-        branch.height = 0;
-        branch
-    }
-
-    /// Makes the root of the branch, and hashes it.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::join`].
-    fn close(&self, arena: &mut Arena<'w>, branch: &OpenBranch) -> Result<Child, Ranked> {
-        let closed = Update { arena, account: self.account }.closed_root(branch, Child::supplied(self.root));
-        let root = closed.map_err(Ranked::last)?;
-        arena.hash(Threads::One);
-        Ok(root)
-    }
+    let own = Joined { arena: Arena::over(&witness.store), storage: Vec::new() };
+    let changed = parts.and_then(|parts| parts.join(own)).map_err(|ranked| ranked.error)?;
+    Ok(Some(arena.absorb(&[&changed.arena])[0].child(changed.root)))
 }
 
 impl<'w> Made<'w> {
@@ -381,14 +223,22 @@ impl<'w> Made<'w> {
     pub(crate) fn whole(&self) -> &Changed<'w> {
         match self {
             Self::Whole(changed) => changed,
-            Self::Parts { parts, joined, .. } => joined.get_or_init(|| parts.joined()),
+            Self::Parts { parts, before, whole, .. } => {
+                if let Some(changed) = whole.get() {
+                    return changed;
+                }
+                // Not while the cell is locked: who waits for other threads may run another reader meanwhile. Two who
+                // meet here make the same.
+                let changed = join(parts, before);
+                whole.get_or_init(|| changed)
+            }
         }
     }
 
     /// The tries in one arena, to be changed.
     fn whole_mut(&mut self) -> &mut Changed<'w> {
-        if let Self::Parts { parts, joined, .. } = self {
-            *self = Self::Whole(joined.take().unwrap_or_else(|| parts.joined()));
+        if let Self::Parts { parts, before, whole, .. } = self {
+            *self = Self::Whole(whole.take().unwrap_or_else(|| join(parts, before)));
         }
         match self {
             Self::Whole(changed) => changed,
@@ -397,27 +247,9 @@ impl<'w> Made<'w> {
     }
 }
 
-/// Sorted things in runs of about equal work, [`PARTS`] for each thread of the current pool, with the nibbles at
-/// which their keys begin. Keys that begin with the same nibble stay together.
-fn parts<T>(
-    sorted: &[T],
-    key: impl Fn(&T) -> &B256,
-    work: impl Fn(&T) -> usize,
-) -> Vec<(RangeInclusive<usize>, &[T])> {
-    let first = |thing: &T| nibble(key(thing), 0);
-    let enough = sorted.iter().map(&work).sum::<usize>().div_ceil(PARTS * rayon::current_num_threads());
-    let mut parts = Vec::new();
-    let (mut start, mut end, mut gathered) = (0, 0, 0);
-    for group in sorted.chunk_by(|one, two| first(one) == first(two)) {
-        end += group.len();
-        gathered += group.iter().map(&work).sum::<usize>();
-        if gathered >= enough || end == sorted.len() {
-            let part = &sorted[start..end];
-            parts.push((first(&part[0])..=first(&part[part.len() - 1]), part));
-            (start, gathered) = (end, 0);
-        }
-    }
-    parts
+/// Parts that have a root, in one arena.
+fn join<'w>(parts: &Parts<'w>, before: &Joined<'w>) -> Changed<'w> {
+    parts.join(before.clone()).expect("a root that keeps several children needs none of them")
 }
 
 /// Makes the changes of some accounts, sorted by key, whose storage tries are hashed together, and gives
@@ -493,7 +325,8 @@ fn change_account<'w>(
 }
 
 impl<'w> Base<'_, 'w> {
-    /// An account, and where the root of its storage trie is if the account leads there.
+    /// An account, and where the root of its storage trie is if the account leads there. A leaf that changed leads
+    /// nowhere; then the root is found by its hash.
     ///
     /// # Errors
     ///
@@ -568,12 +401,5 @@ impl KeyedChange<'_> {
     /// An error of this account with its rank.
     fn ranked(&self, error: WitnessError) -> Ranked {
         Ranked { rank: self.order, error }
-    }
-}
-
-impl Ranked {
-    /// An error of the state trie.
-    fn last(error: WitnessError) -> Self {
-        Self { rank: LAST, error }
     }
 }

@@ -3,8 +3,8 @@
 //! Its nodes can be hashed while the block still runs: with what the transactions that are over have changed, or with
 //! what an access list says. Most of that is right in the end, and what is not is put right before the root is told.
 //!
-//! - **E1.** What comes out, a state or an error, is what [`VerifiedWitness::post_state`] gives for the changes of the
-//!   block, whatever was foreseen. `what_was_foreseen_changes_nothing`.
+//! - **F1.** What comes out, a state or an error, is what [`VerifiedWitness::post_state`] gives for the changes of the
+//!   block, whatever was foreseen. `what_was_foreseen_changes_nothing`, `parts_are_not_seen_in_the_state`.
 
 use crate::{
     error::WitnessError,
@@ -50,7 +50,8 @@ impl VerifiedWitness {
 }
 
 impl<'w> EarlyState<'w> {
-    /// Makes changes that the block will likely have made, in addition to those foreseen before.
+    /// Makes changes that the block will likely have made, in addition to those foreseen before: the first on the threads
+    /// of the current pool, later ones on the calling one.
     pub fn advance(&mut self, likely: StateChanges) {
         if likely.accounts.is_empty() {
             return;
@@ -60,10 +61,8 @@ impl<'w> EarlyState<'w> {
             self.foreseen = likely;
             return;
         }
-        let made = self.state.as_mut().is_some_and(|state| state.append(&likely).is_ok());
-        if !made {
-            self.state = None;
-        }
+        // Once something could not be made, nothing is.
+        self.state = self.state.take().and_then(|state| appended(state, &likely));
         self.foreseen.append(likely.accounts);
     }
 
@@ -80,31 +79,41 @@ impl<'w> EarlyState<'w> {
     /// The state with what `changes` says, if it takes less than to begin anew, and the witness has all that it takes.
     fn put_right(self, changes: &StateChanges) -> Option<SparseState<'w>> {
         let Self { witness, foreseen, state } = self;
-        let mut state = state?;
-        // What takes more begins anew, on all threads.
-        let mut left = work(changes) / 2;
+        let state = state?;
+        // One thread puts right, all begin anew.
+        let mut left = work(changes) / (2 * rayon::current_num_threads());
         let mut amends = StateChanges::default();
-        for (address, made, due) in side_by_side(&foreseen, changes) {
-            let amend = match (made, due) {
-                (made, due) if made == due => None,
-                (Some(made), due) => amend(witness, *address, made, due)?,
-                (None, due) => due.cloned(),
+        for (address, foreseen, due) in merged(&foreseen, changes) {
+            let amend = match (foreseen, due) {
+                (foreseen, due) if foreseen == due => Amend::Nothing,
+                (Some(foreseen), due) => amend(witness, *address, foreseen, due)?,
+                (None, due) => due.cloned().map_or(Amend::Nothing, Amend::Change),
             };
-            if let Some(amend) = amend {
+            if let Amend::Change(amend) = amend {
                 left = left.checked_sub(1 + amend.storage.len())?;
                 amends.accounts.insert(*address, amend);
             }
         }
-        if amends.accounts.is_empty() {
-            return Some(state);
-        }
-        state.append(&amends).ok()?;
-        Some(state)
+        if amends.accounts.is_empty() { Some(state) } else { appended(state, &amends) }
     }
 }
 
+/// What is to become of an account for it to be right.
+enum Amend {
+    /// It is.
+    Nothing,
+    /// This.
+    Change(AccountChange),
+}
+
+/// The state with further changes, if they can be made.
+fn appended<'w>(mut state: SparseState<'w>, changes: &StateChanges) -> Option<SparseState<'w>> {
+    state.append(changes).ok()?;
+    Some(state)
+}
+
 /// The accounts of either, in order, with what becomes of each in both.
-fn side_by_side<'c>(
+fn merged<'c>(
     one: &'c StateChanges,
     other: &'c StateChanges,
 ) -> impl Iterator<Item = (&'c Address, Option<&'c AccountChange>, Option<&'c AccountChange>)> {
@@ -115,9 +124,9 @@ fn side_by_side<'c>(
             (Some((address, _)), None) | (None, Some((address, _))) => *address,
             (None, None) => return None,
         };
-        let made = one.next_if(|(next, _)| *next == address).map(|(_, change)| change);
-        let due = other.next_if(|(next, _)| *next == address).map(|(_, change)| change);
-        Some((address, made, due))
+        let of_one = one.next_if(|(next, _)| *next == address).map(|(_, change)| change);
+        let of_other = other.next_if(|(next, _)| *next == address).map(|(_, change)| change);
+        Some((address, of_one, of_other))
     })
 }
 
@@ -126,36 +135,37 @@ fn work(changes: &StateChanges) -> usize {
     changes.accounts.values().map(|change| 1 + change.storage.len()).sum()
 }
 
-/// What is to become of an account of which `made` was foreseen and `due` comes, or nothing; within `Some`, `None` if
-/// it is right as it is. `None` if that cannot be had.
-#[expect(clippy::option_option, reason = "one says whether there is an answer, the other is a part of it")]
+/// What it takes to have an account of which one thing was foreseen and another, or nothing, comes; `None` if that
+/// cannot be had.
 fn amend(
     witness: &VerifiedWitness,
     address: Address,
-    made: &AccountChange,
+    foreseen: &AccountChange,
     due: Option<&AccountChange>,
-) -> Option<Option<AccountChange>> {
+) -> Option<Amend> {
     let due = match due {
         Some(due) => due.clone(),
         None => unchanged(witness, address)?,
     };
     if due.account.is_none() || due.storage_wiped {
-        return Some(Some(due));
+        return Some(Amend::Change(due));
     }
-    if made.account.is_none() || made.storage_wiped {
+    if foreseen.account.is_none() || foreseen.storage_wiped {
         // The storage that it had is not there any more.
         return None;
     }
     let AccountChange { account, mut storage, .. } = due;
-    for (slot, value) in &made.storage {
+    for (slot, value) in &foreseen.storage {
         if storage.get(slot) == Some(value) {
             storage.remove(slot);
         } else if !storage.contains_key(slot) {
             storage.insert(*slot, witness.storage(address, *slot).ok()?);
         }
     }
-    let is_right = storage.is_empty() && account == made.account;
-    Some((!is_right).then_some(AccountChange { account, storage_wiped: false, storage }))
+    if storage.is_empty() && account == foreseen.account {
+        return Some(Amend::Nothing);
+    }
+    Some(Amend::Change(AccountChange { account, storage_wiped: false, storage }))
 }
 
 /// An account as it was before the block; `None` if the witness does not say.

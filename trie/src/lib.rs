@@ -55,7 +55,8 @@
 //!                │ supplied nodes, never copied
 //!                ▼
 //!              arena: the nodes that changed ◄── update: one sorted batch ◄── change: a block, in parts
-//!                └─► encode ─► root: all of one height together
+//!                └─► encode ─► root: all of one height together                  ▲
+//!                                                          early: what it will likely change
 //! ```
 //!
 //! Read `store.rs`, then `check.rs`, `arena.rs` and `update.rs`. `known.rs` saves hashing from one witness to the
@@ -76,6 +77,7 @@ mod keyed;
 mod known;
 mod multiproof;
 mod opened;
+mod parts;
 mod root;
 mod shape;
 mod sparse;

@@ -188,16 +188,10 @@ impl Arena<'_> {
         {
             self.bring_near(root, 0, changes);
         }
-        let before = (self.nodes.len(), self.children.len(), self.loose.len());
+        let before = self.lengths();
         let result = Update { arena: self, account }.root(root, changes);
-        if result.is_err() {
-            // The old nodes are all there still, and the old root with them.
-            self.nodes.truncate(before.0);
-            self.heights.truncate(before.0);
-            self.children.truncate(before.1);
-            self.loose.truncate(before.2);
-        }
-        result
+        // The old nodes are all there still, and the old root with them.
+        result.inspect_err(|_| self.cut(before))
     }
 
     /// Has the changed nodes on the way to keys brought near, from one that is below `depth` nibbles of them, for

@@ -159,7 +159,7 @@ proptest! {
         }
     }
 
-    /// `early.rs` E1: what was foreseen, in whatever pieces, right or wrong, changes neither state nor error.
+    /// F1: what was foreseen, in whatever pieces, right or wrong, changes neither state nor error.
     #[test]
     fn what_was_foreseen_changes_nothing(
         before in any_world(),

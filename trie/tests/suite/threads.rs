@@ -6,6 +6,7 @@ use crate::{
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_trie::TrieAccount;
+use rayon::prelude::*;
 use std::thread;
 use weft_trie::{StateChanges, VerifiedWitness, Witness, WitnessError};
 
@@ -167,8 +168,42 @@ fn parts_are_not_seen_in_the_state() {
                 let mut state = witness.post_state(&changes).unwrap();
                 state.append(&later).unwrap();
                 assert_eq!(state.state_root(), after.after(&later).root(), "{name}");
+                // F1: all of it foreseen, then more, or less.
+                let mut both = changes.clone();
+                both.append(later.accounts.clone());
+                for (foreseen, due) in
+                    [(&changes, &changes), (&changes, &both), (&both, &changes), (&later, &both)]
+                {
+                    let mut early = witness.early_state();
+                    early.advance(foreseen.clone());
+                    let state = early.settle(due).unwrap();
+                    assert_eq!(state.state_root(), world.after(due).root(), "{name}");
+                }
             });
         }
+    }
+}
+
+/// T5: who joins the parts waits for other threads, and may run another reader meanwhile.
+#[test]
+fn many_read_a_state_that_was_made_in_parts() {
+    let world = world();
+    let changes: StateChanges =
+        world.0.keys().map(|address| (*address, set(7, slots([(0, 0), (1, 8), (2, 9)])))).collect();
+    let after = world.after(&changes);
+    let witness = Witness::new(world.nodes().into_values().collect()).verify(world.root()).unwrap();
+    let pool = pool(5);
+    for _ in 0..40 {
+        pool.install(|| {
+            let state = witness.post_state(&changes).unwrap();
+            let addresses: Vec<Address> = world.0.keys().copied().take(60).collect();
+            addresses.into_par_iter().with_max_len(1).for_each(|address| {
+                assert_eq!(
+                    state.storage(address, U256::from(1)).unwrap(),
+                    after.slot(address, U256::from(1))
+                );
+            });
+        });
     }
 }
 
