@@ -3,6 +3,7 @@
 use weft_benches::baselines::{Difference, Input, cache, journal, state};
 use weft_benches::{Scale, catalogue};
 use weft_engine::execute::Options;
+use weft_engine::pre_state::PreState as _;
 use weft_engine::simulate::{Simulation, access_list};
 use weft_engine::{ReadyBlock, parallel, sequential};
 
@@ -64,6 +65,33 @@ fn whoever_foresees_all_runs_once() {
     let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
     let transactions = workload.block.body.transactions.len() as u64;
     assert_eq!(simulation.run(8, 0).unwrap().executions, transactions);
+}
+
+#[test]
+fn a_true_list_foresees_what_changes() {
+    for plan in catalogue(Scale::new(0.005).unwrap()) {
+        let workload = plan.make().unwrap();
+        let rules = workload.rules();
+        let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
+        let Ok(outcome) = sequential::run(&block, &workload.pre_state) else { continue };
+        let list = access_list(&block, &workload.pre_state).unwrap();
+        let foreseen = block.with_access_list(&list).foreseen_changes(&workload.pre_state);
+        // A list also names what has been changed back in the end.
+        let was = |address, slot| workload.pre_state.storage(address, slot).unwrap();
+        for (address, change) in outcome.changes.to_trie().accounts {
+            let foreseen = &foreseen.accounts[&address];
+            assert_eq!(foreseen.account, change.account, "{}: {address}", workload.name);
+            for (slot, value) in &foreseen.storage {
+                let expected = change.storage.get(slot).copied().unwrap_or_else(|| was(address, *slot));
+                assert_eq!(*value, expected, "{}: slot {slot} of {address}", workload.name);
+            }
+            assert!(
+                change.storage.keys().all(|slot| foreseen.storage.contains_key(slot)),
+                "{}",
+                workload.name
+            );
+        }
+    }
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! A block ready to run: header, senders, fork rules.
 
+use std::sync::OnceLock;
+
 use alloy_consensus::{EthereumTxEnvelope, Header, Transaction as _, TxEip4844, TxType};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7825::MAX_TX_GAS_LIMIT_OSAKA;
@@ -8,6 +10,7 @@ use alloy_primitives::U256;
 use revm::context::{BlockEnv, CfgEnv, TxEnv};
 use revm::context_interface::block::BlobExcessGasAndPrice;
 use revm::primitives::hardfork::SpecId;
+use revm::state::bal::alloy::AlloyBal;
 
 use crate::Recovery;
 use crate::blobs;
@@ -41,6 +44,8 @@ pub struct ReadyBlock<'a> {
     pub(crate) env: EvmEnv<SpecId>,
     /// The access list that it came with, as RLP.
     pub(crate) access_list: Option<&'a [u8]>,
+    /// What is to be believed of that, once somebody has read it.
+    pub(crate) foretold: OnceLock<AlloyBal>,
 }
 
 /// A transaction ready to run.
@@ -99,6 +104,7 @@ impl<'a> ReadyBlock<'a> {
             transactions,
             env: environment(rules, &block.header)?,
             access_list: None,
+            foretold: OnceLock::new(),
         })
     }
 
@@ -107,6 +113,7 @@ impl<'a> ReadyBlock<'a> {
     #[must_use]
     pub fn with_access_list(mut self, list: &'a [u8]) -> Self {
         self.access_list = Some(list);
+        self.foretold = OnceLock::new();
         self
     }
 }

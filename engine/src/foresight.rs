@@ -31,6 +31,9 @@ pub(crate) struct Foresight {
 /// Gas below which nothing changes, but for what each transaction does to its sender and its recipient.
 const CHANGE_COST: u64 = 2_000;
 
+/// What changes without gas before and after the transactions: slots of system contracts, and withdrawals.
+const SYSTEM_CHANGES: u64 = 256;
+
 /// What one transaction will write to one account: which transaction, where, and what.
 type Foreseen = (usize, Location, Value);
 
@@ -45,23 +48,28 @@ struct Change<'a> {
     code: Option<&'a Bytes>,
 }
 
-/// Decodes the list of a block. One that does not decode, or names more changes than the block has gas for, is as good as
-/// empty; what is wrong with it is found in its turn.
-fn decode(mut list: &[u8], block: &ReadyBlock<'_>) -> AlloyBal {
-    let list = AlloyBal::decode(&mut list).unwrap_or_default();
-    let most = block.header.gas_limit / CHANGE_COST + 4 * block.transactions.len() as u64;
-    if list.iter().map(changes).sum::<usize>() as u64 > most { AlloyBal::default() } else { list }
-}
-
 impl ReadyBlock<'_> {
+    /// What its access list says: nothing if it has none, or one that does not decode, or that names more changes than the
+    /// block has gas for. What is wrong with a list is found in its turn.
+    fn foretold(&self) -> &AlloyBal {
+        self.foretold.get_or_init(|| {
+            let list = self.access_list.and_then(|mut list| AlloyBal::decode(&mut list).ok());
+            let limits = self.transactions.iter().map(|transaction| transaction.env.gas_limit);
+            let gas = limits.fold(0_u64, u64::saturating_add).min(self.header.gas_limit);
+            let most = gas / CHANGE_COST + 4 * self.transactions.len() as u64 + SYSTEM_CHANGES;
+            let is_plausible = |list: &AlloyBal| list.iter().map(count_changes).sum::<usize>() as u64 <= most;
+            list.filter(is_plausible).unwrap_or_default()
+        })
+    }
+
     /// What its access list says that becomes of the state, put together on the threads of the current pool: nothing
     /// without a list, and nothing of accounts that the pre-state does not know. A claim like the list itself, good enough
     /// to begin a state with ([`weft_trie::EarlyState`]).
     pub fn foreseen_changes(&self, pre_state: &dyn PreState) -> StateChanges {
-        let list = self.access_list.map(|list| decode(list, self)).unwrap_or_default();
-        let foreseen: Vec<(Address, AccountChange)> = list
+        let foreseen: Vec<(Address, AccountChange)> = self
+            .foretold()
             .par_iter()
-            .filter(|account| changes(account) > 0)
+            .filter(|account| count_changes(account) > 0)
             .filter_map(|account| Some((account.address, foreseen_change(account, pre_state)?)))
             .collect();
         foreseen.into_iter().collect()
@@ -89,11 +97,10 @@ fn foreseen_change(account: &AlloyAccountChanges, pre_state: &dyn PreState) -> O
 
 impl Foresight {
     /// Reads the list of a block, on the threads of the current pool.
-    pub(crate) fn read(list: &[u8], block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Self {
-        let list = decode(list, block);
+    pub(crate) fn read(block: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Self {
         let mut writes = vec![Vec::new(); block.transactions.len()];
         let beneficiary = block.header.beneficiary;
-        let accounts = list.par_iter().filter(|account| account.address != beneficiary);
+        let accounts = block.foretold().par_iter().filter(|account| account.address != beneficiary);
         let foreseen: Vec<Vec<Foreseen>> = accounts.map(|account| foreseen(account, pre_state)).collect();
         for (tx, location, value) in foreseen.into_iter().flatten() {
             if let Some(writes) = writes.get_mut(tx) {
@@ -113,7 +120,7 @@ impl Foresight {
 }
 
 /// How many changes there are to an account.
-fn changes(account: &AlloyAccountChanges) -> usize {
+fn count_changes(account: &AlloyAccountChanges) -> usize {
     let slots = account.storage_changes.iter().map(|slot| slot.changes.len());
     let rest = [account.balance_changes.len(), account.nonce_changes.len(), account.code_changes.len()];
     slots.chain(rest).sum()
@@ -179,12 +186,13 @@ mod tests {
     /// A list takes many times its bytes once it is read, so one that cannot be true is not read any further.
     #[test]
     fn a_list_of_more_changes_than_there_is_gas_for_foresees_nothing() {
-        const MOST: usize = 30_000_000 / 2_000 + 4;
+        const MOST: usize = 20_000_000 / 2_000 + 4 + 256;
         let rules = Chain::at_fork(1, EthereumHardfork::Cancun).rules_at(1, 1);
         let header = Header { gas_limit: 30_000_000, excess_blob_gas: Some(0), ..Header::default() };
         let mut block = Block::uncle(header);
         let signature = Signature::new(U256::ONE, U256::from(2), false);
-        let signed = alloy_consensus::Signed::new_unhashed(TxLegacy::default(), signature);
+        let transaction = TxLegacy { gas_limit: 20_000_000, ..TxLegacy::default() };
+        let signed = alloy_consensus::Signed::new_unhashed(transaction, signature);
         block.body.transactions = vec![SignedTransaction::Legacy(signed)];
         let block = ReadyBlock::new(&rules, &block, None).unwrap();
         for (count, foreseen) in [(MOST, 1), (MOST + 1, 0)] {
@@ -198,8 +206,10 @@ mod tests {
                 ..AlloyAccountChanges::default()
             };
             let list = alloy_rlp::encode(vec![account]);
-            let foresight = Foresight::read(&list, &block, &PlainState::default());
+            let block = block.clone().with_access_list(&list);
+            let foresight = Foresight::read(&block, &PlainState::default());
             assert_eq!(foresight.of(0, TxIndex(0)).count(), foreseen, "{count} changes");
+            assert_eq!(block.foreseen_changes(&PlainState::default()).accounts.len(), foreseen);
         }
     }
 }

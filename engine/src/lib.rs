@@ -8,7 +8,7 @@
 //!
 //! let bytes = std::fs::read("block.ssz")?;
 //! let input = ExecuteInput::read(bytes.into(), &Default::default())?;
-//! let verdict = execute::run(&input, &Options::with_threads(8)?);
+//! let verdict = execute::run(&input, &Options::with_threads(8)?.prepared());
 //! assert!(verdict.valid());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -7,8 +7,8 @@
 //!                                              a thread   many at once, each
 //! ```
 //!
-//! How many signatures of a piece are worth a vector is known only when their points have been looked for. The few others
-//! are recovered one by one, on all threads that have nothing else to do.
+//! How many signatures of a piece are worth a vector is known only when their points have been looked for. The others, few
+//! where there are vectors at all, are recovered one by one, on all threads that have nothing else to do.
 //!
 //! Keys come from `weft-recover`. The precompile ECRECOVER meets its signatures one at a time, while the block runs;
 //! there revm calls the same libsecp256k1 that `weft-recover` has for single signatures. To put ourselves in between
@@ -227,9 +227,8 @@ fn recover(
             y_odd: signature.v(),
         })
         .collect();
-    let mut known = backend.recover_together(&items);
-    recover_rest(&mut known, &items, |item| backend.recover_one(item));
-    let recovered = accepted.iter().zip(known.into_iter().flatten());
+    let recovered = recover_rest(backend.recover_together(&items), &items, |item| backend.recover_one(item));
+    let recovered = accepted.iter().zip(recovered);
     let keys: Vec<_> = recovered.filter_map(|((place, _), key)| Some((*place, key.ok()?))).collect();
     let hashes = keccak256_batch(&keys.iter().map(|(_, key)| key.0).collect::<Vec<_>>());
     for ((place, key), hash) in keys.into_iter().zip(hashes) {
@@ -237,16 +236,22 @@ fn recover(
     }
 }
 
-/// Recovers what is left of a piece, by `one`, on all threads that have nothing else to do: each takes as long as half a
-/// vector, and only now does anybody know how many there are.
+/// What is known of a piece, with the rest recovered by `one`, on all threads that have nothing else to do: each takes as
+/// long as half a vector, and only now does anybody know how many there are.
 fn recover_rest(
-    known: &mut [Option<Result<weft_recover::PublicKey, NoKey>>],
+    known: Vec<Option<Recovered>>,
     items: &[Item],
-    one: impl Fn(&Item) -> Result<weft_recover::PublicKey, NoKey> + Sync,
-) {
-    let rest: Vec<_> = known.iter_mut().zip(items).filter(|(known, _)| known.is_none()).collect();
-    rest.into_par_iter().with_max_len(1).for_each(|(known, item)| *known = Some(one(item)));
+    one: impl Fn(&Item) -> Recovered + Sync + Send,
+) -> Vec<Recovered> {
+    let rest: Vec<&Item> =
+        known.iter().zip(items).filter(|(known, _)| known.is_none()).map(|(_, item)| item).collect();
+    let rest: Vec<Recovered> = rest.into_par_iter().with_max_len(1).map(one).collect();
+    let mut rest = rest.into_iter();
+    known.into_iter().map(|known| known.unwrap_or_else(|| rest.next().expect("one for each"))).collect()
 }
+
+/// The key of a signature, if it has one.
+type Recovered = Result<weft_recover::PublicKey, NoKey>;
 
 /// A transaction with its sender, and whatever signers come after him, of which the first are those of its
 /// authorizations.
@@ -448,7 +453,8 @@ mod tests {
     fn what_is_left_of_a_piece_is_recovered_side_by_side() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let items = [Item { digest: [1; 32], r: [2; 32], s: [3; 32], y_odd: false }; 9];
-        let mut known = vec![Some(Err(NoKey)); 9];
+        let key = |number: usize| Ok(weft_recover::PublicKey([u8::try_from(number).unwrap(); 64]));
+        let mut known: Vec<_> = (0..9).map(|place| Some(key(place))).collect();
         (known[0], known[5]) = (None, None);
         let (begun, other) = (Mutex::new(0), Condvar::new());
         // Each waits until the other one has begun, too.
@@ -461,8 +467,10 @@ mod tests {
             assert!(!waited.timed_out(), "one after the other");
             Err(NoKey)
         };
-        pool.install(|| recover_rest(&mut known, &items, one));
-        assert_eq!((known, *begun.lock().unwrap()), (vec![Some(Err(NoKey)); 9], 2));
+        let all = pool.install(|| recover_rest(known, &items, one));
+        let expected: Vec<_> =
+            (0..9).map(|place| if [0, 5].contains(&place) { Err(NoKey) } else { key(place) }).collect();
+        assert_eq!((all, *begun.lock().unwrap()), (expected, 2), "each in its place");
     }
 
     #[test]

@@ -115,7 +115,8 @@ fn collect(name: &str, value: &Value, cases: &mut Vec<Case>) {
 ///
 /// If the system gives no threads.
 pub fn matrix() -> Vec<Options> {
-    let options = |threads| Options::with_threads(threads).expect("there are threads");
+    // Small blocks are to be recovered in lanes as well.
+    let options = |threads| Options::with_threads(threads).expect("there are threads").prepared();
     let mut matrix = vec![options(1).with_engine(Engine::Sequential)];
     matrix.extend([1, 2, 3, 8].map(options));
     matrix.extend([2, 8].map(|threads| options(threads).with_engine(Engine::Restless)));

@@ -121,8 +121,9 @@ impl Backend {
         together.map(|(known, item)| known.unwrap_or_else(|| self.recover_one(item))).collect()
     }
 
-    /// What takes less time for many together: the key of each signature, in their order, on the calling thread, but for
-    /// those that take as long alone. These are left to [`Self::recover_one`], on whatever threads there are.
+    /// What takes less time for many together, on the calling thread: the key of each signature, in their order, but for
+    /// those that take as long alone, and the few that only libsecp256k1 can answer for. These are left to
+    /// [`Self::recover_one`], on whatever threads there are; without lanes, it is all of them.
     pub fn recover_together(self, items: &[Item]) -> Vec<Option<Result<PublicKey, NoKey>>> {
         #[cfg(target_arch = "x86_64")]
         if self == Self::Ifma

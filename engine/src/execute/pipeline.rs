@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_consensus::{Eip658Value, Header};
@@ -315,7 +316,13 @@ impl<'a> Trial<'a> {
         let mut early = start.pre_state.tries.early_state();
         let ((outcome, counters), body) = timed(&mut self.verdict.stages.execution, || {
             let expected = Expected::of(&ready, &start.pre_state);
-            let execute = || execute_block(&ready, &expected, self.options);
+            let is_over = AtomicBool::new(false);
+            let execute = || {
+                let ran = execute_block(&ready, &expected, self.options);
+                // ORDERING: a hint; nothing is published by it.
+                is_over.store(true, Ordering::Relaxed);
+                ran
+            };
             if self.options.simulator.is_some() {
                 // It measures how long transactions run, and is not to be disturbed.
                 expected.look_up(0);
@@ -326,7 +333,9 @@ impl<'a> Trial<'a> {
             let aside = || {
                 expected.look_up(1);
                 let body = body();
-                if rayon::current_num_threads() > 1 {
+                // While this waits for other threads it may take the job of a worker, and come back when the stretch is
+                // over. Nobody there waits for it.
+                if body.is_ok() && rayon::current_num_threads() > 1 && !is_over.load(Ordering::Relaxed) {
                     early.advance(ready.foreseen_changes(&expected));
                 }
                 body
