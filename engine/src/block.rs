@@ -26,8 +26,8 @@ pub type Block = alloy_consensus::Block<SignedTransaction, Header>;
 
 /// A block ready to run.
 ///
-/// Only [`ReadyBlock::with_recovery`] makes one, and [`ReadyBlock::new`] by way of it, so code that takes this type need not ask whether the
-/// signatures were checked or which fork it is.
+/// Only [`ReadyBlock::with_recovery`] makes one, and [`ReadyBlock::new`] by way of it, so code that takes this type need
+/// not ask whether the signatures were checked or which fork it is.
 #[derive(Debug, Clone)]
 pub struct ReadyBlock<'a> {
     /// The rules it obeys.
@@ -109,7 +109,8 @@ impl<'a> ReadyBlock<'a> {
     }
 
     /// The same block with a block access list in RLP (EIP-7928), so that transactions need not wait for what it says
-    /// that they will read. A list that is wrong takes time and changes nothing.
+    /// that they will read. A list that is wrong takes time and changes nothing; one that says more than the transactions
+    /// have gas for is not read.
     #[must_use]
     pub fn with_access_list(mut self, list: &'a [u8]) -> Self {
         self.access_list = Some(list);

@@ -31,6 +31,10 @@ pub(crate) struct Foresight {
 /// Gas below which nothing changes, but for what each transaction does to its sender and its recipient.
 const CHANGE_COST: u64 = 2_000;
 
+/// Bytes that a list has for each change at most, those for what is only read and for codes counted in: of 2,000 gas, a
+/// slot that is read leaves 33, a code 10, and an account that is looked at 27, or somewhat more than that.
+const CHANGE_BYTES: u64 = 256;
+
 /// What changes without gas before and after the transactions: slots of system contracts, and withdrawals.
 const SYSTEM_CHANGES: u64 = 256;
 
@@ -49,16 +53,19 @@ struct Change<'a> {
 }
 
 impl ReadyBlock<'_> {
-    /// What its access list says: nothing if it has none, or one that does not decode, or that names more changes than the
-    /// block has gas for. What is wrong with a list is found in its turn.
+    /// What its access list says: nothing if it has none, or one that does not decode, or that is longer or names more
+    /// changes than the block has gas for. What is wrong with a list is found in its turn.
     fn foretold(&self) -> &AlloyBal {
         self.foretold.get_or_init(|| {
-            let list = self.access_list.and_then(|mut list| AlloyBal::decode(&mut list).ok());
+            let transactions = self.transactions.len() as u64;
             let limits = self.transactions.iter().map(|transaction| transaction.env.gas_limit);
             let gas = limits.fold(0_u64, u64::saturating_add).min(self.header.gas_limit);
-            let most = gas / CHANGE_COST + 4 * self.transactions.len() as u64 + SYSTEM_CHANGES;
+            let most = gas / CHANGE_COST + 4 * transactions + SYSTEM_CHANGES;
+            let is_short = |list: &&[u8]| list.len() as u64 <= most.saturating_mul(CHANGE_BYTES);
             let is_plausible = |list: &AlloyBal| list.iter().map(count_changes).sum::<usize>() as u64 <= most;
-            list.filter(is_plausible).unwrap_or_default()
+            let list = self.access_list.filter(is_short);
+            let list = list.and_then(|mut list| AlloyBal::decode(&mut list).ok()).filter(is_plausible);
+            list.unwrap_or_default()
         })
     }
 
@@ -210,6 +217,22 @@ mod tests {
             let foresight = Foresight::read(&block, &PlainState::default());
             assert_eq!(foresight.of(0, TxIndex(0)).count(), foreseen, "{count} changes");
             assert_eq!(block.foreseen_changes(&PlainState::default()).accounts.len(), foreseen);
+        }
+        for (bytes, foreseen) in [(256 * MOST - 1_000, 1), (256 * MOST, 0)] {
+            let change = AlloyBalanceChange {
+                block_access_index: BlockAccessIndex::new(1),
+                post_balance: U256::from(1),
+            };
+            let account = AlloyAccountChanges {
+                address: Address::repeat_byte(7),
+                balance_changes: vec![change],
+                // 33 bytes each.
+                storage_reads: vec![U256::MAX; bytes / 33],
+                ..AlloyAccountChanges::default()
+            };
+            let list = alloy_rlp::encode(vec![account]);
+            let block = block.clone().with_access_list(&list);
+            assert_eq!(block.foreseen_changes(&PlainState::default()).accounts.len(), foreseen, "{bytes}");
         }
     }
 }
