@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod access_list;
+mod alike;
 mod blobs;
 pub mod block;
 mod block_state;
@@ -40,6 +41,7 @@ mod desk;
 pub mod error;
 mod evm;
 pub mod execute;
+mod expected;
 mod foresight;
 mod hash_memo;
 mod in_order;

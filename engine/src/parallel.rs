@@ -16,26 +16,26 @@ use core::cell::OnceCell;
 use core::cmp::Reverse;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use alloy_primitives::map::{AddressMap, HashMap};
-use alloy_primitives::{Address, B256, TxKind, U256};
+use alloy_primitives::map::AddressMap;
+use alloy_primitives::{Address, B256, U256};
 use parking_lot::{Mutex, RwLock};
 use rayon::prelude::*;
 use revm::Database;
 use revm::bytecode::Bytecode;
-use revm::context::TxEnv;
 use revm::context_interface::result::EVMError;
 use revm::state::AccountInfo;
 use weft_scheduler::{
-    Block, Blocked, Commit, Execution, Executor, Pace, RUN_OVERHEAD, Stats, Stretch, TxIndex, View,
-    WorkspaceOf,
+    Block, Blocked, Commit, Execution, Executor, Pace, Stats, Stretch, TxIndex, View, WorkspaceOf,
 };
 
+use crate::alike;
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::{BlockRun, Summary};
 use crate::counters::Counters;
 use crate::desk::{Desk, OwnDesk};
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
+use crate::expected;
 use crate::foresight::Foresight;
 use crate::in_order::run_in_order;
 use crate::ledger::{Base, EffectLog, Effects, Entry, Ledger, OpenStretch};
@@ -79,13 +79,7 @@ pub fn run_with(
         Err(error) => return (Err(error), counters),
     };
     let foresight = OnceCell::new();
-    let plain = if run.is_watching() { cost_of_gas(0) } else { TRANSFER };
-    let mut pace = if setup.restless {
-        Pace::restless(workers)
-    } else {
-        Pace::new(workers)
-            .expecting(block.transactions.iter().map(|transaction| expected_cost(&transaction.env, plain)))
-    };
+    let (mut pace, list) = plan(block, run.is_watching(), workers, &setup);
     let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
     while run.left() > 0 {
@@ -106,7 +100,7 @@ pub fn run_with(
             }
             Stretch::Speculative(length) => {
                 let read = || Foresight::read(block, pre_state);
-                let foresight = block.access_list.map(|_| {
+                let foresight = list.map(|_| {
                     foresight.get_or_init(|| match setup.rehearsal {
                         Some(rehearsal) => rehearsal.foresee(read),
                         None => read(),
@@ -170,6 +164,26 @@ pub fn run_with(
         }
     }
     (run.finish(&mut ledger), counters)
+}
+
+/// How to begin a block with so many workers, and its access list if it is worth following.
+fn plan<'a>(
+    block: &ReadyBlock<'a>,
+    is_watching: bool,
+    workers: usize,
+    setup: &Setup<'_>,
+) -> (Pace, Option<&'a [u8]>) {
+    if setup.restless {
+        return (Pace::restless(workers), block.access_list);
+    }
+    // Who measures has a plan of his own.
+    if workers < 2 || setup.rehearsal.is_some_and(Rehearsal::measures) {
+        return (Pace::new(workers), block.access_list);
+    }
+    let costs = expected::costs(block, is_watching);
+    let is_worth_following = |list: &&[u8]| expected::is_worth_following(list.len(), &costs, workers);
+    let list = block.access_list.filter(is_worth_following);
+    (Pace::new(workers).expecting(costs.into_iter()), list)
 }
 
 /// A stretch of the block, as the scheduler drives it.
@@ -246,7 +260,7 @@ impl BlockExecutor<'_, '_> {
                 scheduler.predict(tx, vec![(Location::Account(sender), None)]);
             }
         }
-        scheduler.group(&self.callees(length));
+        scheduler.group(&alike::groups((0..length).map(|tx| &self.transaction(TxIndex(tx)).env)));
         scheduler.start_early(&self.longest(length, workers));
         scheduler
     }
@@ -256,18 +270,6 @@ impl BlockExecutor<'_, '_> {
         let mut last: AddressMap<TxIndex> = AddressMap::default();
         let senders = (0..length).map(|tx| (TxIndex(tx), self.transaction(TxIndex(tx)).env.caller));
         senders.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
-    }
-
-    /// Groups the transactions by whom they call.
-    fn callees(&self, length: u32) -> Vec<u32> {
-        let mut numbers: HashMap<TxKind, u32> = HashMap::default();
-        let mut count = 0..;
-        let mut number = |tx| {
-            *numbers
-                .entry(self.transaction(TxIndex(tx)).env.kind)
-                .or_insert_with(|| count.next().unwrap_or(0))
-        };
-        (0..length).map(&mut number).collect()
     }
 
     /// Transactions that may take so long that it matters when they begin.
@@ -412,7 +414,7 @@ fn make_transfer(
     let effects = database.desk.effects.note_accounts(accounts);
     let (summary, reward) = (transfer.summary(), Some(transfer.reward));
     let done = Done::Effects { summary, reward, effects, worker: database.worker };
-    Ok(Some(Execution { writes, cost: TRANSFER, output: Ok(done) }))
+    Ok(Some(Execution { writes, cost: expected::TRANSFER, output: Ok(done) }))
 }
 
 impl Executor for BlockExecutor<'_, '_> {
@@ -473,7 +475,7 @@ impl Executor for BlockExecutor<'_, '_> {
                     // ORDERING: a hint.
                     self.likely_wiped.store(true, Ordering::Relaxed);
                 }
-                let cost = cost(&transacted);
+                let cost = expected::cost_of_gas(transacted.result.tx_gas_used(), self.block.rules);
                 let done = if self.is_watched
                     || !are_ordinary(&mut transacted.state, self.block.header.beneficiary)
                 {
@@ -519,28 +521,6 @@ impl Executor for BlockExecutor<'_, '_> {
             }
         }
     }
-}
-
-/// How long a transfer takes without the EVM.
-const TRANSFER: u32 = RUN_OVERHEAD / 8;
-
-/// How long a transaction takes in order: on the EVM, a transfer takes half as long as what the scheduler adds to it, and
-/// every 4,000 units of gas beyond that as long as what it adds. Measured with `benches/`, `raw/independent` and
-/// `swap/independent`.
-fn cost(transacted: &Transacted) -> u32 {
-    cost_of_gas(transacted.result.tx_gas_used())
-}
-
-/// How long a transaction may take that has not run; `plain`, if it seems to be a transfer.
-fn expected_cost(transaction: &TxEnv, plain: u32) -> u32 {
-    if transaction.data.is_empty() { plain } else { cost_of_gas(transaction.gas_limit) }
-}
-
-/// How long a transaction takes that uses so much gas.
-fn cost_of_gas(gas: u64) -> u32 {
-    const LEAST: u32 = RUN_OVERHEAD / 2;
-    const GAS_PER_COST: u64 = 4_000 / RUN_OVERHEAD as u64;
-    LEAST.saturating_add(u32::try_from(gas.saturating_sub(21_000) / GAS_PER_COST).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]

@@ -37,9 +37,9 @@ use crate::{
     worker::{Block, WorkspaceOf},
 };
 
-/// The cost below which a second worker brings nothing. As costs are expected, which is two or three times what they
-/// come to, some 400 µs, of which half could be saved, and waking one and making its EVM takes as long.
-const COST_WORTH_WAKING: u64 = 400 * RUN_OVERHEAD as u64;
+/// What must be saved at least, as costs are expected, which is twice what they come to: some 200 µs. To wake a second
+/// worker and to make its EVM takes half of that, and no block is without conflicts.
+const WORTH_SAVING: u64 = 160 * RUN_OVERHEAD as u64;
 
 /// The longest speculative stretch of a block that is to run fast.
 pub const STRETCH_MAX: u32 = 4_096;
@@ -96,11 +96,21 @@ pub struct Pace {
     paused: bool,
     /// A pause is over: a short stretch is to show whether speculation pays by now.
     probing: bool,
-    /// Of each round of transactions, what it will likely cost in order, as far as that is known, and whether speculation
-    /// can pay there.
-    rounds: Box<[(u64, bool)]>,
+    /// What is expected of each round of transactions, as far as that is known.
+    rounds: Box<[Expected]>,
     /// How many transactions the block has of which that is known.
     txs: u32,
+}
+
+/// What is expected of a round.
+#[derive(Debug, Clone, Copy)]
+struct Expected {
+    /// What it costs in order.
+    cost: u64,
+    /// What its longest transaction does.
+    longest: u64,
+    /// Speculation pays if nothing meets.
+    can_pay: bool,
 }
 
 /// How to run the next transactions.
@@ -139,8 +149,8 @@ impl Pace {
     }
 
     /// The same pace for a block whose transactions will take about so long each, in the unit of
-    /// [`crate::Execution::cost`]. If all of it is over before a second worker is awake, it begins in order; and where
-    /// it would not pay even without conflicts, nobody tries.
+    /// [`crate::Execution::cost`]. What is over before a second worker is awake runs in order; and where it would not pay
+    /// even without conflicts, nobody tries.
     #[must_use]
     pub fn expecting(mut self, costs: impl ExactSizeIterator<Item = u32>) -> Self {
         if self.habits.restless {
@@ -148,18 +158,18 @@ impl Pace {
         }
         self.txs = u32::try_from(costs.len()).unwrap_or(u32::MAX);
         let costs: Vec<u64> = costs.map(u64::from).collect();
-        self.paused = costs.iter().sum::<u64>() < COST_WORTH_WAKING;
         let look = |round: &[u64]| {
-            let in_order: u64 = round.iter().sum();
+            let cost: u64 = round.iter().sum();
             let overhead = round.len() as u64 * u64::from(RUN_OVERHEAD);
-            (in_order, in_order + overhead <= in_order.saturating_mul(self.workers.into()))
+            let can_pay = cost + overhead <= cost.saturating_mul(self.workers.into());
+            Expected { cost, longest: round.iter().copied().max().unwrap_or(0), can_pay }
         };
         self.rounds = costs.chunks(self.habits.round as usize).map(look).collect();
         self
     }
 
     /// The rounds from the one on in which the next transaction is, if so many are left.
-    fn rounds_ahead(&self, left: u32) -> &[(u64, bool)] {
+    fn rounds_ahead(&self, left: u32) -> &[Expected] {
         let next = (self.txs.saturating_sub(left) / self.habits.round) as usize;
         self.rounds.get(next..).unwrap_or_default()
     }
@@ -177,18 +187,19 @@ impl Pace {
             return self.habits.stretch_max;
         }
         let mut budget = STRETCH_COST.saturating_mul(self.workers.into());
-        let paid = self.rounds_ahead(left).iter().take_while(|(cost, _)| {
+        let paid = self.rounds_ahead(left).iter().take_while(|round| {
             let pays = budget > 0;
-            budget = budget.saturating_sub(*cost);
+            budget = budget.saturating_sub(round.cost);
             pays
         });
         self.length(paid.count(), left).clamp(STRETCH_MIN, self.habits.stretch_max)
     }
 
-    /// How many of the next transactions cannot pay.
+    /// How many of the next transactions cannot pay, or are over before a second worker is awake.
     fn hopeless(&self, left: u32) -> u32 {
-        let hopeless = self.rounds_ahead(left).iter().take_while(|(_, can_pay)| !can_pay);
-        self.length(hopeless.count(), left)
+        let alike = self.rounds_ahead(left).chunk_by(|one, next| one.can_pay == next.can_pay);
+        let hopeless = alike.take_while(|rounds| !is_worth_it(rounds));
+        self.length(hopeless.map(<[Expected]>::len).sum(), left)
     }
 
     /// The next `txs` transactions, to be run by so many workers, or fewer if they are not worth it, in the room of an
@@ -228,6 +239,14 @@ impl Pace {
             self.pause = self.habits.pause_min;
         }
     }
+}
+
+/// Whether there is enough to save in rounds that can pay or not, all of them: half of what they cost, and not what the
+/// longest transaction takes.
+fn is_worth_it(rounds: &[Expected]) -> bool {
+    let cost: u64 = rounds.iter().map(|round| round.cost).sum();
+    let longest = rounds.iter().map(|round| round.longest).max().unwrap_or(0);
+    rounds.iter().all(|round| round.can_pay) && (cost / 2).min(cost - longest) >= WORTH_SAVING
 }
 
 /// What was spent on runs in vain since the last look. All workers count here.
@@ -398,8 +417,19 @@ mod tests {
         assert_eq!(first(500, RUN_OVERHEAD - 1, 2), Stretch::InOrder(500));
         assert_eq!(first(900, RUN_OVERHEAD / 2, 3), Stretch::Speculative(900), "for three it pays");
         assert_eq!(first(70, RUN_OVERHEAD, 1), Stretch::InOrder(70));
-        assert_eq!(first(4, 99 * RUN_OVERHEAD, 2), Stretch::InOrder(4), "over before anybody is awake");
-        assert_eq!(first(4, 100 * RUN_OVERHEAD, 2), Stretch::Speculative(4));
+        assert_eq!(first(4, 79 * RUN_OVERHEAD, 2), Stretch::InOrder(4), "over before anybody is awake");
+        assert_eq!(first(4, 80 * RUN_OVERHEAD, 2), Stretch::Speculative(4));
+        assert_eq!(first(2, 159 * RUN_OVERHEAD, 2), Stretch::InOrder(2), "the longer one takes as long");
+        assert_eq!(first(2, 160 * RUN_OVERHEAD, 2), Stretch::Speculative(2));
+    }
+
+    #[test]
+    fn what_is_left_must_be_worth_it_too() {
+        let costs = (0..200).map(|tx| if tx < 128 { 1_000 } else { RUN_OVERHEAD });
+        let mut pace = Pace::new(2).expecting(costs.collect::<Vec<_>>().into_iter());
+        assert_eq!(pace.next_stretch(200), Stretch::Speculative(200));
+        pace.note(&Stats { committed: 128, ..Stats::default() });
+        assert_eq!(pace.next_stretch(72), Stretch::InOrder(72));
     }
 
     #[test]

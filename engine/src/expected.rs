@@ -1,0 +1,128 @@
+//! How long transactions take, in the unit of [`weft_scheduler::Execution::cost`], and what that says beforehand.
+//!
+//! Gas stands for time. All of it is a guess about time: no outcome depends on it.
+
+use revm::primitives::hardfork::SpecId;
+use weft_scheduler::RUN_OVERHEAD;
+
+use crate::block::{ReadyBlock, ReadyTransaction};
+use crate::chain::Rules;
+
+/// How long a transfer takes without the EVM.
+pub(crate) const TRANSFER: u32 = RUN_OVERHEAD / 8;
+
+/// How long the transactions of a block may take, each by itself, as far as that is known before they run. If there is no
+/// need to watch them, those without data seem to be transfers.
+pub(crate) fn costs(block: &ReadyBlock<'_>, is_watching: bool) -> Vec<u32> {
+    let plain = if is_watching { cost_of_gas(0, block.rules) } else { TRANSFER };
+    let beyond = |ReadyTransaction { env, .. }: &ReadyTransaction| {
+        (!env.data.is_empty()).then(|| env.gas_limit.saturating_sub(TRANSFER_GAS))
+    };
+    let limits: Vec<Option<u64>> = block.transactions.iter().map(beyond).collect();
+    let asked = limits.iter().flatten().map(|limit| u128::from(*limit)).sum();
+    let (used, asked) = share_used(block, asked);
+    let expected = |limit: Option<u64>| {
+        let gas = u128::from(limit?).saturating_mul(used) / asked.max(1);
+        Some(cost_of_gas(u64::try_from(gas).unwrap_or(u64::MAX).saturating_add(TRANSFER_GAS), block.rules))
+    };
+    limits.into_iter().map(|limit| expected(limit).unwrap_or(plain)).collect()
+}
+
+/// Of the gas that a block's transactions may use beyond what a transfer takes, which is `asked`, how much they will: so
+/// many parts of so many. The header says how much all used, and nobody need believe it; of some it is twice the share of
+/// the others. Where it says nothing, because the block is still to be built, it is what is usual.
+fn share_used(block: &ReadyBlock<'_>, asked: u128) -> (u128, u128) {
+    const USUAL: (u128, u128) = (2 * LENIENCY as u128, 5);
+    let transfers = TRANSFER_GAS * block.transactions.len() as u64;
+    let used = block.header.gas_used.checked_sub(transfers);
+    used.map_or(USUAL, |used| (asked.min(u128::from(LENIENCY) * u128::from(used)), asked))
+}
+
+/// How many times its share a transaction is expected to take.
+const LENIENCY: u64 = 2;
+
+/// How many bytes of an access list one change takes, with its share of what is listed once.
+const CHANGE_BYTES: usize = 36;
+
+/// Whether an access list of so many bytes can make up for what it takes to follow it, if transactions cost so much. Each
+/// change takes as long as most of what the scheduler adds to a run, and gas that was paid for storing takes hardly any
+/// time.
+pub(crate) fn is_worth_following(bytes: usize, costs: &[u32], workers: usize) -> bool {
+    const FOLLOWING: u64 = 3 * RUN_OVERHEAD as u64 / 4;
+    const STORING: u64 = 5_000 / GAS_PER_COST;
+    let changes = (bytes / CHANGE_BYTES) as u64;
+    let cost: u64 = costs.iter().map(|cost| u64::from(*cost)).sum();
+    let in_order = (cost / LENIENCY).saturating_sub(changes * STORING);
+    let added = costs.len() as u64 * u64::from(RUN_OVERHEAD) + changes * FOLLOWING;
+    in_order + added <= in_order.saturating_mul(workers as u64)
+}
+
+/// Gas that takes one unit of [`weft_scheduler::Execution::cost`].
+const GAS_PER_COST: u64 = 4_000 / RUN_OVERHEAD as u64;
+
+/// Gas of a plain transfer.
+const TRANSFER_GAS: u64 = 21_000;
+
+/// How long a transaction takes that uses so much gas: on the EVM, a transfer takes half as long as what the scheduler
+/// adds to it, and every 4,000 units beyond that as long as what it adds. Measured with `benches/`, `raw/independent` and
+/// `swap/independent`. Before Byzantium there was little to do for gas but to fill storage, which takes a sixth of the
+/// time.
+pub(crate) fn cost_of_gas(gas: u64, rules: &Rules) -> u32 {
+    const LEAST: u32 = RUN_OVERHEAD / 2;
+    let times = if rules.has(SpecId::BYZANTIUM) { 1 } else { 6 };
+    let beyond = gas.saturating_sub(TRANSFER_GAS) / (times * GAS_PER_COST);
+    LEAST.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Header, Signed, TxLegacy};
+    use alloy_hardforks::EthereumHardfork;
+    use alloy_primitives::{Signature, U256};
+
+    use super::*;
+    use crate::block::{Block, SignedTransaction};
+    use crate::chain::Chain;
+
+    /// On two threads a list does not pay for calls of a token, and pays for swaps.
+    #[test]
+    fn a_list_is_followed_where_runs_take_longer_than_its_changes() {
+        let token = [cost_of(47_200); 100];
+        let follows = |changes: usize, costs: &[u32], workers| {
+            is_worth_following(CHANGE_BYTES * changes * costs.len(), costs, workers)
+        };
+        assert!(!follows(3, &token, 2) && follows(3, &token, 8));
+        assert!(follows(8, &[cost_of(460_000); 100], 2));
+        assert!(!follows(8, &[TRANSFER; 100], 64), "there is nothing to gain");
+    }
+
+    /// The header says how much gas was used, and a hostile one says anything.
+    #[test]
+    fn costs_follow_the_header_within_the_limits() {
+        let rules = Chain::at_fork(1, EthereumHardfork::Cancun).rules_at(1, 1);
+        let costs_of = |gas_used: u64, limits: &[u64]| {
+            let header = Header { gas_used, excess_blob_gas: Some(0), ..Header::default() };
+            let mut block = Block::uncle(header);
+            let signed = |gas_limit: &u64| {
+                let call = TxLegacy { gas_limit: *gas_limit, input: vec![1].into(), ..TxLegacy::default() };
+                let signature = Signature::new(U256::ONE, U256::from(2), false);
+                SignedTransaction::Legacy(Signed::new_unhashed(call, signature))
+            };
+            block.body.transactions = limits.iter().map(signed).collect();
+            costs(&ReadyBlock::new(&rules, &block, None).unwrap(), false)
+        };
+        let limits = [TRANSFER_GAS + 100_000, TRANSFER_GAS + 300_000];
+        let of = |gas: [u64; 2]| gas.map(|gas| cost_of_gas(TRANSFER_GAS + gas, &rules));
+        assert_eq!(costs_of(2 * TRANSFER_GAS + 50_000, &limits), of([25_000, 75_000]), "twice the share");
+        assert_eq!(costs_of(u64::MAX, &limits), of([100_000, 300_000]), "no more than the limit");
+        assert_eq!(costs_of(0, &limits), of([80_000, 240_000]), "nothing is said");
+        assert_eq!(costs_of(2 * TRANSFER_GAS, &limits), of([0, 0]));
+        assert_eq!(costs_of(u64::MAX, &[u64::MAX; 2]), [u32::MAX; 2]);
+    }
+
+    /// What a transaction takes that uses so much gas beyond a transfer's.
+    fn cost_of(gas: u64) -> u32 {
+        let rules = Chain::at_fork(1, EthereumHardfork::Cancun).rules_at(1, 1);
+        cost_of_gas(TRANSFER_GAS + gas, &rules)
+    }
+}
