@@ -18,7 +18,7 @@ const OFTEN: u32 = 8;
 /// Groups transactions by whom they call, and by the addresses that calls of the same contract often name. By transaction,
 /// the number of its group, counted from 0 without gaps.
 pub(crate) fn groups<'t>(transactions: impl ExactSizeIterator<Item = &'t TxEnv>) -> Vec<u32> {
-    // Keyed at random. Who shares a hash shares a group, and who shares a place is counted together.
+    // Keyed at random, and who shares a hash shares a group.
     let hasher = DefaultHashBuilder::default();
     let mut calls: Vec<(u64, Range<usize>)> = Vec::with_capacity(transactions.len());
     let mut named = Vec::with_capacity(transactions.len());
@@ -27,17 +27,17 @@ pub(crate) fn groups<'t>(transactions: impl ExactSizeIterator<Item = &'t TxEnv>)
         named.extend(named_by(transaction).map(|address| contract ^ hasher.hash_one(address)));
         calls.push((contract, first..named.len()));
     }
-    let mut counts = vec![0_u32; named.len().next_power_of_two()];
-    let place = |hash: u64| usize::try_from(hash).unwrap_or(usize::MAX) & (counts.len() - 1);
-    let places: Vec<usize> = named.iter().map(|hash| place(*hash)).collect();
-    for place in &places {
-        counts[*place] += 1;
+    let mut counts: HashMap<u64, u32> = HashMap::default();
+    counts.reserve(named.len());
+    for address in &named {
+        *counts.entry(*address).or_default() += 1;
     }
     let mut numbers: HashMap<u64, u32> = HashMap::default();
     let mut next = 0..;
-    let group = |(contract, named_here): (u64, Range<usize>)| {
-        let often = named_here.filter(|at| counts[places[*at]] >= OFTEN).map(|at| named[at]);
-        let group = often.fold(contract, u64::wrapping_add);
+    let group = |(contract, addresses): (u64, Range<usize>)| {
+        let is_often = |address: &&u64| counts.get(*address).is_some_and(|count| *count >= OFTEN);
+        let often = named[addresses].iter().filter(is_often);
+        let group = often.fold(contract, |group, address| group.wrapping_add(*address));
         *numbers.entry(group).or_insert_with(|| next.next().unwrap_or(0))
     };
     calls.into_iter().map(group).collect()
