@@ -69,7 +69,9 @@ fn whoever_foresees_all_runs_once() {
 
 #[test]
 fn a_true_list_foresees_what_changes() {
-    for plan in catalogue(Scale::new(0.005).unwrap()) {
+    // A list belongs to Amsterdam; in old blocks of mainnet, empty accounts stay (EIP-161).
+    for plan in catalogue(Scale::new(0.005).unwrap()).iter().filter(|plan| !plan.name.starts_with("mainnet/"))
+    {
         let workload = plan.make().unwrap();
         let rules = workload.rules();
         let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
