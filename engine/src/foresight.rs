@@ -33,7 +33,7 @@ const CHANGE_COST: u64 = 2_000;
 
 /// Bytes that a list has for each change at most, those for what is only read and for codes counted in: of 2,000 gas, a
 /// slot that is read leaves 33, a code 10, and an account that is looked at 27, or somewhat more than that.
-const CHANGE_BYTES: u64 = 256;
+const CHANGE_BYTES_MAX: u64 = 256;
 
 /// What changes without gas before and after the transactions: slots of system contracts, and withdrawals.
 const SYSTEM_CHANGES: u64 = 256;
@@ -61,7 +61,7 @@ impl ReadyBlock<'_> {
             let limits = self.transactions.iter().map(|transaction| transaction.env.gas_limit);
             let gas = limits.fold(0_u64, u64::saturating_add).min(self.header.gas_limit);
             let most = gas / CHANGE_COST + 4 * transactions + SYSTEM_CHANGES;
-            let is_short = |list: &&[u8]| list.len() as u64 <= most.saturating_mul(CHANGE_BYTES);
+            let is_short = |list: &&[u8]| list.len() as u64 <= most.saturating_mul(CHANGE_BYTES_MAX);
             let is_plausible = |list: &AlloyBal| list.iter().map(count_changes).sum::<usize>() as u64 <= most;
             let list = self.access_list.filter(is_short);
             let list = list.and_then(|mut list| AlloyBal::decode(&mut list).ok()).filter(is_plausible);

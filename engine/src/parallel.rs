@@ -13,7 +13,6 @@
 //!   nothing of it that depends on the order.
 
 use core::cell::OnceCell;
-use core::cmp::Reverse;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use alloy_primitives::map::AddressMap;
@@ -275,7 +274,7 @@ impl BlockExecutor<'_, '_> {
     /// Transactions that may take so long that it matters when they begin.
     fn longest(&self, length: u32, workers: usize) -> Vec<TxIndex> {
         let limits: Vec<u64> = (0..length).map(|tx| self.transaction(TxIndex(tx)).env.gas_limit).collect();
-        longest(&limits, self.block.header.gas_used, workers)
+        expected::longest(&limits, self.block.header.gas_used, workers)
     }
 
     /// Where a transaction of the stretch stands in the block.
@@ -287,20 +286,6 @@ impl BlockExecutor<'_, '_> {
     fn transaction(&self, tx: TxIndex) -> &ReadyTransaction {
         &self.block.transactions[self.index(tx)]
     }
-}
-
-/// Those that may use more than a fourth of a worker's share of the gas, the longest first, and no more than there could
-/// be if all did. Of what transactions may use, most is often not used; what the header says that the block uses is
-/// closer, if it says anything, but may be wrong.
-fn longest(limits: &[u64], used: u64, workers: usize) -> Vec<TxIndex> {
-    let all: u128 = limits.iter().copied().map(u128::from).sum();
-    let all = if used == 0 { all } else { all.min(used.into()) };
-    let most = 4 * workers;
-    let mut longest: Vec<(u64, TxIndex)> = limits.iter().copied().zip((0..).map(TxIndex)).collect();
-    longest.retain(|(gas, _)| u128::from(*gas) * most as u128 > all);
-    longest.sort_by_key(|(gas, _)| Reverse(*gas));
-    longest.truncate(most);
-    longest.into_iter().map(|(_, tx)| tx).collect()
 }
 
 /// The committed part of the block, and what ended it.
@@ -519,35 +504,6 @@ impl Executor for BlockExecutor<'_, '_> {
                 *error = Some(first);
                 Commit::Stop
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn those_that_take_long_begin_early() {
-        let longest = |limits: &[u64], used, workers| -> Vec<u32> {
-            longest(limits, used, workers).into_iter().map(|tx| tx.0).collect()
-        };
-        let limits = [21_000, 3_000_000, 50_000, 900_000, 700_000, 21_000];
-        assert_eq!(longest(&limits, 0, 2), [1, 3, 4]);
-        assert_eq!(longest(&limits, 30_000_000, 2), [1, 3, 4], "more than they may use");
-        assert_eq!(longest(&limits[1..3], 300_000, 2), [0, 1]);
-        assert_eq!(longest(&[100; 8], 0, 2), [0_u32; 0], "an eighth each");
-        assert_eq!(longest(&[], 5, 2), [0_u32; 0]);
-    }
-
-    /// Those that begin early ignore the window, so nobody may say that all do.
-    #[test]
-    fn few_begin_early_whatever_the_header_says() {
-        let limits: Vec<u64> = (0..1_000).map(|number| 10_000_000 + number).collect();
-        for (used, workers) in [(1, 2), (1, 8), (21_000_000, 2)] {
-            let early = longest(&limits, used, workers);
-            assert_eq!(early.len(), 4 * workers);
-            assert_eq!(early[0], TxIndex(999));
         }
     }
 }

@@ -76,6 +76,7 @@ mod key;
 mod keyed;
 mod known;
 mod multiproof;
+mod open_branch;
 mod opened;
 mod parts;
 mod root;

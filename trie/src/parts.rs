@@ -15,8 +15,9 @@ use crate::{
     change::Changed,
     error::WitnessError,
     key::{nibble, order},
+    open_branch::OpenBranch,
     root::Threads,
-    update::{Change, OpenBranch, Update},
+    update::{Change, Update},
     witness::VerifiedWitness,
 };
 use alloy_primitives::B256;
