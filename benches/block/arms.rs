@@ -52,6 +52,9 @@ pub(crate) struct Measured {
     /// Aborts per transaction, on average over the rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) aborts_per_tx: Option<f64>,
+    /// The part of the transactions that ran in order, on average over the rounds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_order_per_tx: Option<f64>,
 }
 
 impl<'a> Prepared<'a> {
@@ -123,6 +126,7 @@ impl Arms {
                 times[arm].push(took);
                 counters[arm].executions += counted.executions;
                 counters[arm].aborts += counted.aborts;
+                counters[arm].in_order += counted.in_order;
             }
         }
         let transactions = block.workload.block.body.transactions.len().max(1);
@@ -135,6 +139,7 @@ impl Arms {
                 min: shortest(&times),
                 executions_per_tx: per_tx(counters.executions),
                 aborts_per_tx: per_tx(counters.aborts),
+                in_order_per_tx: per_tx(counters.in_order),
             }
         });
         Ok(measured.collect())

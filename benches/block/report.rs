@@ -42,7 +42,7 @@ impl Table {
         for threads in threads {
             header.extend([format!("weft-{threads} ms"), "×S".to_owned(), "×J".to_owned()]);
         }
-        header.extend(["runs/tx", "aborts/tx"].map(Into::into));
+        header.extend(["runs/tx", "aborts/tx", "in order/tx"].map(Into::into));
         rows.set_header(header);
         for column in rows.column_iter_mut().skip(1) {
             column.set_cell_alignment(CellAlignment::Right);
@@ -72,7 +72,9 @@ impl Table {
             ratios.extend(faster);
             counted = of(&arm);
         }
-        let counts = counted.map(|measured| [measured.executions_per_tx, measured.aborts_per_tx]);
+        let counts = counted.map(|measured| {
+            [measured.executions_per_tx, measured.aborts_per_tx, measured.in_order_per_tx]
+        });
         cells.extend(counts.into_iter().flatten().map(|count| format!("{:.3}", count.unwrap_or_default())));
         self.rows.add_row(cells);
         self.ratios.push(ratios);

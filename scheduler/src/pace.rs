@@ -26,7 +26,8 @@
 //! # Invariants
 //!
 //! - **A1.** A stretch is at least one transaction long, and no longer than what is left.
-//! - **A2.** A stretch that does not pay ends within 64 commits, or when what began before its turn is committed.
+//! - **A2.** A stretch that does not pay ends within 64 commits after the last worker has come, or when what began before
+//!   its turn is committed. One to which no second worker comes ends within 512.
 
 use crossbeam_utils::CachePadded;
 
@@ -53,6 +54,12 @@ const STRETCH_MIN: u32 = 256;
 
 /// What the scheduler adds to a run, in the unit of [`crate::Execution::cost`]: versions, reads, validation.
 pub const RUN_OVERHEAD: u32 = 16;
+
+/// The first stretch after a pause: the others come, and are seen to gain something or not.
+const PROBE_ROUNDS: u32 = 2;
+
+/// How many rounds a worker goes on alone where there are to be more.
+const LONELY_ROUNDS: u32 = 8;
 
 /// When to look, and for how long to stay with what was found. All in transactions.
 #[derive(Debug, Clone, Copy)]
@@ -226,7 +233,7 @@ impl Pace {
         } else if let hopeless @ 1.. = self.hopeless(left) {
             Stretch::InOrder(hopeless)
         } else {
-            let longest = if self.probing { self.habits.round } else { self.stretch(left) };
+            let longest = if self.probing { PROBE_ROUNDS * self.habits.round } else { self.stretch(left) };
             Stretch::Speculative(left.min(longest))
         }
     }
@@ -256,27 +263,55 @@ pub(crate) struct Waste {
     spent: AtomicU64,
     /// Runs that did not.
     waits: AtomicU32,
-    /// Workers that have something to do.
-    busy: CachePadded<AtomicU32>,
+    /// Who is there.
+    workers: CachePadded<Workers>,
+}
+
+/// Workers of a block.
+#[derive(Debug, Default)]
+struct Workers {
+    /// Those that have come.
+    here: AtomicU32,
+    /// Those of them that have something to do.
+    busy: AtomicU32,
 }
 
 impl Waste {
-    /// What a run of this cost, which is just over, has taken of all `workers` together: its cost and overhead, and as
+    /// What a run of this cost, which is just over, has taken of all workers together: its cost and overhead, and as
     /// much again for each that had nothing to do meanwhile.
-    pub(crate) fn spent(&self, cost: u32, workers: u32) -> u64 {
+    pub(crate) fn spent(&self, cost: u32) -> u64 {
+        let here = self.here();
         // ORDERING: a count that is only compared.
-        let busy = self.busy.load(Ordering::Relaxed).clamp(1, workers);
-        (u64::from(cost) + u64::from(RUN_OVERHEAD)) * u64::from(workers) / u64::from(busy)
+        let busy = self.workers.busy.load(Ordering::Relaxed).clamp(1, here);
+        (u64::from(cost) + u64::from(RUN_OVERHEAD)) * u64::from(here) / u64::from(busy)
+    }
+
+    /// Workers that have come so far, one at least.
+    fn here(&self) -> u32 {
+        // ORDERING: as above.
+        self.workers.here.load(Ordering::Relaxed).max(1)
+    }
+
+    /// A worker has come.
+    pub(crate) fn note_here(&self) {
+        // ORDERING: as above.
+        self.workers.here.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A worker has something to do now, or no more.
     pub(crate) fn note_busy(&self, busy: bool) {
         // ORDERING: as above.
         if busy {
-            self.busy.fetch_add(1, Ordering::Relaxed);
+            self.workers.busy.fetch_add(1, Ordering::Relaxed);
         } else {
-            self.busy.fetch_sub(1, Ordering::Relaxed);
+            self.workers.busy.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// What was spent in vain since it was last asked, and how many runs were given up.
+    fn take(&self) -> (u64, u64) {
+        // ORDERING: as above.
+        (self.spent.swap(0, Ordering::Relaxed), self.waits.swap(0, Ordering::Relaxed).into())
     }
 
     /// A run on which so much was spent was found void.
@@ -297,8 +332,10 @@ impl Waste {
 pub(crate) struct Round {
     /// When to look.
     habits: Habits,
-    /// How many workers share the cost.
+    /// How many workers there are to be.
     pub(crate) workers: u32,
+    /// How many share the cost.
+    here: u32,
     /// Commits until the next look.
     left: u32,
     /// The cost of what was committed.
@@ -312,7 +349,14 @@ pub(crate) struct Round {
 impl Round {
     /// Nothing is committed.
     const fn new(habits: Habits, workers: u32) -> Self {
-        Self { habits, workers, left: habits.round, cost: 0, spent: 0, patient: false }
+        // Who is alone still waits for others: they come late, not because something has met.
+        let left = if habits.restless { habits.round } else { LONELY_ROUNDS * habits.round };
+        Self { habits, workers, here: 1, left, cost: 0, spent: 0, patient: false }
+    }
+
+    /// Another round, with so many workers.
+    const fn begin_again(&mut self, here: u32) {
+        (self.here, self.left, self.cost, self.spent) = (here, self.habits.round, 0, 0);
     }
 
     /// Nothing is committed of a block to be run by so many workers.
@@ -328,24 +372,26 @@ impl Round {
     /// A run of this cost is committed, on which so much was spent. Returns whether it is worth going on.
     ///
     /// In order, the round would have kept one worker for the sum of its costs. Side by side it has kept all of them
-    /// for what was spent on its runs, and on those in vain.
+    /// for what was spent on its runs, and on those in vain. A round is begun anew when another worker has come.
     pub(crate) fn note_commit(&mut self, cost: u32, spent: u64, waste: &Waste) -> bool {
+        let here = waste.here();
+        if here > self.here && !self.habits.restless {
+            waste.take();
+            self.begin_again(here);
+        }
         self.cost += u64::from(cost);
         self.spent += spent;
         self.left -= 1;
         if self.left > 0 {
             return true;
         }
-        let Self { cost: in_order, spent, patient, .. } =
-            core::mem::replace(self, Self::new(self.habits, self.workers));
-        self.patient = patient;
-        // ORDERING: as above.
-        let wasted = waste.spent.swap(0, Ordering::Relaxed);
-        let waits = u64::from(waste.waits.swap(0, Ordering::Relaxed));
+        let (in_order, spent) = (self.cost, self.spent);
+        self.begin_again(here);
+        let (wasted, waits) = waste.take();
         // Of a run that was given up, half is lost on average.
         let halves = waits.saturating_mul(spent) / (2 * u64::from(self.habits.round));
         let all = spent.saturating_add(wasted).saturating_add(halves);
-        patient || !self.habits.restless && all <= in_order.saturating_mul(self.workers.into())
+        self.patient || !self.habits.restless && all <= in_order.saturating_mul(here.into())
     }
 }
 
@@ -356,13 +402,15 @@ mod tests {
     /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
     fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
         let (waste, mut round) = (Waste::default(), Round::steady(2));
-        waste.note_busy(true);
-        waste.note_busy(true);
+        for _ in 0..2 {
+            waste.note_here();
+            waste.note_busy(true);
+        }
         let mut pays = true;
         for _ in 0..STEADY.round {
             assert!(pays, "A2: nothing is said within a round");
             note(&waste);
-            pays = round.note_commit(cost, waste.spent(cost, 2), &waste);
+            pays = round.note_commit(cost, waste.spent(cost), &waste);
         }
         pays
     }
@@ -371,11 +419,31 @@ mod tests {
     fn a2_a_worker_with_nothing_to_do_brings_nothing() {
         for cost in [1, RUN_OVERHEAD, 1_000 * RUN_OVERHEAD] {
             assert!(!pays(cost, |waste| {
-                if waste.busy.load(Ordering::Relaxed) == 2 {
+                if waste.workers.busy.load(Ordering::Relaxed) == 2 {
                     waste.note_busy(false);
                 }
             }));
         }
+    }
+
+    #[test]
+    fn a2_who_comes_late_has_met_nobody() {
+        for late in [0, 1, 63, 64, 100, 511] {
+            let (waste, mut round) = (Waste::default(), Round::steady(2));
+            let mut commit = |cost| round.note_commit(cost, waste.spent(cost), &waste);
+            waste.note_here();
+            waste.note_busy(true);
+            assert!((0..late).all(|_| commit(2 * RUN_OVERHEAD)), "one worker pays nothing, but is not asked");
+            waste.note_here();
+            waste.note_busy(true);
+            assert!((0..640).all(|_| commit(2 * RUN_OVERHEAD)), "{late} commits alone");
+            assert_eq!((0..64).find(|_| !commit(RUN_OVERHEAD / 2)), Some(63), "{late} commits alone");
+        }
+        let (waste, mut round) = (Waste::default(), Round::steady(2));
+        waste.note_here();
+        waste.note_busy(true);
+        let over = (0..1_000).find(|_| !round.note_commit(1_000, waste.spent(1_000), &waste));
+        assert_eq!(over, Some(LONELY_ROUNDS * STEADY.round - 1), "nobody else comes");
     }
 
     #[test]
@@ -393,13 +461,13 @@ mod tests {
         let mut pace = Pace::new(2);
         let failed = Stats { committed: STEADY.round, gave_up: true, ..Stats::default() };
         let long = STEADY.stretch_max;
-        for (stretch, pause) in [(long, 512), (64, 1_024), (64, 2_048), (64, 4_096), (64, 4_096)] {
+        for (stretch, pause) in [(long, 512), (128, 1_024), (128, 2_048), (128, 4_096), (128, 4_096)] {
             assert_eq!(pace.next_stretch(9_000), Stretch::Speculative(stretch));
             pace.note(&failed);
             assert_eq!(pace.next_stretch(9_000), Stretch::InOrder(pause));
         }
-        assert_eq!(pace.next_stretch(100), Stretch::Speculative(64));
-        pace.note(&Stats { committed: 64, ..Stats::default() });
+        assert_eq!(pace.next_stretch(100), Stretch::Speculative(100));
+        pace.note(&Stats { committed: 100, ..Stats::default() });
         assert_eq!(pace.next_stretch(100), Stretch::Speculative(100), "it pays again");
         pace.note(&Stats { committed: 2 * STEADY.round, ..failed });
         assert_eq!(pace.next_stretch(7), Stretch::InOrder(7), "a good round makes the pause short again");

@@ -69,8 +69,6 @@ pub(crate) struct Scheduler<K, V, O> {
     txs: u32,
     /// How far ahead of the frontier a first run may start.
     window: u32,
-    /// How many workers there may be.
-    workers: u32,
     /// Runs in vain, for the decision whether to go on.
     waste: Waste,
     /// Who resembles whom.
@@ -130,7 +128,6 @@ impl Task {
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     /// A block of which nothing has been run.
     pub(crate) fn new(txs: u32, round: Round, window: u32, mut workspace: Workspace<K, V, O>) -> Self {
-        let workers = round.workers;
         workspace.tidy();
         let Workspace { mut transactions, memory, .. } = workspace;
         transactions.resize_with(txs as usize, || CachePadded::new(Mutex::new(Transaction::new())));
@@ -145,7 +142,6 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             idle: Idle::new(),
             txs,
             window,
-            workers,
             waste: Waste::default(),
             likeness: Likeness::default(),
         }
@@ -229,7 +225,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ) -> Result<bool, Fault> {
         let version = claim.version();
         let Execution { writes, cost, output } = execution;
-        let spent = self.waste.spent(cost, self.workers);
+        let spent = self.waste.spent(cost);
         let estimates = claim.take_estimates();
         let Applied { written, missed, hits } = self.memory.apply(version, writes, &estimates);
         if version.incarnation == Incarnation(0) {

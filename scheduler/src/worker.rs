@@ -73,8 +73,8 @@ pub struct Worker<'b, 'e: 'b, E: Executor> {
     task: Option<Task>,
     /// Something has changed since it last looked whether anything can be committed.
     commit_due: bool,
-    /// It counts among those that have something to do.
-    busy: bool,
+    /// It counts among those that have something to do, once it has begun.
+    busy: Option<bool>,
     /// The transaction at hand, in case of a panic.
     at: TxIndex,
     /// What it has done.
@@ -197,7 +197,7 @@ impl<'e, E: Executor> Block<'e, E> {
             scratch: None,
             task: None,
             commit_due: false,
-            busy: false,
+            busy: None,
             at: TxIndex(0),
             stats: Stats::default(),
             watch,
@@ -250,9 +250,12 @@ impl<E: Executor> Worker<'_, '_, E> {
 
     /// Counts itself among those that have something to do, or no more.
     fn note_busy(&mut self, busy: bool) {
-        if self.busy != busy {
-            self.busy = busy;
-            self.block.scheduler.waste().note_busy(busy);
+        let waste = self.block.scheduler.waste();
+        if self.busy.is_none() {
+            waste.note_here();
+        }
+        if self.busy.replace(busy).unwrap_or(false) != busy {
+            waste.note_busy(busy);
         }
     }
 
@@ -363,7 +366,9 @@ impl<E: Executor> Drop for Worker<'_, '_, E> {
         if let Some(Task::Execute(claim)) = &self.task {
             self.block.scheduler.end(Err(Fault::Abandoned { tx: claim.version().tx }));
         }
-        self.note_busy(false);
+        if self.busy == Some(true) {
+            self.block.scheduler.waste().note_busy(false);
+        }
         self.block.stats.lock().add(&self.stats);
     }
 }
