@@ -53,8 +53,8 @@ struct Arguments {
     /// Rounds in each turn.
     #[arg(long, default_value_t = 10)]
     rounds: u32,
-    /// Weft's benchmark.
-    #[arg(long, default_value = "../../target/release/trie")]
+    /// Weft's benchmark, as `cargo build --release -p weft-benches` leaves it in the checkout.
+    #[arg(long, default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/release/trie"))]
     weft: PathBuf,
 }
 
@@ -149,7 +149,9 @@ fn weft_turn(arguments: &Arguments, file: &Path) -> Result<Vec<Arm>> {
 
 /// The lines of JSON that Weft's benchmark gives.
 fn weft_lines<T: DeserializeOwned>(arguments: &Arguments, mut command: Command) -> Result<Vec<T>> {
-    let output = command.arg("--json").output().with_context(|| arguments.weft.display().to_string())?;
+    let output = command.arg("--json").output().with_context(|| {
+        format!("{}, made by `cargo build --release -p weft-benches`", arguments.weft.display())
+    })?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let lines = std::str::from_utf8(&output.stdout)?.lines();
     lines.map(|line| Ok(serde_json::from_str(line)?)).collect()
