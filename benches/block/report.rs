@@ -72,9 +72,8 @@ impl Table {
             ratios.extend(faster);
             counted = of(&arm);
         }
-        let counts = counted.map(|measured| {
-            [measured.executions_per_tx, measured.aborts_per_tx, measured.in_order_per_tx]
-        });
+        let counts = counted
+            .map(|measured| [measured.executions_per_tx, measured.aborts_per_tx, measured.in_order_per_tx]);
         cells.extend(counts.into_iter().flatten().map(|count| format!("{:.3}", count.unwrap_or_default())));
         self.rows.add_row(cells);
         self.ratios.push(ratios);

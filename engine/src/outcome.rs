@@ -97,19 +97,31 @@ pub struct TransactionReceipt {
 }
 
 impl TransactionReceipt {
-    /// The receipt as the receipts trie holds it (EIP-2718).
-    fn encoded(&self, bloom: &Bloom) -> Vec<u8> {
-        let fields: [&dyn Encodable; 4] = [&self.status, &self.cumulative_gas_used, bloom, &self.logs];
-        let header = Header { list: true, payload_length: fields.into_iter().map(Encodable::length).sum() };
-        let mut encoded = Vec::with_capacity(1 + header.length_with_payload());
+    /// Its fields as the receipts trie holds them.
+    fn fields<'r>(&'r self, bloom: &'r Bloom) -> [&'r dyn Encodable; 4] {
+        [&self.status, &self.cumulative_gas_used, bloom, &self.logs]
+    }
+
+    /// The header of their list.
+    fn header(&self, bloom: &Bloom) -> Header {
+        let fields = self.fields(bloom).into_iter();
+        Header { list: true, payload_length: fields.map(Encodable::length).sum() }
+    }
+
+    /// How many bytes the receipts trie holds of it.
+    fn length(&self, bloom: &Bloom) -> usize {
+        usize::from(self.tx_type != TxType::Legacy) + self.header(bloom).length_with_payload()
+    }
+
+    /// Appends the receipt as the receipts trie holds it (EIP-2718).
+    fn encode(&self, bloom: &Bloom, out: &mut Vec<u8>) {
         if self.tx_type != TxType::Legacy {
-            encoded.push(self.tx_type.into());
+            out.push(self.tx_type.into());
         }
-        header.encode(&mut encoded);
-        for field in fields {
-            field.encode(&mut encoded);
+        self.header(bloom).encode(out);
+        for field in self.fields(bloom) {
+            field.encode(out);
         }
-        encoded
     }
 }
 
@@ -128,9 +140,12 @@ impl Outcome {
     pub fn summarize_receipts(&self) -> ReceiptsSummary {
         let blooms = blooms(&self.receipts);
         let bloom = blooms.iter().fold(Bloom::ZERO, |union, bloom| union | *bloom);
-        let encode = |(receipt, bloom): (&TransactionReceipt, &Bloom)| receipt.encoded(bloom);
-        let encoded: Vec<Vec<u8>> = self.receipts.par_iter().zip(&blooms).map(encode).collect();
-        let root = weft_trie::ordered_root(encoded);
+        let receipts: Vec<(&TransactionReceipt, &Bloom)> = self.receipts.iter().zip(&blooms).collect();
+        let root = weft_trie::ordered_root_with(
+            &receipts,
+            |(receipt, bloom)| receipt.length(bloom),
+            |(receipt, bloom), out| receipt.encode(bloom, out),
+        );
         ReceiptsSummary { root, bloom }
     }
 }
@@ -175,10 +190,10 @@ mod tests {
             let TransactionReceipt { tx_type, status, cumulative_gas_used, logs } = receipt.clone();
             let expected = Receipt { status, cumulative_gas_used, logs }.with_bloom();
             assert_eq!(bloom, expected.logs_bloom);
-            assert_eq!(
-                receipt.encoded(&bloom),
-                ReceiptEnvelope::from_typed(tx_type, expected).encoded_2718()
-            );
+            let mut encoded = Vec::new();
+            receipt.encode(&bloom, &mut encoded);
+            assert_eq!(encoded.len(), receipt.length(&bloom));
+            assert_eq!(encoded, ReceiptEnvelope::from_typed(tx_type, expected).encoded_2718());
         }
     }
 }

@@ -18,13 +18,21 @@
 
 use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef},
+    keccak::SHORT_MAX,
     key::{common_prefix, nibble},
     store::{Below, NodeStore},
 };
 use alloy_primitives::B256;
+use std::ops::Range;
 
 /// Nodes that change with a key in a large trie.
 const NODES_PER_KEY: usize = 6;
+
+/// The most bytes of a leaf before its value: the headers of the list and of both items, and the path.
+const HEAD_MAX: usize = 9 + 1 + 33 + 9;
+
+/// The fewest bytes of a long value: those of others make leaves that are short messages.
+const LONG_MIN: usize = SHORT_MAX - HEAD_MAX + 1;
 
 /// The changed nodes of one or more tries over the same supplied nodes.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +49,7 @@ pub(crate) struct Arena<'w> {
     pub(crate) references: Vec<Reference>,
     /// What parents write for children that are neither changed, nor supplied, nor kept.
     pub(crate) loose: Vec<Reference>,
-    /// The bytes of the values of leaves.
+    /// The bytes of the values of leaves. Before a long one is room for what its leaf begins with.
     pub(crate) values: Vec<u8>,
 }
 
@@ -274,9 +282,38 @@ impl<'w> Arena<'w> {
 
     /// Keeps a value.
     pub(crate) fn keep(&mut self, value: &[u8]) -> Span {
+        if value.len() >= LONG_MIN {
+            return self.keep_with_head(|values| values.extend_from_slice(value));
+        }
         let start = self.values.len();
         self.values.extend_from_slice(value);
         Span::since(start, &self.values)
+    }
+
+    /// Keeps a value that `write` appends, and that may be a long one.
+    pub(crate) fn keep_with_head(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let start = self.values.len() + HEAD_MAX;
+        self.values.resize(start, 0);
+        write(&mut self.values);
+        Span::since(start, &self.values)
+    }
+
+    /// Makes room for so many values with heads, of so many bytes in all.
+    pub(crate) fn reserve_values(&mut self, count: usize, bytes: usize) {
+        self.values.reserve_exact(count * HEAD_MAX + bytes);
+    }
+
+    /// Where in the values a leaf is, if its own is long: it is made to begin there.
+    pub(crate) fn lay_out(&mut self, index: usize) -> Option<Range<usize>> {
+        let Node::Leaf { value, .. } = &self.nodes[index] else { return None };
+        let Span { start, length } = *value;
+        if length < LONG_MIN {
+            return None;
+        }
+        let head = self.leaf_head(index);
+        let node = start - head.len()..start + length;
+        self.values[node.start..start].copy_from_slice(&head);
+        Some(node)
     }
 
     /// Adds a changed node, all of whose changed children have been added before, and are below `height`.

@@ -43,6 +43,19 @@ impl Arena<'_> {
         }
     }
 
+    /// All of a leaf but the bytes of its value, which is more than one.
+    pub(crate) fn leaf_head(&self, index: usize) -> Vec<u8> {
+        let Node::Leaf { key, start, end, value } = &self.nodes[index] else { unreachable!("it is a leaf") };
+        let mut path = [0; 33];
+        let path = hex_prefix(key, usize::from(*start), usize::from(*end), 2, &mut path);
+        let value = self.value(*value);
+        let mut head = Vec::new();
+        Header { list: true, payload_length: path.length() + value.length() }.encode(&mut head);
+        path.encode(&mut head);
+        Header { list: false, payload_length: value.len() }.encode(&mut head);
+        head
+    }
+
     /// The branch of which this one differs in hashes alone, if there is one.
     pub(crate) fn origin_to_patch(&self, branch: &Branch) -> Option<Origin> {
         let origin = branch.origin?;

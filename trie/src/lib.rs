@@ -94,7 +94,7 @@ pub use keccak::{Backend, keccak256_batch, keccak256_batch_parallel};
 pub use keyed::KeyedChanges;
 pub use known::KnownHashes;
 pub use multiproof::MultiProof;
-pub use root::ordered_root;
+pub use root::{ordered_root, ordered_root_with};
 pub use sparse::SparseTrie;
 pub use state::{AccountChange, AccountFields, SparseState, StateChanges};
 pub use witness::{VerifiedWitness, Witness};

@@ -3,11 +3,12 @@
 use crate::{
     arena::{Arena, Child, Node, Place, Reference},
     encoded::ChildRef,
-    keccak::{Groups, SHORT_MAX, keccak256_batch, keccak256_batch_parallel, prefetch, prefetch_entry},
+    keccak::{Groups, keccak256_batch, keccak256_batch_parallel, prefetch, prefetch_entry},
     update::{NewLeaf, short},
 };
 use alloy_primitives::{B256, Bytes, keccak256};
 use alloy_trie::EMPTY_ROOT_HASH;
+use std::ops::Range;
 
 /// Nodes that are encoded and then hashed together, on several threads. Their bytes stay in the cache in between.
 const WINDOW: usize = 256;
@@ -22,6 +23,14 @@ pub(crate) enum Threads {
     One,
     /// On those of the current pool, if there is enough to do.
     All,
+}
+
+/// Where a node's bytes are.
+enum Encoded {
+    /// Where it was encoded.
+    Here(Range<usize>),
+    /// Around its value.
+    AmongValues(Range<usize>),
 }
 
 impl Arena<'_> {
@@ -47,10 +56,14 @@ impl Arena<'_> {
     /// Hashes nodes of the same height on this thread, in groups of those that are as long.
     fn hash_level(&mut self, level: &[u32], hashed: usize, groups: &mut Groups) {
         let mut encoded = Vec::new();
-        let mut long: Vec<(usize, Vec<u8>)> = Vec::new();
+        let mut long: Vec<(usize, Range<usize>)> = Vec::new();
         for (place, index) in level.iter().enumerate() {
             self.prefetch_ahead(level, place, hashed);
             let index = hashed + *index as usize;
+            if let Some(node) = self.lay_out(index) {
+                long.push((index, node));
+                continue;
+            }
             let is_full = if let Node::Branch(branch) = &self.nodes[index]
                 && let Some(origin) = self.origin_to_patch(branch)
             {
@@ -62,10 +75,6 @@ impl Arena<'_> {
             } else {
                 encoded.clear();
                 self.encode(index, &mut encoded);
-                if encoded.len() > SHORT_MAX {
-                    long.push((index, std::mem::take(&mut encoded)));
-                    continue;
-                }
                 groups.add(index, encoded.len(), |room| room.copy_from_slice(&encoded))
             };
             if is_full {
@@ -73,23 +82,33 @@ impl Arena<'_> {
             }
         }
         groups.hash_all(|index, node, digest| self.references[index] = Reference::of(node, digest));
-        let nodes: Vec<&[u8]> = long.iter().map(|(_, node)| &node[..]).collect();
-        for ((index, node), digest) in long.iter().zip(keccak256_batch(&nodes)) {
+        let nodes: Vec<&[u8]> = long.iter().map(|(_, node)| &self.values[node.clone()]).collect();
+        for (((index, _), node), digest) in long.iter().zip(&nodes).zip(keccak256_batch(&nodes)) {
             self.references[*index] = Reference::of(node, &digest);
         }
     }
 
     /// Hashes nodes of the same height on all threads.
     fn hash_window(&mut self, window: &[u32], hashed: usize) {
-        let (mut encoded, mut ends) = (Vec::new(), Vec::new());
+        let mut encoded = Vec::new();
+        let mut nodes: Vec<Encoded> = Vec::with_capacity(window.len());
         for (place, index) in window.iter().enumerate() {
             self.prefetch_ahead(window, place, hashed);
-            self.encode(hashed + *index as usize, &mut encoded);
-            ends.push(encoded.len());
+            let index = hashed + *index as usize;
+            nodes.push(self.lay_out(index).map_or_else(
+                || {
+                    let start = encoded.len();
+                    self.encode(index, &mut encoded);
+                    Encoded::Here(start..encoded.len())
+                },
+                Encoded::AmongValues,
+            ));
         }
-        let mut start = 0;
-        let slices = ends.iter().map(|end| &encoded[std::mem::replace(&mut start, *end)..*end]);
-        let messages: Vec<&[u8]> = slices.collect();
+        let bytes = |node: &Encoded| match node {
+            Encoded::Here(range) => &encoded[range.clone()],
+            Encoded::AmongValues(range) => &self.values[range.clone()],
+        };
+        let messages: Vec<&[u8]> = nodes.iter().map(bytes).collect();
         let digests = keccak256_batch_parallel(&messages);
         for ((index, message), digest) in window.iter().zip(messages).zip(&digests) {
             self.references[hashed + *index as usize] = Reference::of(message, digest);
@@ -171,16 +190,37 @@ fn by_height(heights: &[u8]) -> (Vec<u32>, Vec<usize>) {
 /// assert_ne!(ordered_root([b"one", b"two"]), ordered_root([b"two", b"one"]));
 /// ```
 pub fn ordered_root<V: Into<Bytes>>(values: impl IntoIterator<Item = V>) -> B256 {
-    let mut arena = Arena::default();
-    let leaf = |(index, value): (usize, V)| {
-        let key = alloy_rlp::encode_fixed_size(&index);
-        let end = short(2 * key.len());
-        NewLeaf { key: B256::right_padding_from(&key), end, value: arena.keep(&value.into()) }
-    };
-    let mut leaves: Vec<NewLeaf> = values.into_iter().enumerate().map(leaf).collect();
-    if leaves.is_empty() {
+    let values: Vec<Bytes> = values.into_iter().map(Into::into).collect();
+    ordered_root_with(&values, |value| value.len(), |value, out| out.extend_from_slice(value))
+}
+
+/// As [`ordered_root`], of items that are encoded where they are needed: a list may be megabytes. `length` says how
+/// many bytes of an item `encode` appends; if it is wrong, room is all that is lost.
+///
+/// ```
+/// use alloy_rlp::Encodable;
+/// use weft_trie::{ordered_root, ordered_root_with};
+///
+/// let numbers = [1_u64, 1_000, 1_000_000];
+/// let root = ordered_root_with(&numbers, Encodable::length, |number, out| number.encode(out));
+/// assert_eq!(root, ordered_root(numbers.map(alloy_rlp::encode)));
+/// ```
+pub fn ordered_root_with<T>(
+    items: &[T],
+    length: impl Fn(&T) -> usize,
+    encode: impl Fn(&T, &mut Vec<u8>),
+) -> B256 {
+    if items.is_empty() {
         return EMPTY_ROOT_HASH;
     }
+    let mut arena = Arena::default();
+    arena.reserve_values(items.len(), items.iter().map(length).sum());
+    let leaf = |(index, item): (usize, &T)| {
+        let key = alloy_rlp::encode_fixed_size(&index);
+        let value = arena.keep_with_head(|values| encode(item, values));
+        NewLeaf { key: B256::right_padding_from(&key), end: short(2 * key.len()), value }
+    };
+    let mut leaves: Vec<NewLeaf> = items.iter().enumerate().map(leaf).collect();
     leaves.sort_unstable_by_key(|leaf| leaf.key);
     let root = Child::changed(arena.build(0, &leaves));
     arena.hash(Threads::All);
@@ -190,6 +230,7 @@ pub fn ordered_root<V: Into<Bytes>>(values: impl IntoIterator<Item = V>) -> B256
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keccak::SHORT_MAX;
     use alloy_trie::root::ordered_trie_root_encoded;
     use eth_trie::{EthTrie, MemoryDB, Trie};
     use std::sync::Arc;
@@ -208,6 +249,23 @@ mod tests {
             }
             let expected = B256::from_slice(trie.root_hash().expect("in memory").as_slice());
             assert_eq!(ordered_root((0..length).map(value)), expected, "{length} items");
+        }
+    }
+
+    /// Items of which a leaf is hashed where they lie, and of which it is not, on one thread and on two.
+    #[test]
+    fn long_items_are_items() {
+        let lengths = [SHORT_MAX - 60, SHORT_MAX - 5, SHORT_MAX, SHORT_MAX + 1, 65_535, 65_536, 1 << 20, 3];
+        let values: Vec<Vec<u8>> = (0..)
+            .zip(lengths)
+            .map(|(byte, length)| (byte..=u8::MAX).cycle().take(length).collect())
+            .collect();
+        for threads in [1, 2] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+            for list in [&values[..], &values[3..4], &values[6..7], &values[..2]] {
+                let expected = ordered_trie_root_encoded(list);
+                assert_eq!(pool.install(|| ordered_root(list.to_vec())), expected);
+            }
         }
     }
 

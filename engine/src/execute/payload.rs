@@ -9,7 +9,8 @@ use alloy_eips::eip2718::{Decodable2718, Eip2718Error};
 use alloy_eips::eip4895::Withdrawals;
 use alloy_eips::eip7685::Requests;
 use alloy_primitives::{B64, B256, Bytes, U256, keccak256};
-use weft_trie::ordered_root;
+use alloy_rlp::Encodable;
+use weft_trie::ordered_root_with;
 
 use super::wire::StatelessInput;
 use crate::block::{Block, SignedTransaction};
@@ -65,7 +66,11 @@ fn header(input: &StatelessInput, withdrawals: &Withdrawals) -> Result<Header, H
         ommers_hash: EMPTY_OMMER_ROOT_HASH,
         beneficiary: payload.fee_recipient,
         state_root: payload.state_root,
-        transactions_root: ordered_root(payload.transactions.iter().cloned()),
+        transactions_root: ordered_root_with(
+            &payload.transactions,
+            |bytes| bytes.len(),
+            |bytes, out| out.extend_from_slice(bytes),
+        ),
         receipts_root: payload.receipts_root,
         logs_bloom: payload.logs_bloom,
         difficulty: U256::ZERO,
@@ -89,7 +94,7 @@ fn header(input: &StatelessInput, withdrawals: &Withdrawals) -> Result<Header, H
 
 /// Root of the withdrawals (EIP-4895).
 pub(super) fn withdrawals_root(withdrawals: &Withdrawals) -> B256 {
-    ordered_root(withdrawals.iter().map(alloy_rlp::encode))
+    ordered_root_with(withdrawals, Encodable::length, |withdrawal, out| withdrawal.encode(out))
 }
 
 /// Decodes a transaction that must take all of `bytes`.

@@ -9,7 +9,7 @@ use alloy_eips::eip2718::Encodable2718;
 use alloy_primitives::{B64, B256, U256};
 use alloy_rlp::Encodable;
 use revm::primitives::hardfork::SpecId;
-use weft_trie::ordered_root;
+use weft_trie::ordered_root_with;
 
 use super::payload::withdrawals_root;
 use crate::blobs;
@@ -194,7 +194,9 @@ pub(crate) fn check_body(block: &Block) -> Result<(), BlockError> {
     let roots = [
         (
             Commitment::TransactionsRoot,
-            ordered_root(body.transactions.iter().map(Encodable2718::encoded_2718)),
+            ordered_root_with(&body.transactions, Encodable2718::encode_2718_len, |transaction, out| {
+                transaction.encode_2718(out)
+            }),
             header.transactions_root,
         ),
         (Commitment::OmmersHash, proofs::calculate_ommers_root(&body.ommers), header.ommers_hash),

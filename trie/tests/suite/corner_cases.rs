@@ -283,7 +283,7 @@ fn values_of_any_length() {
     let mut trie = SparseTrie::empty();
     let mut after = Leaves::new();
     for (index, length) in
-        [1, 31, 32, 33, 55, 56, 57, 135, 136, 137, 255, 256, 65_536].into_iter().enumerate()
+        [1, 31, 32, 33, 55, 56, 57, 135, 136, 137, 255, 256, 491, 492, 543, 65_536].into_iter().enumerate()
     {
         let key = B256::repeat_byte(u8::try_from(index).unwrap() * 17);
         let value = Bytes::from(vec![0xee; length]);
