@@ -117,21 +117,30 @@ impl Backend {
     ///
     /// A backend that this processor lacks works like [`Self::Libsecp256k1`].
     pub fn recover(self, items: &[Item]) -> Vec<Result<PublicKey, NoKey>> {
-        let together = self.recover_together(items).into_iter().zip(items);
-        together.map(|(known, item)| known.unwrap_or_else(|| self.recover_one(item))).collect()
+        match self.recover_in_lanes(items) {
+            Some(known) => {
+                let known = known.into_iter().zip(items);
+                known.map(|(known, item)| known.unwrap_or_else(|| self.recover_one(item))).collect()
+            }
+            None => items.iter().map(|item| self.recover_one(item)).collect(),
+        }
     }
 
     /// What takes less time for many together, on the calling thread: the key of each signature, in their order, but for
     /// those that take as long alone, and the few that only libsecp256k1 can answer for. These are left to
     /// [`Self::recover_one`], on whatever threads there are; without lanes, it is all of them.
     pub fn recover_together(self, items: &[Item]) -> Vec<Option<Result<PublicKey, NoKey>>> {
+        self.recover_in_lanes(items).unwrap_or_else(|| vec![None; items.len()])
+    }
+
+    /// [`Self::recover_together`] if it has lanes, and they gain anything with so many.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "there are no lanes"))]
+    fn recover_in_lanes(self, items: &[Item]) -> Option<Vec<Option<Result<PublicKey, NoKey>>>> {
         #[cfg(target_arch = "x86_64")]
-        if self == Self::Ifma
-            && let Some(kernel) = lanes::Kernel::detect()
-        {
-            return batch::recover(kernel, items);
+        if self == Self::Ifma && items.len() >= batch::ALONE_MIN {
+            return batch::recover(lanes::Kernel::detect()?, items);
         }
-        vec![None; items.len()]
+        None
     }
 
     /// The key of one signature.

@@ -39,13 +39,18 @@ pub(crate) struct Scalar(pub(crate) [u64; 4]);
 impl Scalar {
     /// The number that these bytes stand for, highest first; it may be n or above.
     pub(crate) fn from_be_bytes(bytes: &[u8; 32]) -> Self {
-        let word = |at: usize| u64::from_be_bytes(std::array::from_fn(|byte| bytes[24 - 8 * at + byte]));
-        Self(std::array::from_fn(word))
+        let mut words = [0; 4];
+        for (word, bytes) in words.iter_mut().rev().zip(bytes.as_chunks().0) {
+            *word = u64::from_be_bytes(*bytes);
+        }
+        Self(words)
     }
 
     /// The number if it may be half of a signature: not zero, and below n.
     pub(crate) fn in_range(self) -> Option<Self> {
-        (self.0 != [0; 4] && self.minus_order().is_none()).then_some(self)
+        // The highest words nearly always tell.
+        let below = self.0.iter().rev().lt(ORDER.0.iter().rev());
+        (below && self.0.into_iter().any(|word| word != 0)).then_some(self)
     }
 
     /// The number modulo n; a number of 256 bits is below 2n.
