@@ -46,6 +46,11 @@ recover cases="10000000" seed="0":
     RECOVER_CASES={{cases}} RECOVER_SEED={{seed}} cargo test --release -p weft-recover --test differential
     cargo test -p weft-recover
 
+# Inputs made up byte by byte, led by what they cover, for `recover`, `keccak` or `witness`; with every assertion, and
+# under AddressSanitizer. What has been found stays in tests/fuzz/corpus. Needs `cargo install cargo-fuzz` and a C++ compiler.
+fuzz-target name="recover" seconds="60":
+    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir tests/fuzz {{name}} -- -len_control=0 -max_len=4096 -max_total_time={{seconds}}
+
 # What recovery takes, by batch size.
 bench-recover:
     cargo run --release -p weft-recover --example measure
