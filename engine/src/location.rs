@@ -67,7 +67,8 @@ pub(crate) fn exists_after(account: &Account) -> bool {
 /// An account or slot that ends as it began is left out, so that nobody has to wait for it; so is the
 /// beneficiary's account, which is only read from committed state: here it says that it is no more what it was.
 pub(crate) fn write_set(tx: TxIndex, state: &mut EvmState, beneficiary: Address) -> Vec<(Location, Value)> {
-    let mut writes = Vec::new();
+    // Most accounts come with a slot or none.
+    let mut writes = Vec::with_capacity(2 * state.len());
     let mut any_wiped = false;
     for (&address, account) in state {
         // revm's `State` ignores accounts that were not touched.

@@ -135,23 +135,25 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         'turn: while let Some(mut turn) = self.prefix().try_turn() {
             while let Some((tx, run)) = self.settle_frontier(stats)? {
                 stats.committed += 1;
-                if let Some(reads) = &run.reads {
-                    self.likeness().note_commit(tx, |writer| reads.reads_from(writer));
+                let Run { footprint, cost, spent, output } = run;
+                if !footprint.reads.is_final() {
+                    self.likeness().note_commit(tx, |writer| footprint.reads.reads_from(writer));
                 }
-                let worth_it = turn.note_commit(run.cost, run.spent, self.waste());
+                let worth_it = turn.note_commit(cost, spent, self.waste());
                 if planted!(CommitOutOfOrder) {
                     drop(turn);
                     self.pass(tx)?;
-                    let _: Commit = take(tx, run.output);
+                    let _: Commit = take(tx, output);
                     continue 'turn;
                 }
-                match take(tx, run.output) {
-                    Commit::Continue => self.pass(tx)?,
-                    Commit::Discard => {
-                        // Before the frontier passes: whoever finds himself there must not see it any more.
-                        self.discard(tx, &run.written);
-                        self.pass(tx)?;
-                    }
+                let decision = take(tx, output);
+                if decision == Commit::Discard {
+                    // Before the frontier passes: whoever finds himself there must not see it any more.
+                    self.discard(tx, &footprint.written);
+                }
+                self.hand_on(tx, footprint);
+                match decision {
+                    Commit::Continue | Commit::Discard => self.pass(tx)?,
                     Commit::Stop => self.end(Ok(())),
                 }
                 // What has taken long already is not to be thrown away just before its turn.

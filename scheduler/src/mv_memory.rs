@@ -85,8 +85,8 @@ struct Pieces<K, V> {
     len: u32,
 }
 
-/// How many locations are allocated together.
-const PIECE: usize = 32;
+/// How many locations are allocated together: few, since a small block touches most shards and each only once or twice.
+const PIECE: usize = 8;
 
 impl<K: Eq, V> Pieces<K, V> {
     /// No location.
@@ -274,7 +274,19 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
 
     /// Makes `writes` the only entries of this run's transaction. `estimates` is where earlier runs of this one had
     /// written, or where it was predicted to write; from there the estimates have kept readers away.
+    #[cfg(test)]
     pub(crate) fn apply(&self, version: Version, writes: Vec<(K, V)>, estimates: &[Place]) -> Applied {
+        self.apply_in(Vec::new(), version, writes, estimates)
+    }
+
+    /// The same, with room for where it wrote.
+    pub(crate) fn apply_in(
+        &self,
+        mut written: Vec<Place>,
+        version: Version,
+        writes: Vec<(K, V)>,
+        estimates: &[Place],
+    ) -> Applied {
         let (mut missed, mut hits) = (false, 0);
         let write = |(key, value): (K, V)| {
             let (hash, at) = self.shard_of(&key);
@@ -283,7 +295,8 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> MvMemory<K, V> {
             missed |= location.write(version, value);
             Place::new(at, piece)
         };
-        let written = writes.into_iter().map(write).collect();
+        written.clear();
+        written.extend(writes.into_iter().map(write));
         for place in estimates {
             match self.change(*place, |location| location.settle_prediction(version.tx)) {
                 Settled::Written => hits += 1,

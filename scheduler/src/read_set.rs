@@ -21,8 +21,9 @@ use crate::{
 /// What one run saw, in the order of its reads.
 #[derive(Debug)]
 pub(crate) struct ReadSet<K, V> {
-    /// How many surprises there had been when the run began, or when it was last found to hold.
-    since: u64,
+    /// How many surprises there had been when the run began, or when it was last found to hold. `None` if all that it
+    /// read was final: nothing is remembered, and it holds.
+    since: Option<u64>,
     /// The reads.
     reads: Vec<Read>,
     /// The values of those that found some transaction's, in the same order.
@@ -43,15 +44,41 @@ struct Read {
 /// So many reads are expected of a run.
 const READS: usize = 12;
 
+/// That of a run whose reads are final.
+impl<K, V> Default for ReadSet<K, V> {
+    fn default() -> Self {
+        Self { since: None, reads: Vec::new(), values: Vec::new(), presumed: SmallVec::new() }
+    }
+}
+
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
-    /// The read set of a run that has read nothing, and begins after so many surprises.
+    /// That of a run that has read nothing, and begins after so many surprises.
+    #[cfg(test)]
     pub(crate) fn since(surprises: u64) -> Self {
-        Self {
-            since: surprises,
-            reads: Vec::with_capacity(READS),
-            values: Vec::new(),
-            presumed: SmallVec::new(),
+        let mut reads = Self::default();
+        reads.begin(Some(surprises));
+        reads
+    }
+
+    /// Forgets what there was: a run begins after so many surprises, or at the frontier.
+    pub(crate) fn begin(&mut self, surprises: Option<u64>) {
+        self.since = surprises;
+        self.reads.clear();
+        self.values.clear();
+        self.presumed.clear();
+        if surprises.is_some() {
+            self.reads.reserve(READS);
         }
+    }
+
+    /// What was read so far holds, and what is read from here on is final.
+    pub(crate) const fn end(&mut self) {
+        self.since = None;
+    }
+
+    /// Whether all reads were final, so that they need not be replayed.
+    pub(crate) const fn is_final(&self) -> bool {
+        self.since.is_none()
     }
 
     /// Remembers one read of what no lower transaction has written.
@@ -86,13 +113,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
     /// Whether somebody has been surprised since the run began, or was last found to hold.
     pub(crate) fn is_doubtful(&self, memory: &MvMemory<K, V>) -> bool {
         // INVARIANT M4: otherwise nobody has written where this run has read.
-        memory.surprises() != self.since
+        self.since.is_some_and(|since| memory.surprises() != since)
     }
 
     /// Whether transaction `reader` would see the same again.
     pub(crate) fn still_holds(&mut self, memory: &MvMemory<K, V>, reader: TxIndex) -> bool {
+        let Some(since) = self.since else { return true };
         let now = memory.surprises();
-        if now == self.since {
+        if now == since {
             return true;
         }
         let mut values = self.values.iter();
@@ -103,7 +131,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
         let holds = self.reads.iter().all(&mut holds)
             && self.presumed.iter().all(|key| memory.is_unwritten(key, reader));
         if holds {
-            self.since = now;
+            self.since = Some(now);
         }
         holds
     }

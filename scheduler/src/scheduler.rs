@@ -33,11 +33,10 @@ use crate::{
     likeness::Likeness,
     mv_memory::{Applied, MvMemory, Place},
     pace::{Round, Waste},
-    read_set::ReadSet,
     stats::Stats,
     status::{ExecutionClaim, Suspension, broken},
     sync::{Mutex, MutexGuard},
-    transaction::{Run, Transaction},
+    transaction::{Footprint, Run, Transaction},
     version::{Incarnation, TxIndex},
     view::Wait,
 };
@@ -98,7 +97,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Workspace<K, V, O> {
     pub fn tidy(&mut self) {
         if !self.is_tidy {
             for transaction in &self.transactions {
-                *transaction.lock() = Transaction::new();
+                transaction.lock().renew();
             }
             self.memory.clear();
             self.is_tidy = true;
@@ -210,6 +209,19 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
     }
 
+    /// Room for the footprint of a run of `tx`, if there is any from others.
+    pub(crate) fn room(&self, tx: TxIndex) -> Option<Box<Footprint<K, V>>> {
+        self.lock(tx).room.take()
+    }
+
+    /// Hands the room of a transaction that is being committed on to the one that may start once the frontier has passed
+    /// it. Behind the last one, it goes to one that is committed: in the next block, that one finds it.
+    pub(crate) fn hand_on(&self, tx: TxIndex, room: Box<Footprint<K, V>>) {
+        let next = tx.0.saturating_add(self.window).saturating_add(1);
+        let heir = if next < self.txs { next } else { (next - self.txs).min(tx.0) };
+        self.lock(TxIndex(heir)).room = Some(room);
+    }
+
     /// Takes the result of a run: its writes become visible, and those who waited for them go on. Returns whether the run
     /// is in doubt, because somebody has been surprised since it began.
     ///
@@ -219,7 +231,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     pub(crate) fn publish(
         &self,
         mut claim: ExecutionClaim<Place>,
-        reads: Option<ReadSet<K, V>>,
+        mut footprint: Box<Footprint<K, V>>,
         execution: Execution<K, V, O>,
         stats: &mut Stats,
     ) -> Result<bool, Fault> {
@@ -227,14 +239,16 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         let Execution { writes, cost, output } = execution;
         let spent = self.waste.spent(cost);
         let estimates = claim.take_estimates();
-        let Applied { written, missed, hits } = self.memory.apply(version, writes, &estimates);
+        let room = core::mem::take(&mut footprint.written);
+        let Applied { written, missed, hits } = self.memory.apply_in(room, version, writes, &estimates);
+        footprint.written = written;
         if version.incarnation == Incarnation(0) {
             stats.predictions += estimates.len() as u64;
             stats.prediction_hits += hits as u64;
         }
-        let doubtful = reads.as_ref().is_some_and(|reads| reads.is_doubtful(&self.memory));
+        let doubtful = footprint.reads.is_doubtful(&self.memory);
         let mut transaction = self.lock(version.tx);
-        transaction.status.finish(claim, Run { reads, written, cost, spent, output })?;
+        transaction.status.finish(claim, Run { footprint, cost, spent, output })?;
         let waiters = transaction.take_execution_waiters();
         drop(transaction);
         if missed {

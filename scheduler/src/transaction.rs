@@ -26,15 +26,30 @@ pub(crate) struct Transaction<K, V, O> {
     pub(crate) execution_waiters: Vec<Suspension>,
     /// Higher transactions that may not start again before this one is committed.
     pub(crate) commit_waiters: Vec<Suspension>,
+    /// Room for the footprint of its next run, from one that is over.
+    pub(crate) room: Option<Box<Footprint<K, V>>>,
+}
+
+/// Where a run has been. Its room is handed on from transaction to transaction, so that none is allocated for each.
+#[derive(Debug)]
+pub(crate) struct Footprint<K, V> {
+    /// What it has read.
+    pub(crate) reads: ReadSet<K, V>,
+    /// Where it wrote.
+    pub(crate) written: Vec<Place>,
+}
+
+impl<K, V> Default for Footprint<K, V> {
+    fn default() -> Self {
+        Self { reads: ReadSet::default(), written: Vec::new() }
+    }
 }
 
 /// What a finished run leaves behind.
 #[derive(Debug)]
 pub(crate) struct Run<K, V, O> {
-    /// What it has read; `None` if all of it was final.
-    pub(crate) reads: Option<ReadSet<K, V>>,
-    /// Where it wrote.
-    pub(crate) written: Vec<Place>,
+    /// Where it has been.
+    pub(crate) footprint: Box<Footprint<K, V>>,
     /// How long it took to run.
     pub(crate) cost: u32,
     /// What it took of all workers together.
@@ -46,7 +61,12 @@ pub(crate) struct Run<K, V, O> {
 impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
     /// A transaction that nobody has run.
     pub(crate) const fn new() -> Self {
-        Self { status: TxStatus::new(), execution_waiters: Vec::new(), commit_waiters: Vec::new() }
+        Self {
+            status: TxStatus::new(),
+            execution_waiters: Vec::new(),
+            commit_waiters: Vec::new(),
+            room: None,
+        }
     }
 
     /// Has finished a run that is not void, so that a reader will find its writes.
@@ -63,17 +83,29 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         stats: &mut Stats,
         waste: &Waste,
     ) -> Option<Suspension> {
-        let reads = self.status.executed_mut()?.reads.as_mut()?;
+        let reads = &mut self.status.executed_mut()?.footprint.reads;
+        if reads.is_final() {
+            return None;
+        }
         stats.validations += 1;
         if reads.still_holds(memory, tx) {
             return None;
         }
         stats.aborts += 1;
+        let room = &mut self.room;
         self.status.abort(tx, |version, run| {
-            waste.note_abort(run.spent);
-            memory.mark_estimates(version, &run.written);
-            run.written
+            let Run { mut footprint, spent, .. } = run;
+            waste.note_abort(spent);
+            memory.mark_estimates(version, &footprint.written);
+            let written = mem::take(&mut footprint.written);
+            *room = Some(footprint);
+            written
         })
+    }
+
+    /// The transaction of another block, with the room that this one has.
+    pub(crate) fn renew(&mut self) {
+        *self = Self { room: self.room.take(), ..Self::new() };
     }
 
     /// Those who wait for a run of this transaction; the caller releases them.

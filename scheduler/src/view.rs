@@ -23,8 +23,8 @@ pub struct View<'a, K, V> {
     memory: &'a MvMemory<K, V>,
     /// How far the block is committed.
     prefix: &'a CommittedPrefix,
-    /// What it has read; `None` if all of it was final.
-    reads: Option<ReadSet<K, V>>,
+    /// What it has read.
+    reads: ReadSet<K, V>,
     /// Why the run cannot go on. It stands even if the executor loses the `Blocked` on its way up.
     wait: Option<Wait>,
     /// Is told of each read.
@@ -42,8 +42,8 @@ pub(crate) enum Wait {
 
 impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// The view of a worker that runs nothing yet.
-    pub(crate) const fn new(memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
-        Self { tx: TxIndex(0), memory, prefix, reads: None, wait: None, watch: None }
+    pub(crate) fn new(memory: &'a MvMemory<K, V>, prefix: &'a CommittedPrefix) -> Self {
+        Self { tx: TxIndex(0), memory, prefix, reads: ReadSet::default(), wait: None, watch: None }
     }
 
     /// The same view, and `watch` is told of each read.
@@ -52,10 +52,12 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
         self
     }
 
-    /// A run of `tx` starts.
-    pub(crate) fn open(&mut self, tx: TxIndex) {
+    /// A run of `tx` starts. What it reads goes into the room of another run.
+    pub(crate) fn open(&mut self, tx: TxIndex, room: ReadSet<K, V>) {
         self.tx = tx;
-        self.reads = (self.prefix.frontier() != tx).then(|| ReadSet::since(self.memory.surprises()));
+        self.reads = room;
+        let is_ahead = self.prefix.frontier() != tx;
+        self.reads.begin(is_ahead.then(|| self.memory.surprises()));
         self.wait = None;
     }
 
@@ -69,11 +71,11 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     pub fn read(&mut self, key: &K) -> Result<Option<V>, Blocked> {
         self.tell_of_read();
         self.settle()?;
-        if self.reads.is_some() {
+        if self.reads.is_final() {
+            self.take(self.memory.read(key, self.tx))
+        } else {
             let (found, place) = self.memory.note_read(key, self.tx);
             self.record(place, found)
-        } else {
-            self.take(self.memory.read(key, self.tx))
         }
     }
 
@@ -118,10 +120,10 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// As [`View::read`].
     pub fn presume_unwritten(&mut self, key: &K) -> Result<bool, Blocked> {
         self.settle()?;
-        if let Some(reads) = &mut self.reads {
-            reads.presume(key.clone());
+        if !self.reads.is_final() {
+            self.reads.presume(key.clone());
         }
-        Ok(self.reads.is_some())
+        Ok(!self.reads.is_final())
     }
 
     /// Tells whoever watches that a read is next.
@@ -133,10 +135,10 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
 
     /// Remembers one read, if need be.
     fn record(&mut self, place: Place, found: Found<V>) -> Result<Option<V>, Blocked> {
-        if let Some(reads) = &mut self.reads {
+        if !self.reads.is_final() {
             match &found {
-                Found::Value(version, value) => reads.record(place, *version, value.clone()),
-                Found::PreState(_) => reads.record_pre_state(place),
+                Found::Value(version, value) => self.reads.record(place, *version, value.clone()),
+                Found::PreState(_) => self.reads.record_pre_state(place),
                 Found::Estimate(_) => {}
             }
         }
@@ -162,12 +164,11 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     ///
     /// [`Blocked`] if it has read what is no longer so.
     fn settle(&mut self) -> Result<(), Blocked> {
-        let Some(reads) = &mut self.reads else { return Ok(()) };
-        if self.prefix.frontier() != self.tx {
+        if self.reads.is_final() || self.prefix.frontier() != self.tx {
             return Ok(());
         }
-        if self.wait.is_none() && reads.still_holds(self.memory, self.tx) {
-            self.reads = None;
+        if self.wait.is_none() && self.reads.still_holds(self.memory, self.tx) {
+            self.reads.end();
             return Ok(());
         }
         Err(self.give_up())
@@ -188,7 +189,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// True when every lower transaction is committed: what this run reads from here on is final. Once true, it stays
     /// true.
     pub fn is_final(&self) -> bool {
-        self.reads.is_none() || self.prefix.frontier() == self.tx
+        self.reads.is_final() || self.prefix.frontier() == self.tx
     }
 
     /// Gives up a speculative run until every lower transaction is committed, so that it can read what nearly every
@@ -201,7 +202,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// [`crate::Executor::execute`].
     pub fn await_frontier(&mut self) -> Result<(), Blocked> {
         self.settle()?;
-        if self.reads.is_none() { Ok(()) } else { Err(self.give_up()) }
+        if self.reads.is_final() { Ok(()) } else { Err(self.give_up()) }
     }
 
     /// Gives up this run, whatever it has seen, for one that starts at the frontier. Return the result from
@@ -212,9 +213,9 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
         self.give_up()
     }
 
-    /// The end of the run: what it has read, unless all of it was final, and why it must be given up, if so.
-    pub(crate) const fn close(&mut self) -> (Option<ReadSet<K, V>>, Option<Wait>) {
-        (self.reads.take(), self.wait.take())
+    /// The end of the run: what it has read, and why it must be given up, if so.
+    pub(crate) fn close(&mut self) -> (ReadSet<K, V>, Option<Wait>) {
+        (core::mem::take(&mut self.reads), self.wait.take())
     }
 }
 
@@ -247,7 +248,7 @@ mod tests {
         prefix: &'a CommittedPrefix,
     ) -> View<'a, char, u8> {
         let mut view = View::new(memory, prefix);
-        view.open(tx);
+        view.open(tx, ReadSet::default());
         view
     }
 
@@ -260,14 +261,14 @@ mod tests {
         assert!(!view.is_final());
         assert_eq!((view.read(&'a'), view.read(&'b')), (Ok(Some(1)), Ok(None)));
         let (reads, wait) = view.close();
-        assert!(reads.is_some() && wait.is_none());
+        assert!(!reads.is_final() && wait.is_none());
 
         prefix.advance(TxIndex(0));
         let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(view.is_final());
         assert_eq!(view.read(&'a'), Ok(Some(1)));
         let reads = view.close().0;
-        assert!(reads.is_none());
+        assert!(reads.is_final());
     }
 
     #[test]
@@ -276,7 +277,7 @@ mod tests {
         let prefix = prefix();
         let mut view = open(TxIndex(2), &memory, &prefix);
         assert_eq!(view.presume_unwritten(&'a'), Ok(true));
-        let mut reads = view.close().0.unwrap();
+        let mut reads = view.close().0;
         assert!(reads.still_holds(&memory, TxIndex(2)));
         assert!(memory.apply(WRITER, vec![('a', 1)], &[]).missed, "M4");
         assert!(!reads.still_holds(&memory, TxIndex(2)));
@@ -320,7 +321,7 @@ mod tests {
             prefix.advance(TxIndex(0));
             assert_eq!(view.read(&'c').is_ok(), holds);
             let (reads, wait) = view.close();
-            assert_eq!(reads.is_none(), holds);
+            assert_eq!(reads.is_final(), holds);
             assert_eq!(wait, (!holds).then_some(Wait::Frontier));
         }
     }

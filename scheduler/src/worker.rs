@@ -292,9 +292,11 @@ impl<E: Executor> Worker<'_, '_, E> {
         if let Some(watch) = watch {
             watch.run_begins(tx);
         }
-        executor.view(scratch).open(tx);
+        let mut footprint = scheduler.room(tx).unwrap_or_default();
+        executor.view(scratch).open(tx, core::mem::take(&mut footprint.reads));
         let result = executor.execute(scratch, tx);
         let (reads, wait) = executor.view(scratch).close();
+        footprint.reads = reads;
         if let Some(watch) = watch {
             watch.run_ends(wait.is_some());
         }
@@ -306,7 +308,7 @@ impl<E: Executor> Worker<'_, '_, E> {
                 return Ok(Step::Suspended(tx));
             }
             (None, Ok(execution)) => {
-                let doubtful = scheduler.publish(claim, reads, execution, &mut self.stats)?;
+                let doubtful = scheduler.publish(claim, footprint, execution, &mut self.stats)?;
                 // What it has read is near now, and whoever commits it has others to wait for.
                 self.task = doubtful.then_some(Task::Validate(tx));
                 self.commit_due = true;

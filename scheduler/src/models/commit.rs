@@ -66,10 +66,10 @@ fn race(reads: ReadSet<char, u32>, writes: &[(char, u32)], how: Commit) -> Arc<S
     let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
     let other = Arc::clone(&scene);
     let worker = thread::spawn(move || {
-        publish(&other.block, one, Some(reads), &[]);
+        publish(&other.block, one, reads, &[]);
         other.commit(how);
     });
-    publish(&scene.block, zero, None, writes);
+    publish(&scene.block, zero, ReadSet::default(), writes);
     scene.commit(how);
     worker.join().unwrap();
     scene
@@ -91,8 +91,8 @@ fn p1_p2_hold_for_whoever_watches() {
     check(|| {
         let scene = Scene::new(2);
         let [zero, one] = <[_; 2]>::try_from(claims(&scene.block)).unwrap();
-        publish(&scene.block, zero, None, &[]);
-        publish(&scene.block, one, Some(ReadSet::since(0)), &[]);
+        publish(&scene.block, zero, ReadSet::default(), &[]);
+        publish(&scene.block, one, ReadSet::since(0), &[]);
         let workers = [(); 2].map(|()| {
             let other = Arc::clone(&scene);
             thread::spawn(move || other.commit(Commit::Continue))
@@ -124,7 +124,7 @@ fn m4_a_read_beside_a_write_is_found_out() {
         let other = Arc::clone(&scene);
         let worker = thread::spawn(move || {
             let mut view = View::new(other.block.memory(), other.block.prefix());
-            view.open(TxIndex(1));
+            view.open(TxIndex(1), ReadSet::default());
             let seen = view.read_or(&'a', || Ok::<_, Blocked>(0));
             let (reads, wait) = view.close();
             if let Some(wait) = wait {
@@ -135,7 +135,7 @@ fn m4_a_read_beside_a_write_is_found_out() {
             other.commit(Commit::Continue);
             seen.ok()
         });
-        publish(&scene.block, zero, None, &[('a', 1)]);
+        publish(&scene.block, zero, ReadSet::default(), &[('a', 1)]);
         scene.commit(Commit::Continue);
         let seen = worker.join().unwrap();
         scene.commit(Commit::Continue);

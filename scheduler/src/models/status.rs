@@ -24,6 +24,7 @@ use crate::{
     stats::Stats,
     status::{ExecutionClaim, TxStatus},
     sync::{Mutex, thread},
+    transaction::Footprint,
     version::{Incarnation, TxIndex, Version},
     view::Wait,
 };
@@ -54,11 +55,12 @@ pub(super) fn claims(block: &Toy) -> Vec<ExecutionClaim<Place>> {
 pub(super) fn publish(
     block: &Toy,
     claim: ExecutionClaim<Place>,
-    reads: Option<ReadSet<char, u32>>,
+    reads: ReadSet<char, u32>,
     writes: &[(char, u32)],
 ) {
+    let footprint = Box::new(Footprint { reads, written: Vec::new() });
     let execution = Execution { writes: writes.to_vec(), cost: 100, output: claim.version().tx.0 };
-    block.publish(claim, reads, execution, &mut Stats::default()).unwrap();
+    block.publish(claim, footprint, execution, &mut Stats::default()).unwrap();
 }
 
 /// What a run has read that found nothing at `a`.
@@ -124,7 +126,7 @@ fn who_waits_for_a_run_is_entered_in_time_or_not_at_all() {
         let [zero, one] = <[_; 2]>::try_from(claims(&block)).unwrap();
         let other = Arc::clone(&block);
         let waiter = thread::spawn(move || other.block(one, Wait::Execution(TxIndex(0))).unwrap());
-        publish(&block, zero, None, &[('a', 1)]);
+        publish(&block, zero, ReadSet::default(), &[('a', 1)]);
         waiter.join().unwrap();
         assert_eq!(versions(&claims(&block)), [(1, 1)]);
     });
@@ -138,7 +140,7 @@ fn who_waits_for_a_commit_is_entered_in_time_or_not_at_all() {
         let [zero, one] = <[_; 2]>::try_from(claims(&block)).unwrap();
         let other = Arc::clone(&block);
         let waiter = thread::spawn(move || other.block(one, Wait::Frontier).unwrap());
-        publish(&block, zero, None, &[]);
+        publish(&block, zero, ReadSet::default(), &[]);
         assert_eq!(commit(&block), [0]);
         waiter.join().unwrap();
         assert_eq!(versions(&claims(&block)), [(1, 1)]);
@@ -151,17 +153,17 @@ fn who_is_aborted_runs_again_once() {
     check(|| {
         let block = Arc::new(block(3));
         let [zero, one, two] = <[_; 3]>::try_from(claims(&block)).unwrap();
-        publish(&block, one, Some(nothing_at_a()), &[('b', 1)]);
-        publish(&block, two, Some(ReadSet::since(0)), &[]);
+        publish(&block, one, nothing_at_a(), &[('b', 1)]);
+        publish(&block, two, ReadSet::since(0), &[]);
         let other = Arc::clone(&block);
         let validator = thread::spawn(move || other.validate(TxIndex(1), &mut Stats::default()).unwrap());
-        publish(&block, zero, None, &[('a', 1)]);
+        publish(&block, zero, ReadSet::default(), &[('a', 1)]);
         let mut committed = commit(&block);
         validator.join().unwrap();
 
         let mut again = claims(&block);
         assert_eq!(versions(&again), [(1, 1)]);
-        publish(&block, again.remove(0), None, &[('b', 2)]);
+        publish(&block, again.remove(0), ReadSet::default(), &[('b', 2)]);
         committed.extend(commit(&block));
         assert_eq!(committed, [0, 1, 2]);
     });

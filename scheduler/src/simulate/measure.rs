@@ -112,7 +112,8 @@ impl<E: Executor> Block<'_, E> {
             if tx == TxIndex(0) {
                 *dependencies = Some(Vec::new());
             }
-            if let Some(reads) = &run.reads {
+            let reads = &run.footprint.reads;
+            if !reads.is_final() {
                 *dependencies = Some(reads.writers().collect());
             }
             drop(transaction);
