@@ -29,8 +29,8 @@ use crossbeam_utils::CachePadded;
 use crate::{
     executor::Commit,
     fault::Fault,
-    pace::Round,
     planted::planted,
+    round::Round,
     scheduler::Scheduler,
     stats::Stats,
     status::TxStatus,
@@ -136,10 +136,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
             while let Some((tx, run)) = self.settle_frontier(stats)? {
                 stats.committed += 1;
                 let Run { footprint, cost, spent, output } = run;
-                if !footprint.reads.is_final() {
+                if !footprint.reads.is_settled() {
                     self.likeness().note_commit(tx, |writer| footprint.reads.reads_from(writer));
                 }
                 let worth_it = turn.note_commit(cost, spent, self.waste());
+                stats.has_paid |= turn.has_paid;
                 if planted!(CommitOutOfOrder) {
                     drop(turn);
                     self.pass(tx)?;

@@ -95,6 +95,7 @@ mod mv_memory;
 mod pace;
 mod planted;
 mod read_set;
+mod round;
 mod scheduler;
 pub mod simulate;
 mod stats;

@@ -6,16 +6,16 @@
 //!                 ▼     │    64 commits, it does not
 //!          speculative ─┴───────────────────────► in order
 //!                 ▲                                  │
-//!                 └──────── `pause` commits ─────────┘
+//!                 └── a probe ◄── `pause` commits ───┘
 //! ```
 //!
 //! Where speculation does not pay, the block is not merely run with one worker: the stretch ends, and the caller runs
 //! the next `pause` transactions in its plain loop, which knows nothing of versions, reads or workers. So a chain of
-//! conflicts costs what it costs on one core. Each time that speculation fails again right after a pause, the next
+//! conflicts costs what it costs on one core. Each time that speculation fails again before it has ever paid, the next
 //! pause is longer.
 //!
-//! After a pause, the first speculative stretch is only as long as it takes to find out, so that little is run in vain
-//! where nothing has changed.
+//! After a pause, speculative stretches are only as long as it takes to find out, until one has paid, so that little is
+//! run in vain where nothing has changed.
 //!
 //! Of what is known beforehand, only this counts: rounds that would not pay even if nothing met run in order, and nobody
 //! tries ([`Pace::expecting`]).
@@ -26,15 +26,13 @@
 //! # Invariants
 //!
 //! - **A1.** A stretch is at least one transaction long, and no longer than what is left.
-//! - **A2.** A stretch that does not pay ends within 64 commits after the last worker has come, or when what began before
+//! - **A2.** A stretch that does not pay ends within 64 commits after a second worker has come, or when what began before
 //!   its turn is committed. One to which no second worker comes ends within 512.
-
-use crossbeam_utils::CachePadded;
 
 use crate::{
     executor::Executor,
+    round::Round,
     stats::Stats,
-    sync::{AtomicU32, AtomicU64, Ordering},
     worker::{Block, WorkspaceOf},
 };
 
@@ -55,29 +53,26 @@ const STRETCH_MIN: u32 = 256;
 /// What the scheduler adds to a run, in the unit of [`crate::Execution::cost`]: versions, reads, validation.
 pub const RUN_OVERHEAD: u32 = 16;
 
-/// The first stretch after a pause: the others come, and are seen to gain something or not.
+/// How many rounds the first stretch after a pause has: in one the other workers come, and one shows what they gain.
 const PROBE_ROUNDS: u32 = 2;
-
-/// How many rounds a worker goes on alone where there are to be more.
-const LONELY_ROUNDS: u32 = 8;
 
 /// When to look, and for how long to stay with what was found. All in transactions.
 #[derive(Debug, Clone, Copy)]
-struct Habits {
+pub(crate) struct Habits {
     /// How many commits are looked at together.
-    round: u32,
+    pub(crate) round: u32,
     /// The shortest pause.
-    pause_min: u32,
+    pub(crate) pause_min: u32,
     /// The longest pause.
-    pause_max: u32,
+    pub(crate) pause_max: u32,
     /// The longest speculative stretch.
-    stretch_max: u32,
+    pub(crate) stretch_max: u32,
     /// Never finds that speculation pays.
-    restless: bool,
+    pub(crate) restless: bool,
 }
 
 /// For blocks that are to run fast.
-const STEADY: Habits =
+pub(crate) const STEADY: Habits =
     Habits { round: 64, pause_min: 512, pause_max: 4_096, stretch_max: STRETCH_MAX, restless: false };
 
 /// For blocks that are to be cut into as many stretches as possible.
@@ -101,7 +96,7 @@ pub struct Pace {
     pause: u32,
     /// The last stretch did not pay.
     paused: bool,
-    /// A pause is over: a short stretch is to show whether speculation pays by now.
+    /// A pause is over, and short stretches are to show whether speculation pays by now.
     probing: bool,
     /// What is expected of each round of transactions, as far as that is known.
     rounds: Box<[Expected]>,
@@ -240,9 +235,10 @@ impl Pace {
 
     /// A speculative stretch has ended.
     pub fn note(&mut self, stats: &Stats) {
-        self.paused = stats.gave_up;
-        self.probing = false;
-        if !stats.gave_up || stats.committed > self.habits.round {
+        // A probe during which nobody came says nothing, and nobody may come the next time.
+        self.paused = stats.gave_up || self.probing && !stats.has_paid;
+        if stats.has_paid {
+            self.probing = false;
             self.pause = self.habits.pause_min;
         }
     }
@@ -256,224 +252,36 @@ fn is_worth_it(rounds: &[Expected]) -> bool {
     rounds.iter().all(|round| round.can_pay) && (cost / 2).min(cost - longest) >= WORTH_SAVING
 }
 
-/// What was spent on runs in vain since the last look. All workers count here.
-#[derive(Debug, Default)]
-pub(crate) struct Waste {
-    /// What was spent on runs that came to their end.
-    spent: AtomicU64,
-    /// Runs that did not.
-    waits: AtomicU32,
-    /// Who is there.
-    workers: CachePadded<Workers>,
-}
-
-/// Workers of a block.
-#[derive(Debug, Default)]
-struct Workers {
-    /// Those that have come.
-    here: AtomicU32,
-    /// Those of them that have something to do.
-    busy: AtomicU32,
-}
-
-impl Waste {
-    /// What a run of this cost, which is just over, has taken of all workers together: its cost and overhead, and as
-    /// much again for each that had nothing to do meanwhile.
-    pub(crate) fn spent(&self, cost: u32) -> u64 {
-        let here = self.here();
-        // ORDERING: a count that is only compared.
-        let busy = self.workers.busy.load(Ordering::Relaxed).clamp(1, here);
-        (u64::from(cost) + u64::from(RUN_OVERHEAD)) * u64::from(here) / u64::from(busy)
-    }
-
-    /// Workers that have come so far, one at least.
-    fn here(&self) -> u32 {
-        // ORDERING: as above.
-        self.workers.here.load(Ordering::Relaxed).max(1)
-    }
-
-    /// A worker has come.
-    pub(crate) fn note_here(&self) {
-        // ORDERING: as above.
-        self.workers.here.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A worker has something to do now, or no more.
-    pub(crate) fn note_busy(&self, busy: bool) {
-        // ORDERING: as above.
-        if busy {
-            self.workers.busy.fetch_add(1, Ordering::Relaxed);
-        } else {
-            self.workers.busy.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    /// What was spent in vain since it was last asked, and how many runs were given up.
-    fn take(&self) -> (u64, u64) {
-        // ORDERING: as above.
-        (self.spent.swap(0, Ordering::Relaxed), self.waits.swap(0, Ordering::Relaxed).into())
-    }
-
-    /// A run on which so much was spent was found void.
-    pub(crate) fn note_abort(&self, spent: u64) {
-        // ORDERING: as above.
-        self.spent.fetch_add(spent, Ordering::Relaxed);
-    }
-
-    /// A run was given up halfway.
-    pub(crate) fn note_wait(&self) {
-        // ORDERING: as above.
-        self.waits.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// The commits since the last look. Only the worker with the turn to commit counts here.
-#[derive(Debug)]
-pub(crate) struct Round {
-    /// When to look.
-    habits: Habits,
-    /// How many workers there are to be.
-    pub(crate) workers: u32,
-    /// How many share the cost.
-    here: u32,
-    /// Commits until the next look.
-    left: u32,
-    /// The cost of what was committed.
-    cost: u64,
-    /// What was spent on it.
-    spent: u64,
-    /// Goes on whether or not it pays.
-    patient: bool,
-}
-
-impl Round {
-    /// Nothing is committed.
-    const fn new(habits: Habits, workers: u32) -> Self {
-        // Who is alone still waits for others: they come late, not because something has met.
-        let left = if habits.restless { habits.round } else { LONELY_ROUNDS * habits.round };
-        Self { habits, workers, here: 1, left, cost: 0, spent: 0, patient: false }
-    }
-
-    /// Another round, with so many workers.
-    const fn begin_again(&mut self, here: u32) {
-        (self.here, self.left, self.cost, self.spent) = (here, self.habits.round, 0, 0);
-    }
-
-    /// Nothing is committed of a block to be run by so many workers.
-    pub(crate) const fn steady(workers: u32) -> Self {
-        Self::new(STEADY, workers)
-    }
-
-    /// Whoever measures a block wants to see all of it.
-    pub(crate) const fn be_patient(&mut self) {
-        self.patient = true;
-    }
-
-    /// A run of this cost is committed, on which so much was spent. Returns whether it is worth going on.
-    ///
-    /// In order, the round would have kept one worker for the sum of its costs. Side by side it has kept all of them
-    /// for what was spent on its runs, and on those in vain. A round is begun anew when another worker has come.
-    pub(crate) fn note_commit(&mut self, cost: u32, spent: u64, waste: &Waste) -> bool {
-        let here = waste.here();
-        if here > self.here && !self.habits.restless {
-            waste.take();
-            self.begin_again(here);
-        }
-        self.cost += u64::from(cost);
-        self.spent += spent;
-        self.left -= 1;
-        if self.left > 0 {
-            return true;
-        }
-        let (in_order, spent) = (self.cost, self.spent);
-        self.begin_again(here);
-        let (wasted, waits) = waste.take();
-        // Of a run that was given up, half is lost on average.
-        let halves = waits.saturating_mul(spent) / (2 * u64::from(self.habits.round));
-        let all = spent.saturating_add(wasted).saturating_add(halves);
-        self.patient || !self.habits.restless && all <= in_order.saturating_mul(here.into())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
-    fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
-        let (waste, mut round) = (Waste::default(), Round::steady(2));
-        for _ in 0..2 {
-            waste.note_here();
-            waste.note_busy(true);
-        }
-        let mut pays = true;
-        for _ in 0..STEADY.round {
-            assert!(pays, "A2: nothing is said within a round");
-            note(&waste);
-            pays = round.note_commit(cost, waste.spent(cost), &waste);
-        }
-        pays
-    }
-
-    #[test]
-    fn a2_a_worker_with_nothing_to_do_brings_nothing() {
-        for cost in [1, RUN_OVERHEAD, 1_000 * RUN_OVERHEAD] {
-            assert!(!pays(cost, |waste| {
-                if waste.workers.busy.load(Ordering::Relaxed) == 2 {
-                    waste.note_busy(false);
-                }
-            }));
-        }
-    }
-
-    #[test]
-    fn a2_who_comes_late_has_met_nobody() {
-        for late in [0, 1, 63, 64, 100, 511] {
-            let (waste, mut round) = (Waste::default(), Round::steady(2));
-            let mut commit = |cost| round.note_commit(cost, waste.spent(cost), &waste);
-            waste.note_here();
-            waste.note_busy(true);
-            assert!((0..late).all(|_| commit(2 * RUN_OVERHEAD)), "one worker pays nothing, but is not asked");
-            waste.note_here();
-            waste.note_busy(true);
-            assert!((0..640).all(|_| commit(2 * RUN_OVERHEAD)), "{late} commits alone");
-            assert_eq!((0..64).find(|_| !commit(RUN_OVERHEAD / 2)), Some(63), "{late} commits alone");
-        }
-        let (waste, mut round) = (Waste::default(), Round::steady(2));
-        waste.note_here();
-        waste.note_busy(true);
-        let over = (0..1_000).find(|_| !round.note_commit(1_000, waste.spent(1_000), &waste));
-        assert_eq!(over, Some(LONELY_ROUNDS * STEADY.round - 1), "nobody else comes");
-    }
-
-    #[test]
-    fn a2_two_workers_may_spend_twice_what_one_would() {
-        assert!(pays(RUN_OVERHEAD, |_| ()) && !pays(RUN_OVERHEAD - 1, |_| ()));
-        let lost = u64::from(2 * RUN_OVERHEAD);
-        assert!(pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(lost)));
-        assert!(!pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(lost + 1)));
-        assert!(pays(3 * RUN_OVERHEAD, Waste::note_wait));
-        assert!(!pays(2 * RUN_OVERHEAD, Waste::note_wait));
-    }
-
     #[test]
     fn a1_stretches_fit_and_pauses_grow_while_speculation_fails() {
         let mut pace = Pace::new(2);
-        let failed = Stats { committed: STEADY.round, gave_up: true, ..Stats::default() };
         let long = STEADY.stretch_max;
-        for (stretch, pause) in [(long, 512), (128, 1_024), (128, 2_048), (128, 4_096), (128, 4_096)] {
+        // It fails after the first look or a few commits later, or has not been looked at.
+        let failures = [(true, 64), (true, 66), (false, 128), (true, 127), (true, 64)];
+        let stretches = [(long, 512), (128, 1_024), (128, 2_048), (128, 4_096), (128, 4_096)];
+        for ((gave_up, committed), (stretch, pause)) in failures.into_iter().zip(stretches) {
             assert_eq!(pace.next_stretch(9_000), Stretch::Speculative(stretch));
-            pace.note(&failed);
+            pace.note(&Stats { committed, gave_up, ..Stats::default() });
             assert_eq!(pace.next_stretch(9_000), Stretch::InOrder(pause));
         }
-        assert_eq!(pace.next_stretch(100), Stretch::Speculative(100));
-        pace.note(&Stats { committed: 100, ..Stats::default() });
-        assert_eq!(pace.next_stretch(100), Stretch::Speculative(100), "it pays again");
-        pace.note(&Stats { committed: 2 * STEADY.round, ..failed });
-        assert_eq!(pace.next_stretch(7), Stretch::InOrder(7), "a good round makes the pause short again");
+        assert_eq!(pace.next_stretch(300), Stretch::Speculative(128));
+        pace.note(&Stats { committed: 128, has_paid: true, ..Stats::default() });
+        assert_eq!(pace.next_stretch(300), Stretch::Speculative(300), "it pays again");
+        pace.note(&Stats { committed: 200, gave_up: true, has_paid: true, ..Stats::default() });
+        assert_eq!(pace.next_stretch(900), Stretch::InOrder(512), "a good round makes the pause short again");
         assert_eq!(pace.next_stretch(1), Stretch::InOrder(1));
-        pace.note(&Stats { committed: 100, ..Stats::default() });
+    }
+
+    #[test]
+    fn a1_who_has_not_been_looked_at_goes_on() {
+        let mut pace = Pace::new(2);
         assert_eq!(pace.next_stretch(100), Stretch::Speculative(100));
+        pace.note(&Stats { committed: 50, ..Stats::default() });
+        assert_eq!(pace.next_stretch(50), Stretch::Speculative(50));
     }
 
     #[test]
@@ -521,13 +329,5 @@ mod tests {
         assert_eq!(length(2 * RUN_OVERHEAD, 2), Stretch::Speculative(2_048));
         assert_eq!(length(2 * RUN_OVERHEAD, 3), Stretch::Speculative(3_072));
         assert_eq!(length(1_000 * RUN_OVERHEAD, 2), Stretch::Speculative(STRETCH_MIN));
-    }
-
-    #[test]
-    fn a1_a_restless_pace_gives_up_after_each_round() {
-        let (waste, pace) = (Waste::default(), Pace::restless(8));
-        let mut round = Round::new(pace.habits, pace.workers);
-        let pays: Vec<bool> = (0..6).map(|_| round.note_commit(1_000, 1_000, &waste)).collect();
-        assert_eq!(pays, [true, true, false, true, true, false]);
     }
 }

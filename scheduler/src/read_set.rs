@@ -22,7 +22,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct ReadSet<K, V> {
     /// How many surprises there had been when the run began, or when it was last found to hold. `None` if all that it
-    /// read was final: nothing is remembered, and it holds.
+    /// read is final: nothing is remembered, and it holds.
     since: Option<u64>,
     /// The reads.
     reads: Vec<Read>,
@@ -62,22 +62,23 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
 
     /// Forgets what there was: a run begins after so many surprises, or at the frontier.
     pub(crate) fn begin(&mut self, surprises: Option<u64>) {
+        self.settle();
         self.since = surprises;
-        self.reads.clear();
-        self.values.clear();
-        self.presumed.clear();
         if surprises.is_some() {
             self.reads.reserve(READS);
         }
     }
 
-    /// What was read so far holds, and what is read from here on is final.
-    pub(crate) const fn end(&mut self) {
+    /// What was read so far holds, and what is read from here on is final. Nothing of it is remembered.
+    pub(crate) fn settle(&mut self) {
         self.since = None;
+        self.reads.clear();
+        self.values.clear();
+        self.presumed.clear();
     }
 
-    /// Whether all reads were final, so that they need not be replayed.
-    pub(crate) const fn is_final(&self) -> bool {
+    /// Whether all reads are final, so that there is none to replay.
+    pub(crate) const fn is_settled(&self) -> bool {
         self.since.is_none()
     }
 

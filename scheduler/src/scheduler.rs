@@ -32,7 +32,7 @@ use crate::{
     idle::Idle,
     likeness::Likeness,
     mv_memory::{Applied, MvMemory, Place},
-    pace::{Round, Waste},
+    round::{Round, Waste},
     stats::Stats,
     status::{ExecutionClaim, Suspension, broken},
     sync::{Mutex, MutexGuard},
@@ -210,16 +210,23 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     }
 
     /// Room for the footprint of a run of `tx`, if there is any from others.
-    pub(crate) fn room(&self, tx: TxIndex) -> Option<Box<Footprint<K, V>>> {
-        self.lock(tx).room.take()
+    pub(crate) fn take_room(&self, tx: TxIndex) -> Box<Footprint<K, V>> {
+        self.lock(tx).room.take().unwrap_or_default()
+    }
+
+    /// Gives a transaction room for its next run.
+    pub(crate) fn give_room(&self, tx: TxIndex, room: Box<Footprint<K, V>>) {
+        self.lock(tx).room = Some(room);
     }
 
     /// Hands the room of a transaction that is being committed on to the one that may start once the frontier has passed
-    /// it. Behind the last one, it goes to one that is committed: in the next block, that one finds it.
+    /// it. Behind the last one, it goes to one that is committed, from the first one on: where the whole block is committed,
+    /// those that begin the next one find it. There is always such a one: if the block is shorter than the window, it is
+    /// the transaction itself.
     pub(crate) fn hand_on(&self, tx: TxIndex, room: Box<Footprint<K, V>>) {
         let next = tx.0.saturating_add(self.window).saturating_add(1);
         let heir = if next < self.txs { next } else { (next - self.txs).min(tx.0) };
-        self.lock(TxIndex(heir)).room = Some(room);
+        self.give_room(TxIndex(heir), room);
     }
 
     /// Takes the result of a run: its writes become visible, and those who waited for them go on. Returns whether the run

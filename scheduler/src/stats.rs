@@ -27,6 +27,8 @@ pub struct Stats {
     pub prediction_hits: u64,
     /// The block ended before its time because speculation did not pay.
     pub gave_up: bool,
+    /// Speculation was seen to pay.
+    pub has_paid: bool,
 }
 
 impl Stats {
@@ -44,6 +46,7 @@ impl Stats {
             predictions,
             prediction_hits,
             gave_up,
+            has_paid,
         } = other;
         self.committed += *committed;
         self.executions += *executions;
@@ -56,5 +59,6 @@ impl Stats {
         self.predictions += *predictions;
         self.prediction_hits += *prediction_hits;
         self.gave_up |= *gave_up;
+        self.has_paid |= *has_paid;
     }
 }

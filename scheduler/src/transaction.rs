@@ -1,4 +1,5 @@
-//! All that is kept about one transaction, behind one lock: where it stands, its last run, and who waits for it.
+//! All that is kept about one transaction, behind one lock: where it stands, its last run, who waits for it, and room for
+//! the footprint of its next run.
 //!
 //! The lock is held for a few instructions, and for the length of a validation. It is never held while the executor
 //! runs. Reads don't need it: they go to the multi-version memory.
@@ -10,8 +11,8 @@ use core::{hash::Hash, mem};
 
 use crate::{
     mv_memory::{MvMemory, Place},
-    pace::Waste,
     read_set::ReadSet,
+    round::Waste,
     stats::Stats,
     status::{Suspension, TxStatus},
     version::TxIndex,
@@ -26,11 +27,12 @@ pub(crate) struct Transaction<K, V, O> {
     pub(crate) execution_waiters: Vec<Suspension>,
     /// Higher transactions that may not start again before this one is committed.
     pub(crate) commit_waiters: Vec<Suspension>,
-    /// Room for the footprint of its next run, from one that is over.
+    /// Room for the footprint of its next run, from one that is over. What it was may still stand there.
     pub(crate) room: Option<Box<Footprint<K, V>>>,
 }
 
-/// Where a run has been. Its room is handed on from transaction to transaction, so that none is allocated for each.
+/// Where a run has been. It is handed on from transaction to transaction as room for another, so that none is allocated
+/// for each; in a box, as it is moved often.
 #[derive(Debug)]
 pub(crate) struct Footprint<K, V> {
     /// What it has read.
@@ -84,7 +86,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         waste: &Waste,
     ) -> Option<Suspension> {
         let reads = &mut self.status.executed_mut()?.footprint.reads;
-        if reads.is_final() {
+        if reads.is_settled() {
             return None;
         }
         stats.validations += 1;
@@ -103,9 +105,14 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Transaction<K, V, O> {
         })
     }
 
-    /// The transaction of another block, with the room that this one has.
+    /// The transaction of another block, with the room that this one has, in which nothing is left.
     pub(crate) fn renew(&mut self) {
-        *self = Self { room: self.room.take(), ..Self::new() };
+        let mut room = self.room.take();
+        if let Some(room) = &mut room {
+            room.reads.settle();
+            room.written.clear();
+        }
+        *self = Self { room, ..Self::new() };
     }
 
     /// Those who wait for a run of this transaction; the caller releases them.

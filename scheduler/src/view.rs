@@ -71,7 +71,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     pub fn read(&mut self, key: &K) -> Result<Option<V>, Blocked> {
         self.tell_of_read();
         self.settle()?;
-        if self.reads.is_final() {
+        if self.reads.is_settled() {
             self.take(self.memory.read(key, self.tx))
         } else {
             let (found, place) = self.memory.note_read(key, self.tx);
@@ -120,10 +120,10 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// As [`View::read`].
     pub fn presume_unwritten(&mut self, key: &K) -> Result<bool, Blocked> {
         self.settle()?;
-        if !self.reads.is_final() {
+        if !self.reads.is_settled() {
             self.reads.presume(key.clone());
         }
-        Ok(!self.reads.is_final())
+        Ok(!self.reads.is_settled())
     }
 
     /// Tells whoever watches that a read is next.
@@ -135,7 +135,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
 
     /// Remembers one read, if need be.
     fn record(&mut self, place: Place, found: Found<V>) -> Result<Option<V>, Blocked> {
-        if !self.reads.is_final() {
+        if !self.reads.is_settled() {
             match &found {
                 Found::Value(version, value) => self.reads.record(place, *version, value.clone()),
                 Found::PreState(_) => self.reads.record_pre_state(place),
@@ -164,11 +164,11 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     ///
     /// [`Blocked`] if it has read what is no longer so.
     fn settle(&mut self) -> Result<(), Blocked> {
-        if self.reads.is_final() || self.prefix.frontier() != self.tx {
+        if self.reads.is_settled() || self.prefix.frontier() != self.tx {
             return Ok(());
         }
         if self.wait.is_none() && self.reads.still_holds(self.memory, self.tx) {
-            self.reads.end();
+            self.reads.settle();
             return Ok(());
         }
         Err(self.give_up())
@@ -189,7 +189,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// True when every lower transaction is committed: what this run reads from here on is final. Once true, it stays
     /// true.
     pub fn is_final(&self) -> bool {
-        self.reads.is_final() || self.prefix.frontier() == self.tx
+        self.reads.is_settled() || self.prefix.frontier() == self.tx
     }
 
     /// Gives up a speculative run until every lower transaction is committed, so that it can read what nearly every
@@ -202,7 +202,7 @@ impl<'a, K: Clone + Eq + Hash, V: Clone + PartialEq> View<'a, K, V> {
     /// [`crate::Executor::execute`].
     pub fn await_frontier(&mut self) -> Result<(), Blocked> {
         self.settle()?;
-        if self.reads.is_final() { Ok(()) } else { Err(self.give_up()) }
+        if self.reads.is_settled() { Ok(()) } else { Err(self.give_up()) }
     }
 
     /// Gives up this run, whatever it has seen, for one that starts at the frontier. Return the result from
@@ -230,7 +230,7 @@ mod tests {
     use super::*;
     use crate::{
         mv_memory::Applied,
-        pace::Round,
+        round::Round,
         version::{Incarnation, Version},
     };
 
@@ -261,14 +261,14 @@ mod tests {
         assert!(!view.is_final());
         assert_eq!((view.read(&'a'), view.read(&'b')), (Ok(Some(1)), Ok(None)));
         let (reads, wait) = view.close();
-        assert!(!reads.is_final() && wait.is_none());
+        assert!(!reads.is_settled() && wait.is_none());
 
         prefix.advance(TxIndex(0));
         let mut view = open(TxIndex(1), &memory, &prefix);
         assert!(view.is_final());
         assert_eq!(view.read(&'a'), Ok(Some(1)));
         let reads = view.close().0;
-        assert!(reads.is_final());
+        assert!(reads.is_settled());
     }
 
     #[test]
@@ -321,7 +321,7 @@ mod tests {
             prefix.advance(TxIndex(0));
             assert_eq!(view.read(&'c').is_ok(), holds);
             let (reads, wait) = view.close();
-            assert_eq!(reads.is_final(), holds);
+            assert_eq!(reads.is_settled(), holds);
             assert_eq!(wait, (!holds).then_some(Wait::Frontier));
         }
     }

@@ -19,7 +19,7 @@ use crate::{
     executor::Executor,
     fault::Fault,
     mv_memory::Place,
-    pace::Round,
+    round::Round,
     scheduler::{Scheduler, Task, Workspace},
     stats::Stats,
     status::ExecutionClaim,
@@ -73,7 +73,7 @@ pub struct Worker<'b, 'e: 'b, E: Executor> {
     task: Option<Task>,
     /// Something has changed since it last looked whether anything can be committed.
     commit_due: bool,
-    /// It counts among those that have something to do, once it has begun.
+    /// It counts among those that have something to do; `None` before its first step is over.
     busy: Option<bool>,
     /// The transaction at hand, in case of a panic.
     at: TxIndex,
@@ -248,7 +248,7 @@ impl<E: Executor> Worker<'_, '_, E> {
         Step::Done
     }
 
-    /// Counts itself among those that have something to do, or no more.
+    /// Counts itself among those that have come, and among those that have something to do, or no more.
     fn note_busy(&mut self, busy: bool) {
         let waste = self.block.scheduler.waste();
         if self.busy.is_none() {
@@ -292,7 +292,7 @@ impl<E: Executor> Worker<'_, '_, E> {
         if let Some(watch) = watch {
             watch.run_begins(tx);
         }
-        let mut footprint = scheduler.room(tx).unwrap_or_default();
+        let mut footprint = scheduler.take_room(tx);
         executor.view(scratch).open(tx, core::mem::take(&mut footprint.reads));
         let result = executor.execute(scratch, tx);
         let (reads, wait) = executor.view(scratch).close();
@@ -304,6 +304,7 @@ impl<E: Executor> Worker<'_, '_, E> {
             (Some(wait), _) => {
                 self.stats.waits += 1;
                 self.stats.waits_for_frontier += u64::from(wait == Wait::Frontier);
+                scheduler.give_room(tx, footprint);
                 scheduler.block(claim, wait)?;
                 return Ok(Step::Suspended(tx));
             }

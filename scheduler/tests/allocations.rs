@@ -96,7 +96,8 @@ fn nothing_is_allocated_for_a_transaction() {
             };
             count(4_096);
             for txs in [4_096, 2_048, 1_024, 4_096] {
-                let allocated = count(txs);
+                // Others in the process may allocate at any time.
+                let allocated = (0..3).map(|_| count(txs)).min().unwrap();
                 let reads = distances.len();
                 assert!(
                     allocated <= PER_BLOCK,

@@ -17,9 +17,9 @@ use super::{check, finds};
 use crate::{
     executor::{Commit, Execution},
     mv_memory::Place,
-    pace::Round,
     planted::Bug,
     read_set::ReadSet,
+    round::Round,
     scheduler::{Scheduler, Task, Workspace},
     stats::Stats,
     status::{ExecutionClaim, TxStatus},

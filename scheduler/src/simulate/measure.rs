@@ -113,7 +113,7 @@ impl<E: Executor> Block<'_, E> {
                 *dependencies = Some(Vec::new());
             }
             let reads = &run.footprint.reads;
-            if !reads.is_final() {
+            if !reads.is_settled() {
                 *dependencies = Some(reads.writers().collect());
             }
             drop(transaction);

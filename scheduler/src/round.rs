@@ -1,0 +1,266 @@
+//! Whether a speculative stretch pays: what was committed, and what the workers have spent on it.
+//!
+//! Who has not come yet says nothing: a helper that is late has met nobody. So workers count from when they come, and the
+//! first look is after a second one has.
+
+use crossbeam_utils::CachePadded;
+
+use crate::{
+    pace::{Habits, RUN_OVERHEAD, STEADY},
+    sync::{AtomicU32, AtomicU64, Ordering},
+};
+
+/// How many rounds a worker goes on alone where there are to be more.
+const LONELY_ROUNDS: u32 = 8;
+
+/// What is spent on runs, and who spends it. All workers count here.
+#[derive(Debug, Default)]
+pub(crate) struct Waste {
+    /// What was spent since the last look on runs that came to their end, and were found void.
+    spent: AtomicU64,
+    /// Runs since then that came to no end.
+    waits: AtomicU32,
+    /// Who is there.
+    workers: CachePadded<Workers>,
+}
+
+/// Workers of a block.
+#[derive(Debug, Default)]
+struct Workers {
+    /// Those that have come.
+    here: AtomicU32,
+    /// Those of them that have something to do.
+    busy: AtomicU32,
+}
+
+impl Waste {
+    /// What a run of this cost, which is just over, has taken of all workers that are here: its cost and overhead, and as
+    /// much again for each that had nothing to do meanwhile.
+    pub(crate) fn spent(&self, cost: u32) -> u64 {
+        let here = self.here();
+        // ORDERING: a count that is only compared.
+        let busy = self.workers.busy.load(Ordering::Relaxed).clamp(1, here);
+        (u64::from(cost) + u64::from(RUN_OVERHEAD)) * u64::from(here) / u64::from(busy)
+    }
+
+    /// Workers that have come so far, one at least.
+    fn here(&self) -> u32 {
+        // ORDERING: as above.
+        self.workers.here.load(Ordering::Relaxed).max(1)
+    }
+
+    /// A worker has come.
+    pub(crate) fn note_here(&self) {
+        // ORDERING: as above.
+        self.workers.here.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A worker has something to do now, or no more.
+    pub(crate) fn note_busy(&self, busy: bool) {
+        // ORDERING: as above.
+        if busy {
+            self.workers.busy.fetch_add(1, Ordering::Relaxed);
+        } else {
+            self.workers.busy.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A run on which so much was spent was found void.
+    pub(crate) fn note_abort(&self, spent: u64) {
+        // ORDERING: as above.
+        self.spent.fetch_add(spent, Ordering::Relaxed);
+    }
+
+    /// A run was given up halfway.
+    pub(crate) fn note_wait(&self) {
+        // ORDERING: as above.
+        self.waits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was spent in vain since the last look, and how many runs were given up.
+    fn take(&self) -> (u64, u64) {
+        // ORDERING: as above.
+        (self.spent.swap(0, Ordering::Relaxed), self.waits.swap(0, Ordering::Relaxed).into())
+    }
+}
+
+/// The commits since the last look. Only the worker with the turn to commit counts here.
+#[derive(Debug)]
+pub(crate) struct Round {
+    /// When to look.
+    habits: Habits,
+    /// How many workers there are to be.
+    pub(crate) workers: u32,
+    /// A second worker has come.
+    is_shared: bool,
+    /// Commits until the next look.
+    left: u32,
+    /// The cost of what was committed, times the workers that were here.
+    worth: u64,
+    /// What was spent on it.
+    spent: u64,
+    /// A look has found that it pays.
+    pub(crate) has_paid: bool,
+    /// The last look has found that it does not.
+    has_failed: bool,
+    /// Goes on whether or not it pays.
+    is_patient: bool,
+}
+
+impl Round {
+    /// Nothing is committed.
+    pub(crate) const fn new(habits: Habits, workers: u32) -> Self {
+        let left = if habits.restless { habits.round } else { LONELY_ROUNDS * habits.round };
+        Self {
+            habits,
+            workers,
+            is_shared: habits.restless,
+            left,
+            worth: 0,
+            spent: 0,
+            has_paid: false,
+            has_failed: false,
+            is_patient: false,
+        }
+    }
+
+    /// Nothing is committed of a block to be run by so many workers.
+    pub(crate) const fn steady(workers: u32) -> Self {
+        Self::new(STEADY, workers)
+    }
+
+    /// Whoever measures a block wants to see all of it.
+    pub(crate) const fn be_patient(&mut self) {
+        self.is_patient = true;
+    }
+
+    /// Nothing is committed since this look.
+    const fn begin_again(&mut self) {
+        (self.left, self.worth, self.spent) = (self.habits.round, 0, 0);
+    }
+
+    /// A run of this cost is committed, on which so much was spent. Returns whether it is worth going on: what the last
+    /// look has found.
+    ///
+    /// In order, the round would have kept one worker for the sum of its costs. Side by side it has kept all that are here
+    /// for what was spent on its runs, and on those in vain.
+    pub(crate) fn note_commit(&mut self, cost: u32, spent: u64, waste: &Waste) -> bool {
+        let here = waste.here();
+        if here > 1 && !self.is_shared {
+            self.is_shared = true;
+            self.begin_again();
+            waste.take();
+        }
+        self.worth += u64::from(cost) * u64::from(here);
+        self.spent += spent;
+        self.left -= 1;
+        if self.left == 0 {
+            let (wasted, waits) = waste.take();
+            // Of a run that was given up, half is lost on average.
+            let halves = waits.saturating_mul(self.spent) / (2 * u64::from(self.habits.round));
+            let all = self.spent.saturating_add(wasted).saturating_add(halves);
+            let pays = !self.habits.restless && all <= self.worth;
+            self.has_paid |= pays;
+            self.has_failed = !pays;
+            self.begin_again();
+        }
+        !self.has_failed || self.is_patient
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
+    fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
+        let (waste, mut round) = (Waste::default(), Round::steady(2));
+        for _ in 0..2 {
+            waste.note_here();
+            waste.note_busy(true);
+        }
+        let mut pays = true;
+        for _ in 0..STEADY.round {
+            assert!(pays, "A2: nothing is said within a round");
+            note(&waste);
+            pays = round.note_commit(cost, waste.spent(cost), &waste);
+        }
+        pays
+    }
+
+    #[test]
+    fn a2_a_worker_with_nothing_to_do_brings_nothing() {
+        for cost in [1, RUN_OVERHEAD, 1_000 * RUN_OVERHEAD] {
+            assert!(!pays(cost, |waste| {
+                if waste.workers.busy.load(Ordering::Relaxed) == 2 {
+                    waste.note_busy(false);
+                }
+            }));
+        }
+    }
+
+    #[test]
+    fn a2_who_comes_late_has_met_nobody() {
+        for late in [0, 1, 63, 64, 100, 511] {
+            let (waste, mut round) = (Waste::default(), Round::steady(2));
+            let mut commit = |cost| round.note_commit(cost, waste.spent(cost), &waste);
+            waste.note_here();
+            waste.note_busy(true);
+            assert!((0..late).all(|_| commit(2 * RUN_OVERHEAD)), "one worker pays nothing, but is not asked");
+            waste.note_here();
+            waste.note_busy(true);
+            assert!((0..640).all(|_| commit(2 * RUN_OVERHEAD)), "{late} commits alone");
+            assert_eq!((0..64).find(|_| !commit(RUN_OVERHEAD / 2)), Some(63), "{late} commits alone");
+        }
+        let (waste, mut round) = (Waste::default(), Round::steady(2));
+        waste.note_here();
+        waste.note_busy(true);
+        let over = (0..1_000).find(|_| !round.note_commit(1_000, waste.spent(1_000), &waste));
+        assert_eq!(over, Some(LONELY_ROUNDS * STEADY.round - 1), "nobody else comes");
+    }
+
+    #[test]
+    fn a2_two_workers_may_spend_twice_what_one_would() {
+        assert!(pays(RUN_OVERHEAD, |_| ()) && !pays(RUN_OVERHEAD - 1, |_| ()));
+        let lost = u64::from(2 * RUN_OVERHEAD);
+        assert!(pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(lost)));
+        assert!(!pays(3 * RUN_OVERHEAD, |waste| waste.note_abort(lost + 1)));
+        assert!(pays(3 * RUN_OVERHEAD, Waste::note_wait));
+        assert!(!pays(2 * RUN_OVERHEAD, Waste::note_wait));
+    }
+
+    #[test]
+    fn a2_workers_who_trickle_in_put_nothing_off() {
+        let (waste, mut round) = (Waste::default(), Round::steady(8));
+        let commit = |nth: u32| {
+            if nth.is_multiple_of(60) {
+                waste.note_here();
+                waste.note_busy(true);
+            }
+            round.note_commit(RUN_OVERHEAD / 4, waste.spent(RUN_OVERHEAD / 4), &waste)
+        };
+        assert_eq!((0..1_000).map(commit).position(|goes_on| !goes_on), Some(60 + 63));
+    }
+
+    #[test]
+    fn a2_what_a_look_has_found_stands_until_the_next() {
+        let (waste, mut round) = (Waste::default(), Round::steady(2));
+        for _ in 0..2 {
+            waste.note_here();
+            waste.note_busy(true);
+        }
+        let mut commit = |cost| round.note_commit(cost, waste.spent(cost), &waste);
+        let goes_on: Vec<bool> = (0..128).map(|nth| commit(if nth < 64 { 1 } else { 1_000 })).collect();
+        assert_eq!(goes_on.iter().position(|goes_on| !goes_on), Some(63));
+        assert!(goes_on[63..127].iter().all(|goes_on| !goes_on), "also where it cannot end yet");
+        assert!(goes_on[127] && round.has_paid);
+    }
+
+    #[test]
+    fn a_restless_round_never_pays() {
+        let (waste, mut round) =
+            (Waste::default(), Round::new(Habits { round: 3, restless: true, ..STEADY }, 8));
+        let goes_on: Vec<bool> = (0..3).map(|_| round.note_commit(1_000, 1_000, &waste)).collect();
+        assert_eq!((goes_on, round.has_paid), (vec![true, true, false], false));
+    }
+}
