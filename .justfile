@@ -5,6 +5,8 @@ check:
     cargo fmt --all --check
     cargo clippy --workspace --all-targets -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items
+    cargo fmt --manifest-path tests/fuzz/Cargo.toml --check
+    cargo clippy --manifest-path tests/fuzz/Cargo.toml --no-default-features -- -D warnings
 
 # All tests, on real data where there is any.
 test:

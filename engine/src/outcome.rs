@@ -136,7 +136,7 @@ pub struct ReceiptsSummary {
 }
 
 impl Outcome {
-    /// Root and bloom of the receipts, on the threads of the current pool.
+    /// Root and bloom of the receipts: blooms and hashes on the threads of the current pool, what is hashed on this one.
     pub fn summarize_receipts(&self) -> ReceiptsSummary {
         let blooms = blooms(&self.receipts);
         let bloom = blooms.iter().fold(Bloom::ZERO, |union, bloom| union | *bloom);

@@ -1,5 +1,6 @@
 //! Witnesses made wrong on purpose, on one and two threads and with every backend of the hash: they never panic, and
-//! what comes out is the same; of good ones, it is what a trie built afresh gives.
+//! what comes out is the same; of good ones, it is what a trie built afresh gives. They are too small for threads to share
+//! them, but for what changes: tests of whole witnesses see that.
 //!
 //! ```text
 //!  bytes ─► a small state ─► its nodes ─► some changed, dropped, repeated ─► hashes above them put right ─► the root
@@ -23,7 +24,7 @@ use weft_trie::{
 /// The most accounts, and the most slots of each.
 const ENTRIES_MAX: usize = 12;
 
-/// How many nodes come to refer to another.
+/// How many hashes are followed to where they are referred to.
 const RELINKED_MAX: usize = 64;
 
 /// What a reference begins with (RLP): a word of 32 bytes.
@@ -151,8 +152,10 @@ fn spoil(choices: &mut Unstructured<'_>, nodes: &mut Vec<Bytes>, root: &mut B256
             let other = keccak256(choices.choose(nodes)?);
             let is_reference = |at: &usize| node[at - 1] == WORD_CODE;
             let references: Vec<usize> = (1..node.len().saturating_sub(31)).filter(is_reference).collect();
-            let at = *choices.choose(&references)?;
-            node[at..at + 32].copy_from_slice(other.as_slice());
+            if !references.is_empty() {
+                let at = *choices.choose(&references)?;
+                node[at..at + 32].copy_from_slice(other.as_slice());
+            }
         }
         _ => {
             drop(nodes.swap_remove(place));

@@ -13,10 +13,13 @@
 //! - **A1.** A node stands after its children, and once it is hashed it doesn't change any more. What
 //!   changes again is added again; so what failed is undone by cutting the list.
 //! - **A2.** A kept child is one that the origin of its branch has at the same nibble.
+//! - **A3.** Before a long value is room for what a leaf begins with, which is written there when the leaf is hashed. So
+//!   two leaves that are not hashed yet share no long value. Values of accounts and slots are never long.
 //!
-//! `failed_changes_leave_no_trace` and `only_changes_add_nodes` check A1, the random tries A2.
+//! `failed_changes_leave_no_trace` and `only_changes_add_nodes` check A1, the random tries A2, `long_*` A3.
 
 use crate::{
+    encode::encode_leaf_head,
     encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef},
     keccak::SHORT_MAX,
     key::{common_prefix, nibble},
@@ -305,14 +308,16 @@ impl<'w> Arena<'w> {
 
     /// Where in the values a leaf is, if its own is long: it is made to begin there.
     pub(crate) fn lay_out(&mut self, index: usize) -> Option<Range<usize>> {
-        let Node::Leaf { value, .. } = &self.nodes[index] else { return None };
-        let Span { start, length } = *value;
+        let Node::Leaf { key, start, end, value } = &self.nodes[index] else { return None };
+        let Span { start: at, length } = *value;
         if length < LONG_MIN {
             return None;
         }
-        let head = self.leaf_head(index);
-        let node = start - head.len()..start + length;
-        self.values[node.start..start].copy_from_slice(&head);
+        let mut head = Vec::with_capacity(HEAD_MAX);
+        encode_leaf_head(key, (*start, *end), self.value(*value), &mut head);
+        debug_assert!(head.len() <= HEAD_MAX, "A3: it would overwrite another value");
+        let node = at - head.len()..at + length;
+        self.values[node.start..at].copy_from_slice(&head);
         Some(node)
     }
 

@@ -33,27 +33,11 @@ impl Arena<'_> {
                 self.encode_child(*child, out);
             }
             Node::Leaf { key, start, end, value } => {
-                let mut path = [0; 33];
-                let path = hex_prefix(key, usize::from(*start), usize::from(*end), 2, &mut path);
                 let value = self.value(*value);
-                Header { list: true, payload_length: path.length() + value.length() }.encode(out);
-                path.encode(out);
-                value.encode(out);
+                encode_leaf_head(key, (*start, *end), value, out);
+                out.extend_from_slice(value);
             }
         }
-    }
-
-    /// All of a leaf but the bytes of its value, which is more than one.
-    pub(crate) fn leaf_head(&self, index: usize) -> Vec<u8> {
-        let Node::Leaf { key, start, end, value } = &self.nodes[index] else { unreachable!("it is a leaf") };
-        let mut path = [0; 33];
-        let path = hex_prefix(key, usize::from(*start), usize::from(*end), 2, &mut path);
-        let value = self.value(*value);
-        let mut head = Vec::new();
-        Header { list: true, payload_length: path.length() + value.length() }.encode(&mut head);
-        path.encode(&mut head);
-        Header { list: false, payload_length: value.len() }.encode(&mut head);
-        head
     }
 
     /// The branch of which this one differs in hashes alone, if there is one.
@@ -159,6 +143,18 @@ impl Arena<'_> {
 fn put(out: &mut [u8], bytes: &[u8]) -> usize {
     out[..bytes.len()].copy_from_slice(bytes);
     bytes.len()
+}
+
+/// Appends all of a leaf but the bytes of its value: its path goes from one depth of its key to the other.
+pub(crate) fn encode_leaf_head(key: &B256, (start, end): (u8, u8), value: &[u8], out: &mut Vec<u8>) {
+    let mut path = [0; 33];
+    let path = hex_prefix(key, usize::from(start), usize::from(end), 2, &mut path);
+    Header { list: true, payload_length: path.length() + value.length() }.encode(out);
+    path.encode(out);
+    // A byte that is an item by itself has no header.
+    if !matches!(value, [..EMPTY_STRING_CODE]) {
+        Header { list: false, payload_length: value.len() }.encode(out);
+    }
 }
 
 /// The hex-prefix encoding of the nibbles of a key from `start` to `end`. `flag` is two for a leaf.

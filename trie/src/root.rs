@@ -25,10 +25,10 @@ pub(crate) enum Threads {
     All,
 }
 
-/// Where a node's bytes are.
-enum Encoded {
-    /// Where it was encoded.
-    Here(Range<usize>),
+/// Where the bytes of a node are.
+enum Laid {
+    /// Among those that were encoded.
+    Out(Range<usize>),
     /// Around its value.
     AmongValues(Range<usize>),
 }
@@ -91,7 +91,7 @@ impl Arena<'_> {
     /// Hashes nodes of the same height on all threads.
     fn hash_window(&mut self, window: &[u32], hashed: usize) {
         let mut encoded = Vec::new();
-        let mut nodes: Vec<Encoded> = Vec::with_capacity(window.len());
+        let mut nodes: Vec<Laid> = Vec::with_capacity(window.len());
         for (place, index) in window.iter().enumerate() {
             self.prefetch_ahead(window, place, hashed);
             let index = hashed + *index as usize;
@@ -99,14 +99,14 @@ impl Arena<'_> {
                 || {
                     let start = encoded.len();
                     self.encode(index, &mut encoded);
-                    Encoded::Here(start..encoded.len())
+                    Laid::Out(start..encoded.len())
                 },
-                Encoded::AmongValues,
+                Laid::AmongValues,
             ));
         }
-        let bytes = |node: &Encoded| match node {
-            Encoded::Here(range) => &encoded[range.clone()],
-            Encoded::AmongValues(range) => &self.values[range.clone()],
+        let bytes = |node: &Laid| match node {
+            Laid::Out(range) => &encoded[range.clone()],
+            Laid::AmongValues(range) => &self.values[range.clone()],
         };
         let messages: Vec<&[u8]> = nodes.iter().map(bytes).collect();
         let digests = keccak256_batch_parallel(&messages);
@@ -180,7 +180,7 @@ fn by_height(heights: &[u8]) -> (Vec<u32>, Vec<usize>) {
 /// The root of a list in a block header: transactions, receipts or withdrawals.
 ///
 /// The list is a trie from `rlp(index)` to the item, whose encoding (EIP-2718
-/// or RLP) the caller provides.
+/// or RLP) the caller provides; [`ordered_root_with`] takes less memory.
 ///
 /// ```
 /// use alloy_trie::EMPTY_ROOT_HASH;

@@ -116,6 +116,7 @@ impl<'w> SparseTrie<'w> {
         &mut self,
         changes: impl IntoIterator<Item = (B256, Option<Bytes>)>,
     ) -> Result<(), WitnessError> {
+        let before = self.arena.lengths();
         let change = |(key, value): (B256, Option<Bytes>)| {
             let value = value.filter(|value| !value.is_empty());
             Change { key, value: value.map(|value| self.arena.keep(&value)) }
@@ -129,7 +130,14 @@ impl<'w> SparseTrie<'w> {
             }
             same_key
         });
-        self.root = self.arena.update(self.root, self.account, &changes)?;
+        match self.arena.update(self.root, self.account, &changes) {
+            Ok(root) => self.root = root,
+            Err(error) => {
+                // The values too.
+                self.arena.cut(before);
+                return Err(error);
+            }
+        }
         self.arena.hash(Threads::All);
         Ok(())
     }
@@ -234,9 +242,11 @@ mod tests {
         assert_eq!((trie.arena.nodes.len(), trie.root()), (0, whole.root()));
 
         // A sibling that nobody has: the collapse fails after another branch was built.
+        let values = trie.arena.values.len();
         let changes = [(key(0x15), one.clone()), (key(0x16), one), (key(0x20), None)];
         assert!(matches!(trie.apply(changes), Err(WitnessError::MissingNode { .. })));
         assert_eq!((trie.arena.nodes.len(), trie.root()), (0, whole.root()));
+        assert_eq!(trie.arena.values.len(), values);
         Ok(())
     }
 }

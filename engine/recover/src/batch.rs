@@ -37,7 +37,7 @@ const CHUNK: usize = 256;
 const TAIL_MIN: usize = 2;
 
 /// So many are worth it alone.
-pub(crate) const ALONE_MIN: usize = 3;
+const ALONE_MIN: usize = 3;
 
 /// So many signatures that have a point pay for the tables of the generator, which take half a millisecond once.
 const TABLES_MIN: usize = 24;
@@ -59,7 +59,7 @@ type Known = Option<Result<PublicKey, NoKey>>;
 pub(crate) fn recover(kernel: Kernel, items: &[Item]) -> Option<Vec<Known>> {
     // Whoever makes the tables must gain by it himself.
     let pays = |signatures: usize| kernel.is_prepared() || signatures >= TABLES_MIN;
-    if !pays(items.len()) {
+    if items.len() < ALONE_MIN || !pays(items.len()) {
         return None;
     }
     let climb =

@@ -63,7 +63,7 @@ pub struct NoKey;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Backend {
-    /// Eight signatures at once, with AVX-512 IFMA; what that cannot do, and single signatures, by libsecp256k1.
+    /// Eight signatures at once, with AVX-512 IFMA; what that cannot do, and one or two alone, by libsecp256k1.
     Ifma,
     /// One by one, by libsecp256k1.
     Libsecp256k1,
@@ -137,7 +137,7 @@ impl Backend {
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "there are no lanes"))]
     fn recover_in_lanes(self, items: &[Item]) -> Option<Vec<Option<Result<PublicKey, NoKey>>>> {
         #[cfg(target_arch = "x86_64")]
-        if self == Self::Ifma && items.len() >= batch::ALONE_MIN {
+        if self == Self::Ifma {
             return batch::recover(lanes::Kernel::detect()?, items);
         }
         None

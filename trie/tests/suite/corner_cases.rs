@@ -277,7 +277,7 @@ fn root_branch_collapses() {
     apply_small(&before, Supply::And(&[key("7", "")]), &changes).unwrap();
 }
 
-/// Case 20: the lengths at which RLP headers grow.
+/// Case 20: the lengths at which RLP headers grow, and at which leaves become long messages.
 #[test]
 fn values_of_any_length() {
     let mut trie = SparseTrie::empty();
@@ -290,6 +290,37 @@ fn values_of_any_length() {
         trie.insert(key, value.clone()).unwrap();
         after.insert(key, value);
         assert_eq!(trie.root(), reference_root(&after));
+    }
+}
+
+/// A3. Leaves of which each is hashed where its value lies move up and down, and their values are replaced.
+#[test]
+fn long_values_move() {
+    let long = |byte: u8, length: usize| Bytes::from(vec![byte; length]);
+    for length in [480, 491, 492, 544, 5_000] {
+        let before: Leaves =
+            [(key("aaaa1", ""), long(1, length)), (key("b", ""), long(2, length))].into_iter().collect();
+        let mut trie = SparseTrie::empty();
+        trie.apply(before.iter().map(|(key, value)| (*key, Some(value.clone())))).unwrap();
+        let sets: [&[(&str, Option<Bytes>)]; 5] = [
+            // The leaf moves down; down and its sibling with it; up, for its sibling goes.
+            &[("aaaa2", Some(long(3, length)))],
+            &[("aab", Some(long(4, length))), ("aaaa2", Some(slot(1).unwrap()))],
+            &[("b", None)],
+            // It gets another value of that length, or a short one.
+            &[("aaaa1", Some(long(5, length + 1))), ("b", Some(long(6, length)))],
+            &[("aaaa1", Some(slot(1).unwrap())), ("b2", Some(long(7, length)))],
+        ];
+        for set in sets {
+            let changes = set.iter().map(|(prefix, value)| (key(prefix, ""), value.clone())).collect();
+            let after = changed(&before, &changes);
+            let mut trie = trie.clone();
+            trie.apply(changes).unwrap();
+            assert_eq!(trie.root(), reference_root(&after), "{length} bytes, {set:?}");
+            for (key, value) in after {
+                assert_eq!(trie.get(key).unwrap(), Some(&value[..]));
+            }
+        }
     }
 }
 
