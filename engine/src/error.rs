@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | [`InputError`] | the caller's bytes do not decode | yes |
 //! | [`WitnessError`] | state that the block needs is absent or not authentic | yes |
-//! | [`BlockError`] | the block breaks a rule, at a named place | yes |
+//! | [`BlockError`] | the block breaks a rule, at a named place; or what the caller says beside it does not fit it | yes |
 //! | [`Fault`] | ours | never |
 //!
 //! The first three are part of the outcome: the same for every engine and every number of workers. An error
@@ -26,8 +26,8 @@ pub enum ExecuteError {
     /// The witness does not hold what the block needs.
     #[error("witness: {0}")]
     Witness(#[from] WitnessError),
-    /// The block is invalid.
-    #[error("block: {0}")]
+    /// The block is invalid, or what the caller says beside it does not fit it.
+    #[error("{blame}: {0}", blame = .0.blame())]
     Block(#[from] BlockError),
     /// A bug of ours; says nothing about the block.
     #[error("fault: {0}")]
@@ -40,7 +40,7 @@ impl ExecuteError {
         match self {
             Self::Input(_) => "input",
             Self::Witness(_) => "witness",
-            Self::Block(_) => "block",
+            Self::Block(error) => error.blame(),
             Self::Fault(_) => "fault",
         }
     }
@@ -110,7 +110,7 @@ pub enum WitnessError {
 
 impl DBErrorMarker for WitnessError {}
 
-/// The block breaks a rule.
+/// The block breaks a rule, or what the caller says beside it does not fit it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
@@ -210,6 +210,15 @@ pub enum BlockError {
         /// Value in the header.
         claimed: Claim,
     },
+}
+
+impl BlockError {
+    /// Whose fault it is: `input` if it is something that the caller says beside the block, which may be valid, or `block`.
+    const fn blame(&self) -> &'static str {
+        let is_beside =
+            matches!(self, Self::ChainId { .. } | Self::PublicKeyCount { .. } | Self::PublicKey { .. });
+        if is_beside { "input" } else { "block" }
+    }
 }
 
 /// What a header commits to.

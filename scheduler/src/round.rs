@@ -101,10 +101,19 @@ pub(crate) struct Round {
     spent: u64,
     /// A look has found that it pays.
     pub(crate) has_paid: bool,
-    /// The last look has found that it does not.
-    has_failed: bool,
-    /// Goes on whether or not it pays.
-    is_patient: bool,
+    /// Whether to go on: what the last look has found.
+    verdict: Verdict,
+}
+
+/// Whether to go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// It pays, or there was no look yet.
+    GoOn,
+    /// It does not pay.
+    Stop,
+    /// Nobody is to stop, whether or not it pays.
+    Patience,
 }
 
 impl Round {
@@ -119,8 +128,7 @@ impl Round {
             worth: 0,
             spent: 0,
             has_paid: false,
-            has_failed: false,
-            is_patient: false,
+            verdict: Verdict::GoOn,
         }
     }
 
@@ -131,7 +139,7 @@ impl Round {
 
     /// Whoever measures a block wants to see all of it.
     pub(crate) const fn be_patient(&mut self) {
-        self.is_patient = true;
+        self.verdict = Verdict::Patience;
     }
 
     /// Nothing is committed since this look.
@@ -161,10 +169,12 @@ impl Round {
             let all = self.spent.saturating_add(wasted).saturating_add(halves);
             let pays = !self.habits.restless && all <= self.worth;
             self.has_paid |= pays;
-            self.has_failed = !pays;
+            if self.verdict != Verdict::Patience {
+                self.verdict = if pays { Verdict::GoOn } else { Verdict::Stop };
+            }
             self.begin_again();
         }
-        !self.has_failed || self.is_patient
+        self.verdict != Verdict::Stop
     }
 }
 

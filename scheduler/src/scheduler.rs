@@ -210,8 +210,8 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     }
 
     /// Room for the footprint of a run of `tx`, if there is any from others.
-    pub(crate) fn take_room(&self, tx: TxIndex) -> Box<Footprint<K, V>> {
-        self.lock(tx).room.take().unwrap_or_default()
+    pub(crate) fn take_room(&self, tx: TxIndex) -> Option<Box<Footprint<K, V>>> {
+        self.lock(tx).room.take()
     }
 
     /// Gives a transaction room for its next run.

@@ -292,7 +292,7 @@ impl<E: Executor> Worker<'_, '_, E> {
         if let Some(watch) = watch {
             watch.run_begins(tx);
         }
-        let mut footprint = scheduler.take_room(tx);
+        let mut footprint = scheduler.take_room(tx).unwrap_or_default();
         executor.view(scratch).open(tx, core::mem::take(&mut footprint.reads));
         let result = executor.execute(scratch, tx);
         let (reads, wait) = executor.view(scratch).close();

@@ -195,7 +195,7 @@ pub fn ordered_root<V: Into<Bytes>>(values: impl IntoIterator<Item = V>) -> B256
 }
 
 /// As [`ordered_root`], of items that are encoded where they are needed: a list may be megabytes. `length` says how
-/// many bytes of an item `encode` appends; if it is wrong, room is all that is lost.
+/// many bytes of an item `encode` appends, so that room is made once; what it says is no part of the root.
 ///
 /// ```
 /// use alloy_rlp::Encodable;

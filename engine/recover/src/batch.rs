@@ -19,7 +19,7 @@
 //!
 //! - Numbers out of range take no lane. To see that they are takes less than libsecp256k1's own look.
 //! - A signature without R costs a root in lanes: 0.5 µs in a full vector, 5 µs alone in one. Its lane is given to
-//!   another before the tables are built. The worst is one of three, which leaves two for libsecp256k1: 1.01 times.
+//!   another before the tables are built. The worst is one of three, which leaves two for libsecp256k1: 1.07 times.
 //! - A flagged signature costs both, 1.15 times. Nobody knows how to make one: the ladder starts at a point that is
 //!   chosen per process.
 //! - The tables of the generator are made beforehand ([`crate::Backend::prepare`]), or by a batch that gains by it alone:

@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The order of checks is the reference's (execution-specs, `tests-zkevm@v21.0.0`): headers, payload, header
-//! against parent, execution, comparisons. The output bytes don't show which check failed; the [`Verdict`] does.
+//! against parent, execution, comparisons; but all keys and signatures come before execution. The output bytes don't
+//! show which check failed; the [`Verdict`] does.
 
 mod block_json;
 mod cache;

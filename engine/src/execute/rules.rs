@@ -195,7 +195,7 @@ pub(crate) fn check_body(block: &Block) -> Result<(), BlockError> {
         (
             Commitment::TransactionsRoot,
             ordered_root_with(&body.transactions, Encodable2718::encode_2718_len, |transaction, out| {
-                transaction.encode_2718(out)
+                transaction.encode_2718(out);
             }),
             header.transactions_root,
         ),
