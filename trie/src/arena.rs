@@ -307,12 +307,17 @@ impl<'w> Arena<'w> {
     }
 
     /// Where in the values a leaf is, if its own is long: it is made to begin there.
-    pub(crate) fn lay_out(&mut self, index: usize) -> Option<Range<usize>> {
+    #[inline]
+    pub(crate) fn lay_out_long(&mut self, index: usize) -> Option<Range<usize>> {
+        let is_long = matches!(&self.nodes[index], Node::Leaf { value, .. } if value.length >= LONG_MIN);
+        if is_long { self.lay_out(index) } else { None }
+    }
+
+    /// Where in the values a leaf is whose own is long.
+    #[cold]
+    fn lay_out(&mut self, index: usize) -> Option<Range<usize>> {
         let Node::Leaf { key, start, end, value } = &self.nodes[index] else { return None };
         let Span { start: at, length } = *value;
-        if length < LONG_MIN {
-            return None;
-        }
         let mut head = Vec::with_capacity(HEAD_MAX);
         encode_leaf_head(key, (*start, *end), self.value(*value), &mut head);
         debug_assert!(head.len() <= HEAD_MAX, "A3: it would overwrite another value");

@@ -60,7 +60,7 @@ impl Arena<'_> {
         for (place, index) in level.iter().enumerate() {
             self.prefetch_ahead(level, place, hashed);
             let index = hashed + *index as usize;
-            if let Some(node) = self.lay_out(index) {
+            if let Some(node) = self.lay_out_long(index) {
                 long.push((index, node));
                 continue;
             }
@@ -95,7 +95,7 @@ impl Arena<'_> {
         for (place, index) in window.iter().enumerate() {
             self.prefetch_ahead(window, place, hashed);
             let index = hashed + *index as usize;
-            nodes.push(self.lay_out(index).map_or_else(
+            nodes.push(self.lay_out_long(index).map_or_else(
                 || {
                     let start = encoded.len();
                     self.encode(index, &mut encoded);

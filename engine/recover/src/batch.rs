@@ -55,11 +55,16 @@ struct Candidate {
 /// What is known of a signature once the lanes are done: nothing, if it is left to libsecp256k1.
 type Known = Option<Result<PublicKey, NoKey>>;
 
-/// The key of each signature that is worth a lane and can be recovered in one, in order; `None` if they are too few.
-pub(crate) fn recover(kernel: Kernel, items: &[Item]) -> Option<Vec<Known>> {
+/// The key of each signature that is worth a lane and can be recovered in one, in order; `None` if they are too few,
+/// or if this processor has no lanes.
+pub(crate) fn recover(items: &[Item]) -> Option<Vec<Known>> {
+    if items.len() < ALONE_MIN {
+        return None;
+    }
+    let kernel = Kernel::detect()?;
     // Whoever makes the tables must gain by it himself.
     let pays = |signatures: usize| kernel.is_prepared() || signatures >= TABLES_MIN;
-    if items.len() < ALONE_MIN || !pays(items.len()) {
+    if !pays(items.len()) {
         return None;
     }
     let climb =
@@ -213,7 +218,7 @@ mod tests {
                 for (place, item) in good[..count].iter().enumerate() {
                     batch[place * (size - 1) / 2] = *item;
                 }
-                let known = recover(kernel, &batch).expect("enough of them");
+                let known = recover(&batch).expect("enough of them");
                 let left = known.iter().filter(|known| known.is_none()).count();
                 // Of nine, the last stands apart from the start; it is the third that has a point.
                 let apart = usize::from(size % LANES == 1 && size > LANES);

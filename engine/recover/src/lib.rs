@@ -138,7 +138,7 @@ impl Backend {
     fn recover_in_lanes(self, items: &[Item]) -> Option<Vec<Option<Result<PublicKey, NoKey>>>> {
         #[cfg(target_arch = "x86_64")]
         if self == Self::Ifma {
-            return batch::recover(lanes::Kernel::detect()?, items);
+            return batch::recover(items);
         }
         None
     }
