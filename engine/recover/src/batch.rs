@@ -37,7 +37,7 @@ const CHUNK: usize = 256;
 const TAIL_MIN: usize = 2;
 
 /// So many are worth it alone.
-const ALONE_MIN: usize = 3;
+pub(crate) const ALONE_MIN: usize = 3;
 
 /// So many signatures that have a point pay for the tables of the generator, which take half a millisecond once.
 const TABLES_MIN: usize = 24;
@@ -55,12 +55,9 @@ struct Candidate {
 /// What is known of a signature once the lanes are done: nothing, if it is left to libsecp256k1.
 type Known = Option<Result<PublicKey, NoKey>>;
 
-/// The key of each signature that is worth a lane and can be recovered in one, in order; `None` if they are too few,
-/// or if this processor has no lanes.
+/// The key of each signature that is worth a lane and can be recovered in one, in order; `None` if they are too few
+/// as long as nothing is prepared, or if this processor has no lanes.
 pub(crate) fn recover(items: &[Item]) -> Option<Vec<Known>> {
-    if items.len() < ALONE_MIN {
-        return None;
-    }
     let kernel = Kernel::detect()?;
     // Whoever makes the tables must gain by it himself.
     let pays = |signatures: usize| kernel.is_prepared() || signatures >= TABLES_MIN;

@@ -137,7 +137,7 @@ impl Backend {
     #[cfg_attr(not(target_arch = "x86_64"), expect(unused_variables, reason = "there are no lanes"))]
     fn recover_in_lanes(self, items: &[Item]) -> Option<Vec<Option<Result<PublicKey, NoKey>>>> {
         #[cfg(target_arch = "x86_64")]
-        if self == Self::Ifma {
+        if self == Self::Ifma && items.len() >= batch::ALONE_MIN {
             return batch::recover(items);
         }
         None
