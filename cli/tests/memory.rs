@@ -24,8 +24,8 @@ static HEAP: PeakAlloc = PeakAlloc;
 
 /// Times the input.
 const RATIO: usize = 3;
-/// What a transaction takes at the most besides its bytes and logs: its environment and sender, its receipt, two accounts of the
-/// ledger, what has changed of them, and what a list foresees.
+/// What a transaction takes at the most besides its bytes and logs: its environment and sender, its receipt, two
+/// accounts of the ledger, what has changed of them, and what a list foresees.
 const TRANSACTION: usize = 6 << 10;
 /// What each worker has of its own, whatever it runs: an EVM with stacks for as deep as calls go, 32 KiB each, and
 /// remembered hashes.

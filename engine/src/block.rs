@@ -15,7 +15,7 @@ use revm::state::bal::alloy::AlloyBal;
 use crate::Recovery;
 use crate::blobs;
 use crate::chain::Rules;
-use crate::error::{BlockError, HeaderError};
+use crate::error::{BlockError, ExecuteError, HeaderError};
 use crate::senders::{self, Malleability, PublicKey};
 
 /// A transaction as it stands in a block: signed, and without the blobs it may refer to.
@@ -69,7 +69,7 @@ impl<'a> ReadyBlock<'a> {
         rules: &'a Rules,
         block: &'a Block,
         public_keys: Option<&[PublicKey]>,
-    ) -> Result<Self, BlockError> {
+    ) -> Result<Self, ExecuteError> {
         Self::with_recovery(rules, block, public_keys, Recovery::best())
     }
 
@@ -79,20 +79,23 @@ impl<'a> ReadyBlock<'a> {
     ///
     /// # Errors
     ///
-    /// [`BlockError`] if a signature or key is wrong, or if the header's values cannot be those of a block.
+    /// [`InputError`] if a key is wrong, [`BlockError`] if a signature is, or if the header's values cannot be those of a
+    /// block.
+    ///
+    /// [`InputError`]: crate::execute::InputError
     pub fn with_recovery(
         rules: &'a Rules,
         block: &'a Block,
         public_keys: Option<&[PublicKey]>,
         recovery: Recovery,
-    ) -> Result<Self, BlockError> {
+    ) -> Result<Self, ExecuteError> {
         const NO_WITHDRAWALS: &Withdrawals = &Withdrawals::new(Vec::new());
         let malleability =
             if rules.has(SpecId::HOMESTEAD) { Malleability::Rejected } else { Malleability::Accepted };
         if !rules.has(SpecId::SPURIOUS_DRAGON)
             && let Some(index) = block.body.transactions.iter().position(is_replay_protected)
         {
-            return Err(BlockError::Signature { index });
+            return Err(BlockError::Signature { index }.into());
         }
         let transactions =
             senders::recover_all(&block.body.transactions, public_keys, malleability, recovery)?;
@@ -102,7 +105,7 @@ impl<'a> ReadyBlock<'a> {
             ommers: &block.body.ommers,
             withdrawals: block.body.withdrawals.as_ref().unwrap_or(NO_WITHDRAWALS),
             transactions,
-            env: environment(rules, &block.header)?,
+            env: environment(rules, &block.header).map_err(BlockError::from)?,
             access_list: None,
             foretold: OnceLock::new(),
         })

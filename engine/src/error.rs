@@ -2,9 +2,9 @@
 //!
 //! | type | whose | consensus-visible |
 //! |---|---|---|
-//! | [`InputError`] | the caller's bytes do not decode | yes |
+//! | [`InputError`] | the caller's bytes do not decode, or what they say beside the block does not fit it | yes |
 //! | [`WitnessError`] | state that the block needs is absent or not authentic | yes |
-//! | [`BlockError`] | the block breaks a rule, at a named place; or what the caller says beside it does not fit it | yes |
+//! | [`BlockError`] | the block breaks a rule, at a named place | yes |
 //! | [`Fault`] | ours | never |
 //!
 //! The first three are part of the outcome: the same for every engine and every number of workers. An error
@@ -20,14 +20,14 @@ use crate::execute::InputError;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExecuteError {
-    /// The caller's bytes do not decode.
+    /// The caller's bytes do not decode, or what they say beside the block does not fit it.
     #[error("input: {0}")]
     Input(#[from] InputError),
     /// The witness does not hold what the block needs.
     #[error("witness: {0}")]
     Witness(#[from] WitnessError),
-    /// The block is invalid, or what the caller says beside it does not fit it.
-    #[error("{blame}: {0}", blame = .0.blame())]
+    /// The block is invalid.
+    #[error("block: {0}")]
     Block(#[from] BlockError),
     /// A bug of ours; says nothing about the block.
     #[error("fault: {0}")]
@@ -40,7 +40,7 @@ impl ExecuteError {
         match self {
             Self::Input(_) => "input",
             Self::Witness(_) => "witness",
-            Self::Block(error) => error.blame(),
+            Self::Block(_) => "block",
             Self::Fault(_) => "fault",
         }
     }
@@ -110,21 +110,13 @@ pub enum WitnessError {
 
 impl DBErrorMarker for WitnessError {}
 
-/// The block breaks a rule, or what the caller says beside it does not fit it.
+/// The block breaks a rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
     /// A field of the header cannot follow its parent, or has a value no block may have.
     #[error("header: {0}")]
     Header(#[from] HeaderError),
-    /// The input is of another chain than the caller asked for.
-    #[error("chain id {found}, expected {expected}")]
-    ChainId {
-        /// Chain id in the input.
-        found: u64,
-        /// Chain id of the chain asked for.
-        expected: u64,
-    },
     /// A transaction of the payload does not decode.
     #[error("transaction {index} does not decode: {reason}")]
     TransactionMalformed {
@@ -136,20 +128,6 @@ pub enum BlockError {
     /// A transaction's signature has no signer, or one that the fork does not accept.
     #[error("transaction {index}: invalid signature")]
     Signature {
-        /// Position in the block.
-        index: usize,
-    },
-    /// The number of public keys is not the number of transactions.
-    #[error("{keys} public keys for {transactions} transactions")]
-    PublicKeyCount {
-        /// Keys received.
-        keys: usize,
-        /// Transactions in the payload.
-        transactions: usize,
-    },
-    /// A supplied public key is not the key that signed.
-    #[error("transaction {index}: the public key is not the signer's")]
-    PublicKey {
         /// Position in the block.
         index: usize,
     },
@@ -210,15 +188,6 @@ pub enum BlockError {
         /// Value in the header.
         claimed: Claim,
     },
-}
-
-impl BlockError {
-    /// Whose fault it is: `input` if it is something that the caller says beside the block, which may be valid, or `block`.
-    const fn blame(&self) -> &'static str {
-        let is_beside =
-            matches!(self, Self::ChainId { .. } | Self::PublicKeyCount { .. } | Self::PublicKey { .. });
-        if is_beside { "input" } else { "block" }
-    }
 }
 
 /// What a header commits to.

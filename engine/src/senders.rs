@@ -27,7 +27,8 @@ use weft_recover::{Backend, Item, NoKey};
 use weft_trie::keccak256_batch;
 
 use crate::block::{ReadyTransaction, SignedTransaction};
-use crate::error::BlockError;
+use crate::error::{BlockError, ExecuteError};
+use crate::execute::InputError;
 
 /// Half the order of secp256k1's group: from Homestead on, `s` of a transaction must not be above it (EIP-2).
 const HALF_ORDER: U256 = U256::from_limbs([
@@ -113,17 +114,17 @@ impl Signed<'_> {
 ///
 /// # Errors
 ///
-/// The [`BlockError`] of the first transaction that has one.
+/// That of the first transaction that has one: [`BlockError::Signature`], or [`InputError`] of the keys.
 pub(crate) fn recover_all(
     transactions: &[SignedTransaction],
     public_keys: Option<&[PublicKey]>,
     malleability: Malleability,
     backend: Backend,
-) -> Result<Vec<ReadyTransaction>, BlockError> {
+) -> Result<Vec<ReadyTransaction>, ExecuteError> {
     if let Some(keys) = public_keys
         && keys.len() != transactions.len()
     {
-        return Err(BlockError::PublicKeyCount { keys: keys.len(), transactions: transactions.len() });
+        return Err(InputError::PublicKeyCount { keys: keys.len(), transactions: transactions.len() }.into());
     }
     let mut signed = Vec::with_capacity(transactions.len());
     let mut places = Vec::with_capacity(transactions.len());
@@ -142,7 +143,7 @@ pub(crate) fn recover_all(
     for (index, place) in places.into_iter().enumerate() {
         let sender = signers[place].ok_or(BlockError::Signature { index })?;
         if public_keys.is_some_and(|keys| keys[index].strip_prefix(&[4]) != Some(&sender.key.0)) {
-            return Err(BlockError::PublicKey { index });
+            return Err(InputError::PublicKey { index }.into());
         }
         senders.push((sender.address, &signers[place + 1..]));
     }
@@ -332,7 +333,7 @@ mod tests {
     }
 
     /// The sender, or the error.
-    fn sender(transaction: SignedTransaction, malleability: Malleability) -> Result<Address, BlockError> {
+    fn sender(transaction: SignedTransaction, malleability: Malleability) -> Result<Address, ExecuteError> {
         Ok(recover_all(&[transaction], None, malleability, Backend::best())?[0].env.caller)
     }
 
@@ -346,7 +347,10 @@ mod tests {
         let signature = example().signature().to_owned();
         let order = uint!(0xfffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141_U256);
         let high = with_signature(Signature::new(signature.r(), order - signature.s(), !signature.v()));
-        assert_eq!(sender(high.clone(), Malleability::Rejected), Err(BlockError::Signature { index: 0 }));
+        assert_eq!(
+            sender(high.clone(), Malleability::Rejected),
+            Err(BlockError::Signature { index: 0 }.into())
+        );
         assert_eq!(sender(high, Malleability::Accepted), Ok(SIGNER));
     }
 
@@ -356,8 +360,8 @@ mod tests {
         let judge = |keys: &[PublicKey]| {
             recover_all(&transactions, Some(keys), Malleability::Rejected, Backend::best()).map(|_| ())
         };
-        assert_eq!(judge(&[]), Err(BlockError::PublicKeyCount { keys: 0, transactions: 1 }));
-        assert_eq!(judge(&[[4; 65]]), Err(BlockError::PublicKey { index: 0 }));
+        assert_eq!(judge(&[]), Err(InputError::PublicKeyCount { keys: 0, transactions: 1 }.into()));
+        assert_eq!(judge(&[[4; 65]]), Err(InputError::PublicKey { index: 0 }.into()));
         let right = hex!(
             "044bc2a31265153f07e70e0bab08724e6b85e217f8cd628ceb62974247bb493382"
             "ce28cab79ad7119ee1ad3ebcdb98a16805211530ecc6cfefa1b88e6dff99232a"
@@ -366,7 +370,7 @@ mod tests {
         for (place, byte) in [(0, 6), (1, 0), (64, 0x2b)] {
             let mut wrong = right;
             wrong[place] = byte;
-            assert_eq!(judge(&[wrong]), Err(BlockError::PublicKey { index: 0 }));
+            assert_eq!(judge(&[wrong]), Err(InputError::PublicKey { index: 0 }.into()));
         }
     }
 
@@ -439,14 +443,14 @@ mod tests {
             transactions[index] = nobody.clone();
             for backend in Backend::ALL {
                 let error = recover_all(&transactions, None, Malleability::Rejected, backend).unwrap_err();
-                assert_eq!(error, BlockError::Signature { index });
+                assert_eq!(error, BlockError::Signature { index }.into());
             }
         }
         // A wrong key before it comes first.
         transactions[0] = example();
         let keys = vec![[4; 65]; transactions.len()];
         let error = recover_all(&transactions, Some(&keys), Malleability::Rejected, Backend::best());
-        assert_eq!(error.unwrap_err(), BlockError::PublicKey { index: 0 });
+        assert_eq!(error.unwrap_err(), InputError::PublicKey { index: 0 }.into());
     }
 
     #[test]

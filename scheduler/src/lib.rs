@@ -77,8 +77,8 @@
 //! and locks. The modules have invariants of their own.
 //!
 //! Read `status.rs`, `location.rs` and `mv_memory.rs`, then `read_set.rs` and `view.rs`; `cursor.rs`, `likeness.rs`,
-//! `scheduler.rs`, `commit.rs` and `idle.rs` decide who runs; `worker.rs` puts them together, and `pace.rs` cuts what
-//! it is given. `simulate.rs` runs the same workers on virtual cores.
+//! `scheduler.rs`, `commit.rs` and `idle.rs` decide who runs; `worker.rs` puts them together; `pace.rs` cuts what
+//! it is given, and `round.rs` says whether it pays. `simulate.rs` runs the same workers on virtual cores.
 
 #![forbid(unsafe_code)]
 

@@ -26,8 +26,8 @@
 //! # Invariants
 //!
 //! - **A1.** A stretch is at least one transaction long, and no longer than what is left.
-//! - **A2.** A stretch that does not pay ends within 64 commits after a second worker has come, or when what began before
-//!   its turn is committed. One to which no second worker comes ends within 512.
+//!
+//! A stretch that does not pay ends soon: A2, in `round.rs`.
 
 use crate::{
     executor::Executor,

@@ -2,6 +2,11 @@
 //!
 //! Who has not come yet says nothing: a helper that is late has met nobody. So workers count from when they come, and the
 //! first look is after a second one has.
+//!
+//! # Invariants
+//!
+//! - **A2.** A stretch that does not pay ends within 64 commits after a second worker has come, or when what began before
+//!   its turn is committed. One to which no second worker comes ends within 512.
 
 use crossbeam_utils::CachePadded;
 

@@ -3,12 +3,7 @@
 //! A leaf of the state trie holds an account, a leaf of a storage trie the
 //! integer in a slot. Proofs have the form of EIP-1186 (`eth_getProof`).
 
-use crate::{
-    arena::{Arena, Span},
-    encoded::HASH_CODE,
-    error::WitnessError,
-    sparse::TrieView,
-};
+use crate::{arena::Arena, encoded::HASH_CODE, error::WitnessError, sparse::TrieView, values::Span};
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
 use alloy_rlp::{Decodable, EMPTY_STRING_CODE, Encodable, Error};
 use alloy_trie::TrieAccount;
@@ -183,19 +178,12 @@ pub(crate) fn decode_slot(leaf: &[u8]) -> Result<U256, Error> {
 impl Arena<'_> {
     /// Keeps the leaf of an account.
     pub(crate) fn keep_account(&mut self, account: &TrieAccount) -> Span {
-        let start = self.values.len();
-        account.encode(&mut self.values);
-        Span::since(start, &self.values)
+        self.values.keep_short(|values| account.encode(values))
     }
 
     /// Keeps the leaf of a slot, `None` for a zero, which has none.
     pub(crate) fn keep_slot(&mut self, value: U256) -> Option<Span> {
-        let start = self.values.len();
-        if value.is_zero() {
-            return None;
-        }
-        value.encode(&mut self.values);
-        Some(Span::since(start, &self.values))
+        (!value.is_zero()).then(|| self.values.keep_short(|values| value.encode(values)))
     }
 }
 
@@ -239,12 +227,12 @@ mod tests {
         let mut arena = Arena::default();
         for value in [U256::from(1), U256::from(127), U256::from(128), U256::MAX] {
             let leaf = arena.keep_slot(value).expect("it is not zero");
-            assert_eq!(decode_slot(arena.value(leaf)), Ok(value));
+            assert_eq!(decode_slot(arena.values.get(leaf)), Ok(value));
         }
         assert_eq!(arena.keep_slot(U256::ZERO), None);
         let account = TrieAccount { nonce: u64::MAX, balance: U256::MAX, ..TrieAccount::default() };
         let leaf = arena.keep_account(&account);
-        let leaf = arena.value(leaf);
+        let leaf = arena.values.get(leaf);
         assert_eq!(decode_account(leaf), Ok(account));
         assert_eq!(decode_storage_root(leaf), Ok(&account.storage_root));
         assert_eq!(decode_account(&[leaf, &[0]].concat()), Err(Error::UnexpectedLength));

@@ -13,29 +13,19 @@
 //! - **A1.** A node stands after its children, and once it is hashed it doesn't change any more. What
 //!   changes again is added again; so what failed is undone by cutting the list.
 //! - **A2.** A kept child is one that the origin of its branch has at the same nibble.
-//! - **A3.** Before a long value is room for what a leaf begins with, which is written there when the leaf is hashed. So
-//!   two leaves that are not hashed yet share no long value. Values of accounts and slots are never long.
 //!
-//! `failed_changes_leave_no_trace` and `only_changes_add_nodes` check A1, the random tries A2, `long_*` A3.
+//! `failed_changes_leave_no_trace` and `only_changes_add_nodes` check A1, the random tries A2.
 
 use crate::{
-    encode::encode_leaf_head,
     encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef},
-    keccak::SHORT_MAX,
     key::{common_prefix, nibble},
     store::{Below, NodeStore},
+    values::{Span, Values},
 };
 use alloy_primitives::B256;
-use std::ops::Range;
 
 /// Nodes that change with a key in a large trie.
 const NODES_PER_KEY: usize = 6;
-
-/// The most bytes of a leaf before its value: the headers of the list and of both items, and the path.
-const HEAD_MAX: usize = 9 + 1 + 33 + 9;
-
-/// The fewest bytes of a long value: those of others make leaves that are short messages.
-const LONG_MIN: usize = SHORT_MAX - HEAD_MAX + 1;
 
 /// The changed nodes of one or more tries over the same supplied nodes.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +42,8 @@ pub(crate) struct Arena<'w> {
     pub(crate) references: Vec<Reference>,
     /// What parents write for children that are neither changed, nor supplied, nor kept.
     pub(crate) loose: Vec<Reference>,
-    /// The bytes of the values of leaves. Before a long one is room for what its leaf begins with.
-    pub(crate) values: Vec<u8>,
+    /// The values of leaves.
+    pub(crate) values: Values,
 }
 
 /// A changed node.
@@ -120,15 +110,6 @@ pub(crate) enum Place {
 /// A supplied branch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Origin(u32);
-
-/// Where in the values of an arena a value is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Span {
-    /// Its first byte.
-    start: usize,
-    /// How many bytes it has.
-    length: usize,
-}
 
 /// What a parent writes for a child: its hash or, below 32 bytes, all of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -217,18 +198,6 @@ impl Origin {
     }
 }
 
-impl Span {
-    /// The value that was written since the values had this length.
-    pub(crate) fn since(start: usize, values: &[u8]) -> Self {
-        Self { start, length: values.len() - start }
-    }
-
-    /// The same value among values after `offset` others.
-    pub(crate) fn moved(self, offset: usize) -> Self {
-        Self { start: self.start + offset, ..self }
-    }
-}
-
 impl Reference {
     /// The reference by hash.
     pub(crate) fn hashed(hash: &B256) -> Self {
@@ -276,54 +245,6 @@ impl<'w> Arena<'w> {
     /// The supplied nodes, of which a child is known to be one.
     pub(crate) fn store(&self) -> &'w NodeStore {
         self.store.expect("what is supplied has a store")
-    }
-
-    /// The bytes of a value.
-    pub(crate) fn value(&self, span: Span) -> &[u8] {
-        &self.values[span.start..span.start + span.length]
-    }
-
-    /// Keeps a value.
-    pub(crate) fn keep(&mut self, value: &[u8]) -> Span {
-        if value.len() >= LONG_MIN {
-            return self.keep_with_head(|values| values.extend_from_slice(value));
-        }
-        let start = self.values.len();
-        self.values.extend_from_slice(value);
-        Span::since(start, &self.values)
-    }
-
-    /// Keeps a value that `write` appends, and that may be a long one.
-    pub(crate) fn keep_with_head(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
-        let start = self.values.len() + HEAD_MAX;
-        self.values.resize(start, 0);
-        write(&mut self.values);
-        Span::since(start, &self.values)
-    }
-
-    /// Makes room for so many values with heads, of so many bytes in all.
-    pub(crate) fn reserve_values(&mut self, count: usize, bytes: usize) {
-        self.values.reserve_exact(count * HEAD_MAX + bytes);
-    }
-
-    /// Where in the values a leaf is, if its own is long: it is made to begin there.
-    #[inline]
-    pub(crate) fn lay_out_long(&mut self, index: usize) -> Option<Range<usize>> {
-        let is_long = matches!(&self.nodes[index], Node::Leaf { value, .. } if value.length >= LONG_MIN);
-        if is_long { self.lay_out(index) } else { None }
-    }
-
-    /// Where in the values a leaf is whose own is long.
-    #[cold]
-    fn lay_out(&mut self, index: usize) -> Option<Range<usize>> {
-        let Node::Leaf { key, start, end, value } = &self.nodes[index] else { return None };
-        let Span { start: at, length } = *value;
-        let mut head = Vec::with_capacity(HEAD_MAX);
-        encode_leaf_head(key, (*start, *end), self.value(*value), &mut head);
-        debug_assert!(head.len() <= HEAD_MAX, "A3: it would overwrite another value");
-        let node = at - head.len()..at + length;
-        self.values[node.start..at].copy_from_slice(&head);
-        Some(node)
     }
 
     /// Adds a changed node, all of whose changed children have been added before, and are below `height`.
@@ -474,7 +395,7 @@ impl<'w> Arena<'w> {
                             (common_prefix(key, path) >= depth).then(|| self.resolve(*child))
                         }
                         Node::Leaf { key: whole, value, .. } => {
-                            return Ok((key == whole).then(|| self.value(*value)));
+                            return Ok((key == whole).then(|| self.values.get(*value)));
                         }
                     }
                 }
@@ -556,7 +477,7 @@ impl<'w> Arena<'w> {
                     self.heights.extend_from_slice(&other.heights);
                     self.references.extend_from_slice(&other.references);
                     self.loose.extend_from_slice(&other.loose);
-                    self.values.extend_from_slice(&other.values);
+                    self.values.absorb(&other.values);
                 }
             },
         );

@@ -33,7 +33,7 @@ impl Arena<'_> {
                 self.encode_child(*child, out);
             }
             Node::Leaf { key, start, end, value } => {
-                let value = self.value(*value);
+                let value = self.values.get(*value);
                 encode_leaf_head(key, (*start, *end), value, out);
                 out.extend_from_slice(value);
             }

@@ -85,6 +85,7 @@ mod sparse;
 mod state;
 mod store;
 mod update;
+mod values;
 mod witness;
 
 pub use account::{AccountProof, StorageProof};

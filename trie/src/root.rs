@@ -2,6 +2,7 @@
 
 use crate::{
     arena::{Arena, Child, Node, Place, Reference},
+    encode::encode_leaf_head,
     encoded::ChildRef,
     keccak::{Groups, keccak256_batch, keccak256_batch_parallel, prefetch, prefetch_entry},
     update::{NewLeaf, short},
@@ -60,7 +61,7 @@ impl Arena<'_> {
         for (place, index) in level.iter().enumerate() {
             self.prefetch_ahead(level, place, hashed);
             let index = hashed + *index as usize;
-            if let Some(node) = self.lay_out_long(index) {
+            if let Some(node) = self.lay_out(index) {
                 long.push((index, node));
                 continue;
             }
@@ -82,10 +83,16 @@ impl Arena<'_> {
             }
         }
         groups.hash_all(|index, node, digest| self.references[index] = Reference::of(node, digest));
-        let nodes: Vec<&[u8]> = long.iter().map(|(_, node)| &self.values[node.clone()]).collect();
+        let nodes: Vec<&[u8]> = long.iter().map(|(_, node)| self.values.laid_out(node.clone())).collect();
         for (((index, _), node), digest) in long.iter().zip(&nodes).zip(keccak256_batch(&nodes)) {
             self.references[*index] = Reference::of(node, &digest);
         }
+    }
+
+    /// Where among the values a leaf is, if its own is long: it is made to begin there.
+    fn lay_out(&mut self, index: usize) -> Option<Range<usize>> {
+        let Node::Leaf { key, start, end, value } = &self.nodes[index] else { return None };
+        self.values.lay_out(*value, |value, out| encode_leaf_head(key, (*start, *end), value, out))
     }
 
     /// Hashes nodes of the same height on all threads.
@@ -95,7 +102,7 @@ impl Arena<'_> {
         for (place, index) in window.iter().enumerate() {
             self.prefetch_ahead(window, place, hashed);
             let index = hashed + *index as usize;
-            nodes.push(self.lay_out_long(index).map_or_else(
+            nodes.push(self.lay_out(index).map_or_else(
                 || {
                     let start = encoded.len();
                     self.encode(index, &mut encoded);
@@ -106,7 +113,7 @@ impl Arena<'_> {
         }
         let bytes = |node: &Laid| match node {
             Laid::Out(range) => &encoded[range.clone()],
-            Laid::AmongValues(range) => &self.values[range.clone()],
+            Laid::AmongValues(range) => self.values.laid_out(range.clone()),
         };
         let messages: Vec<&[u8]> = nodes.iter().map(bytes).collect();
         let digests = keccak256_batch_parallel(&messages);
@@ -214,10 +221,10 @@ pub fn ordered_root_with<T>(
         return EMPTY_ROOT_HASH;
     }
     let mut arena = Arena::default();
-    arena.reserve_values(items.len(), items.iter().map(length).sum());
+    arena.values.reserve_any(items.len(), items.iter().map(length).sum());
     let leaf = |(index, item): (usize, &T)| {
         let key = alloy_rlp::encode_fixed_size(&index);
-        let value = arena.keep_with_head(|values| encode(item, values));
+        let value = arena.values.keep_any(|values| encode(item, values));
         NewLeaf { key: B256::right_padding_from(&key), end: short(2 * key.len()), value }
     };
     let mut leaves: Vec<NewLeaf> = items.iter().enumerate().map(leaf).collect();

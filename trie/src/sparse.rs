@@ -119,7 +119,7 @@ impl<'w> SparseTrie<'w> {
         let before = self.arena.lengths();
         let change = |(key, value): (B256, Option<Bytes>)| {
             let value = value.filter(|value| !value.is_empty());
-            Change { key, value: value.map(|value| self.arena.keep(&value)) }
+            Change { key, value: value.map(|value| self.arena.values.keep(&value)) }
         };
         let mut changes: Vec<Change> = changes.into_iter().map(change).collect();
         changes.sort_by(|one, two| order(&one.key, &two.key));

@@ -9,13 +9,14 @@
 //! nothing refers to it yet, and it is not hashed.
 
 use crate::{
-    arena::{Arena, At, Branch, Child, Node, Origin, Place, Reference, Span, inlined},
+    arena::{Arena, At, Branch, Child, Node, Origin, Place, Reference, inlined},
     encoded::{ChildRef, NodeRef},
     error::WitnessError,
     keccak::prefetch_entry,
     key::{KEY_NIBBLES, common_prefix, nibble, prefix, with_nibble},
     open_branch::OpenBranch,
     store::Below,
+    values::Span,
 };
 use alloy_primitives::B256;
 use std::cmp::Ordering;
@@ -147,7 +148,7 @@ impl Arena<'_> {
                             child.place()
                         }
                         Node::Leaf { value, .. } => {
-                            prefetch_entry(self.value(*value));
+                            prefetch_entry(self.values.get(*value));
                             return false;
                         }
                     };
@@ -270,7 +271,7 @@ impl Update<'_, '_> {
         if shape.is_leaf() && shape.path(bytes).is_in(&change.key, depth) {
             return Ok(match change.value {
                 None => Updated::Empty,
-                Some(value) if self.arena.value(value) == shape.body(bytes) => Updated::Same,
+                Some(value) if self.arena.values.get(value) == shape.body(bytes) => Updated::Same,
                 Some(_) => self.inserted(depth, changes),
             });
         }
@@ -307,7 +308,7 @@ impl Update<'_, '_> {
                 let path = shape.path(bytes);
                 let key = path.below(key, depth);
                 if shape.is_leaf() {
-                    return Opened::Leaf(key, self.arena.keep(shape.body(bytes)));
+                    return Opened::Leaf(key, self.arena.values.keep(shape.body(bytes)));
                 }
                 let child = self.arena.adopt(store.child_of_extension(place));
                 Opened::Extension(key, depth + path.len(), child)
@@ -327,7 +328,7 @@ impl Update<'_, '_> {
                         Opened::Extension(path.below(key, depth), depth + path.len(), child)
                     }
                     NodeRef::Leaf { path, value } => {
-                        Opened::Leaf(path.below(key, depth), self.arena.keep(value))
+                        Opened::Leaf(path.below(key, depth), self.arena.values.keep(value))
                     }
                 }
             }
@@ -353,8 +354,9 @@ impl Update<'_, '_> {
             let place = inserts(&changes[..place]).len();
             leaves.insert(place, NewLeaf { key, end: short(KEY_NIBBLES), value });
         }
-        let same =
-            |leaf: &NewLeaf| leaf.key == key && self.arena.value(leaf.value) == self.arena.value(value);
+        let same = |leaf: &NewLeaf| {
+            leaf.key == key && self.arena.values.get(leaf.value) == self.arena.values.get(value)
+        };
         match &leaves[..] {
             [] => Updated::Empty,
             [leaf] if same(leaf) => Updated::Same,

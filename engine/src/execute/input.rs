@@ -26,7 +26,7 @@ pub struct ReadOptions {
     pub chain: Option<Chain>,
 }
 
-/// The caller's bytes do not decode.
+/// The caller's bytes do not decode, or what they say beside the block, which may be valid, does not fit it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InputError {
@@ -69,6 +69,28 @@ pub enum InputError {
     /// The file does not say which chain it is of, or names one that is not built in.
     #[error("{}", unknown_chain(*.0))]
     UnknownChain(Option<u64>),
+    /// The input is of another chain than the caller asked for.
+    #[error("chain id {found}, expected {expected}")]
+    ChainId {
+        /// Chain id in the input.
+        found: u64,
+        /// Chain id of the chain asked for.
+        expected: u64,
+    },
+    /// The number of public keys is not the number of transactions.
+    #[error("{keys} public keys for {transactions} transactions")]
+    PublicKeyCount {
+        /// Keys received.
+        keys: usize,
+        /// Transactions in the payload.
+        transactions: usize,
+    },
+    /// A supplied public key is not the key that signed.
+    #[error("transaction {index}: the public key is not the signer's")]
+    PublicKey {
+        /// Position in the block.
+        index: usize,
+    },
 }
 
 /// The most bytes of a message that is not ours: the parser may quote the whole input.

@@ -16,7 +16,7 @@ use super::cache::Cache;
 use super::compare::{Computation, check_gas, compare};
 use super::expected::Expected;
 use super::headers::{HeaderChain, HeaderForm};
-use super::input::ExecuteInput;
+use super::input::{ExecuteInput, InputError};
 use super::verdict::{Stages, Verdict};
 use super::wire::{Dialect, ExecutionWitness, StatelessInput, StatelessOutput};
 use super::witness_json::{BlockWitness, TrustedParent};
@@ -299,7 +299,7 @@ impl<'a> Trial<'a> {
         block: &Block,
         witness: impl FnOnce() -> Result<Start, WitnessError> + Send,
         body: impl FnOnce() -> Result<(), BlockError> + Send,
-        ready: impl FnOnce(Recovery) -> Result<ReadyBlock<'b>, BlockError> + Send,
+        ready: impl FnOnce(Recovery) -> Result<ReadyBlock<'b>, ExecuteError> + Send,
     ) -> Result<(), ExecuteError> {
         let begun = Instant::now();
         let recovery = self.options.recovery;
@@ -308,9 +308,9 @@ impl<'a> Trial<'a> {
         self.verdict.stages.witness += witness_time;
         self.verdict.stages.senders += begun.elapsed().saturating_sub(witness_time);
         let start = &start?;
-        let ready = match check_header(rules, &block.header, start).and(ready) {
+        let ready = match check_header(rules, &block.header, start).map_err(ExecuteError::from).and(ready) {
             Ok(ready) => ready,
-            Err(error) => return Err(body().err().unwrap_or(error).into()),
+            Err(error) => return Err(body().err().map_or(error, ExecuteError::from)),
         };
         self.trace("witness and senders");
         let mut early = start.pre_state.tries.early_state();
@@ -446,7 +446,7 @@ fn start(
 }
 
 /// The rules of an input in the precompile's own form: those of the fork that its dialect stands for.
-fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rules, BlockError> {
+fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rules, ExecuteError> {
     let fork = match input.dialect {
         // Blocks of Amsterdam's first tests, whose gas is another: Osaka's EVM under Amsterdam's header.
         Dialect::V0_3_3 => EthereumHardfork::Osaka,
@@ -455,7 +455,7 @@ fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rule
     let (number, timestamp) = (input.payload.block_number, input.payload.timestamp);
     let chain = match chain {
         Some(chain) if chain.id != input.chain_id => {
-            return Err(BlockError::ChainId { found: input.chain_id, expected: chain.id });
+            return Err(InputError::ChainId { found: input.chain_id, expected: chain.id }.into());
         }
         Some(chain) => Cow::Borrowed(chain),
         None => Cow::Owned(Chain::at_fork(input.chain_id, fork)),
@@ -463,7 +463,7 @@ fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rule
     let mut rules = chain.rules_at(number, timestamp);
     let expected = if fork == EthereumHardfork::Osaka { SpecId::OSAKA } else { SpecId::AMSTERDAM };
     if rules.evm != expected {
-        return Err(HeaderError::Fork.into());
+        return Err(BlockError::from(HeaderError::Fork).into());
     }
     rules.header = SpecId::AMSTERDAM;
     Ok(rules)

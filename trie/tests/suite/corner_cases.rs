@@ -293,7 +293,7 @@ fn values_of_any_length() {
     }
 }
 
-/// A3. Leaves of which each is hashed where its value lies move up and down, and their values are replaced.
+/// V1. Leaves of which each is hashed where its value lies move up and down, and their values are replaced.
 #[test]
 fn long_values_move() {
     let long = |byte: u8, length: usize| Bytes::from(vec![byte; length]);
