@@ -3,15 +3,21 @@
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use weft_benches::Workload;
-use weft_benches::baselines::{Input, cache, journal, state};
+use weft_benches::baselines::{Input, Ran, cache, journal, state};
 use weft_engine::execute::Options;
 use weft_engine::{Counters, ReadyBlock, Rules, parallel, sequential, simulate};
 
 use crate::clock::{Took, median, shortest, time};
 
-/// What is compared, in the order in which a round begins.
+/// What is compared.
 #[derive(Debug)]
-pub(crate) struct Arms(Vec<Arm>);
+pub(crate) struct Arms {
+    /// In the order in which a round begins.
+    all: Vec<Arm>,
+    /// The thread on which the baselines run, and Weft where it has one. What a thread has made is freed there, or its
+    /// allocator would have to ask the system for more each time.
+    alone: Options,
+}
 
 /// One way to run a block.
 #[derive(Debug)]
@@ -73,11 +79,13 @@ impl<'a> Prepared<'a> {
 impl Arms {
     /// The baselines, and Weft on these numbers of threads.
     pub(crate) fn new(threads: &[usize]) -> anyhow::Result<Self> {
-        let mut arms = vec![Arm::Journal, Arm::Cache, Arm::State];
+        let alone = Options::with_pinned_threads(1)?;
+        let mut all = vec![Arm::Journal, Arm::Cache, Arm::State];
         for threads in threads {
-            arms.push(Arm::Weft(Box::new(Options::with_pinned_threads(*threads)?)));
+            let options = if *threads == 1 { alone.clone() } else { Options::with_pinned_threads(*threads)? };
+            all.push(Arm::Weft(Box::new(options)));
         }
-        Ok(Self(arms))
+        Ok(Self { all, alone })
     }
 
     /// Checks the signatures and does all else that is not to be measured.
@@ -95,7 +103,7 @@ impl Arms {
     pub(crate) fn verify(&self, block: &Prepared<'_>) -> anyhow::Result<u64> {
         let Prepared { workload, input, ready } = block;
         let expected = sequential::run(ready, &workload.pre_state);
-        for arm in &self.0 {
+        for arm in &self.all {
             let ran = match arm {
                 Arm::Journal => journal::run(input)?,
                 Arm::Cache => cache::run(input)?,
@@ -116,13 +124,13 @@ impl Arms {
 
     /// Runs all arms in turn, so many rounds; each round begins with another arm.
     pub(crate) fn measure(&self, block: &Prepared<'_>, rounds: u32) -> anyhow::Result<Vec<Measured>> {
-        let count = self.0.len();
+        let count = self.all.len();
         let mut times = vec![Vec::new(); count];
         let mut counters = vec![Counters::default(); count];
         for round in 0..rounds as usize {
             for turn in 0..count {
                 let arm = (round + turn) % count;
-                let (took, counted) = self.0[arm].run(block)?;
+                let (took, counted) = self.all[arm].run(block, &self.alone)?;
                 times[arm].push(took);
                 counters[arm].executions += counted.executions;
                 counters[arm].aborts += counted.aborts;
@@ -131,7 +139,7 @@ impl Arms {
         }
         let transactions = block.workload.block.body.transactions.len().max(1);
         let runs = f64::from(rounds) * count_of(transactions as u64);
-        let measured = self.0.iter().zip(times).zip(counters).map(|((arm, times), counters)| {
+        let measured = self.all.iter().zip(times).zip(counters).map(|((arm, times), counters)| {
             let per_tx = |number| matches!(arm, Arm::Weft(_)).then(|| count_of(number) / runs);
             Measured {
                 arm: arm.name(),
@@ -157,34 +165,38 @@ impl Arm {
         }
     }
 
-    /// Runs the block once.
-    fn run(&self, block: &Prepared<'_>) -> anyhow::Result<(Took, Counters)> {
+    /// Runs the block once; a baseline does so on the thread of `alone`.
+    fn run(&self, block: &Prepared<'_>, alone: &Options) -> anyhow::Result<(Took, Counters)> {
         let Prepared { workload, input, ready } = block;
-        let took = match self {
-            Self::Journal => {
-                let (ran, took) = time(|| journal::run(input));
-                ran?;
-                took
-            }
-            Self::Cache => {
-                let (ran, took) = time(|| cache::run(input));
-                ran?;
-                took
-            }
-            Self::State => {
-                let (ran, took) = time(|| state::run(input));
-                ran?;
-                took
-            }
-            Self::Weft(options) => {
-                // A block runs on threads that are there already, like the loops that it is compared with.
-                let ((_outcome, counters), took) =
-                    options.install(|| time(|| parallel::run(ready, &workload.pre_state)));
-                return Ok((took, counters));
-            }
-        };
-        Ok((took, Counters::default()))
+        match self {
+            Self::Journal => baseline(alone, || journal::run(input)),
+            Self::Cache => baseline(alone, || cache::run(input)),
+            Self::State => baseline(alone, || state::run(input)),
+            Self::Weft(options) => Ok(options.install(|| {
+                let ((_outcome, counters), took) = warm(|| parallel::run(ready, &workload.pre_state));
+                (took, counters)
+            })),
+        }
     }
+}
+
+/// Runs a baseline on the thread of `alone`.
+fn baseline<E>(alone: &Options, run: impl Fn() -> Result<Ran, E> + Send) -> anyhow::Result<(Took, Counters)>
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let took = alone.install(|| {
+        let (ran, took) = warm(run);
+        ran.map(|_| took)
+    })?;
+    Ok((took, Counters::default()))
+}
+
+/// Runs the same twice, and measures the second time: so it is no matter who had the caches before. The first result is
+/// dropped before, the second after.
+fn warm<T>(run: impl Fn() -> T) -> (T, Took) {
+    drop(run());
+    time(run)
 }
 
 /// A count as a number to divide.

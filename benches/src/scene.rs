@@ -11,7 +11,7 @@ use alloy_primitives::{Address, Bytes, U256};
 use rayon::prelude::*;
 use revm::state::AccountInfo;
 use weft_engine::pre_state::{Ancestors, PlainAccount, PlainState};
-use weft_engine::{Block, Chain, Rules, SignedTransaction};
+use weft_engine::{Block, Chain, ReadyBlock, Rules, SignedTransaction, sequential};
 
 use crate::contracts::Code;
 use crate::person::Person;
@@ -46,6 +46,15 @@ impl Workload {
     /// What the block has to obey.
     pub fn rules(&self) -> Rules {
         self.chain.rules_at(self.block.header.number, self.block.header.timestamp)
+    }
+
+    /// Has the header say how much gas the block uses, as that of a block from elsewhere does: the engine plans by it. The
+    /// header of an invalid block says nothing.
+    fn seal(&mut self) {
+        let rules = self.rules();
+        let outcome = ReadyBlock::new(&rules, &self.block, None)
+            .and_then(|ready| sequential::run(&ready, &self.pre_state));
+        self.block.header.gas_used = outcome.map_or(0, |outcome| outcome.gas_used);
     }
 }
 
@@ -171,7 +180,7 @@ impl Scene {
             .collect();
         let codes: Vec<Bytes> = self.codes.into_values().collect();
         let fork = if prague { EthereumHardfork::Prague } else { EthereumHardfork::Cancun };
-        Workload {
+        let mut workload = Workload {
             name,
             chain: Chain::at_fork(CHAIN_ID, fork),
             block: Block {
@@ -180,7 +189,9 @@ impl Scene {
             },
             pre_state: PlainState::new(self.accounts, &codes, Ancestors::default()),
             senders: Some(senders),
-        }
+        };
+        workload.seal();
+        workload
     }
 }
 
@@ -220,7 +231,7 @@ fn sign(sender: &Person, nonce: u64, sent: Sent) -> SignedTransaction {
     SignedTransaction::Eip7702(transaction.into_signed(signature))
 }
 
-/// The header of a block that is only run: what it commits to is left empty.
+/// The header of a block that is only run: what it commits to is left empty, but for the gas.
 fn header() -> Header {
     Header {
         beneficiary: BENEFICIARY,
