@@ -4,10 +4,10 @@
 //! [`crate::ledger::Ledger`], which gives the same in less time. [`crate::commit::BlockRun`] drives either.
 
 use alloy_primitives::map::AddressSet;
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256};
 use revm::bytecode::Bytecode;
 use revm::database::states::bundle_state::BundleRetention;
-use revm::database::{AccountStatus, BundleState, State};
+use revm::database::{AccountStatus, BundleAccount, BundleState, State};
 use revm::database_interface::bal::EvmDatabaseError;
 use revm::state::{AccountInfo, EvmState};
 use revm::{Database, DatabaseCommit};
@@ -139,6 +139,18 @@ impl BlockState for RevmState<'_> {
 
     fn take_changes(&mut self) -> BundleState {
         self.state.merge_transitions(BundleRetention::Reverts);
-        self.state.take_bundle()
+        let mut bundle = self.state.take_bundle();
+        // Of an account that is new and has no code, revm lists the code of no bytes, but not where a creation that failed
+        // has had the account in the journal forget it (`create_account_checkpoint`). Here it is always listed.
+        if bundle.state.values().any(has_lost_or_never_had_code) {
+            bundle.contracts.entry(KECCAK256_EMPTY).or_default();
+        }
+        bundle
     }
+}
+
+/// Whether an account has no code, and was not there before or had one.
+fn has_lost_or_never_had_code(account: &BundleAccount) -> bool {
+    let is_bare = |info: &AccountInfo| info.is_empty_code_hash();
+    account.info.as_ref().is_some_and(is_bare) && !account.original_info.as_ref().is_some_and(is_bare)
 }

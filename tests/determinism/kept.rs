@@ -1,7 +1,7 @@
 //! Long rows of transactions of every kind, for what an engine keeps from one to the next (invariant J1).
 
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, U256, keccak256};
+use alloy_primitives::{Address, KECCAK256_EMPTY, U256, keccak256};
 use weft_engine::{InvalidTransactions, SignedTransaction};
 
 use crate::made::{Signer, World};
@@ -150,6 +150,45 @@ fn j1_a_payment_that_overflows_takes_nothing() {
     ];
     let outcome = world.run(EthereumHardfork::Cancun, transactions).unwrap();
     assert_eq!(outcome.changes.changed_slot(look, U256::ZERO), Some(U256::from(100)));
+}
+
+/// A creation that fails has revm forget that the account has no code. Whether the account is new is the same, and so the
+/// code of no bytes is listed: once where the account gets the fees, and once where it gets what another leaves.
+#[test]
+fn j1_where_a_creation_failed_a_new_account_is_new() {
+    let [creator, caller] = [1, 2].map(Signer::new);
+    let factory = Address::repeat_byte(0xc0);
+    let fail = vec![0x5f, 0x5f, 0xfd];
+    // `CREATE` with these three bytes, then `SELFDESTRUCT` for whom the first word names.
+    let code =
+        [&[0x62], &fail[..], &[0x5f, 0x52, 0x60, 3, 0x60, 29, 0x5f, 0xf0, 0x50, 0x5f, 0x35, 0xff]].concat();
+    for (beneficiary, pays_first) in [
+        (creator.address().create(0), true),
+        (creator.address().create(0), false),
+        (factory, true),
+        (factory, false),
+    ] {
+        let mut world = World::default();
+        world.beneficiary = beneficiary;
+        for signer in [&creator, &caller] {
+            world.put(signer.address(), 0, Vec::new());
+        }
+        world.put(factory, 1, code.clone());
+        let heir = factory.create(1);
+        let mut transactions = vec![
+            creator.create(0, fail.clone()),
+            creator.call(1, factory, heir.into_word().to_vec()),
+            creator.call(2, Address::repeat_byte(4), Vec::new()),
+        ];
+        if pays_first {
+            transactions.insert(0, caller.pay(0, heir, 1));
+        }
+        let outcome = world.run(EthereumHardfork::Cancun, transactions).unwrap();
+        let bundle = &outcome.changes.bundle;
+        assert!(bundle.state[&heir].original_info.is_none());
+        assert_eq!(bundle.contracts.len(), 1);
+        assert!(bundle.contracts[&KECCAK256_EMPTY].is_empty());
+    }
 }
 
 /// What destroys itself for somebody whose balance then wraps to nothing leaves him empty, and he goes (EIP-161).

@@ -175,11 +175,14 @@ impl Entry {
         }
     }
 
-    /// The code that the account has now and had not before.
-    pub(crate) fn new_code(&self) -> Option<(B256, &Bytecode)> {
+    /// The code that the account has now and had not before. It may be the one of no bytes.
+    pub(super) fn new_code(&self) -> Option<(B256, Bytecode)> {
         let now = self.now.as_ref()?;
-        let is_new = self.before.as_ref().is_none_or(|before| before.code_hash != now.code_hash);
-        now.code.as_ref().filter(|_| is_new).map(|code| (now.code_hash, code))
+        if self.before.as_ref().is_some_and(|before| before.code_hash == now.code_hash) {
+            return None;
+        }
+        let code = if now.is_empty_code_hash() { Some(Bytecode::default()) } else { now.code.clone() };
+        code.map(|code| (now.code_hash, code))
     }
 
     /// What has become of the account, and how to undo it; `None` if there is nothing to say of it. The entry is of no use

@@ -116,7 +116,7 @@ impl Part {
         // They are large: each is moved once.
         for entry in self.entries.iter_mut().filter(|entry| entry.changed) {
             if let Some((hash, code)) = entry.new_code() {
-                bundle.contracts.insert(hash, code.clone());
+                bundle.contracts.insert(hash, code);
             }
             if let Some((account, revert)) = entry.take_change() {
                 bundle.state_size += account.size_hint();
