@@ -1,5 +1,7 @@
 //! What can be asked of the benchmark.
 
+use std::num::NonZeroUsize;
+
 use clap::Parser;
 use regex::Regex;
 
@@ -18,7 +20,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PART", default_value_t = 1.0)]
     pub(crate) scale: f64,
     /// Numbers of threads that Weft runs on.
-    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2")]
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "1,2", value_parser = at_least_one)]
     pub(crate) threads: Vec<usize>,
     /// Weft gets each block with its access list (EIP-7928), as in Amsterdam.
     #[arg(long)]
@@ -32,4 +34,9 @@ pub(crate) struct Arguments {
     /// Only the names of the workloads.
     #[arg(long)]
     pub(crate) list: bool,
+}
+
+/// A number of threads.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse::<NonZeroUsize>().map(NonZeroUsize::get).map_err(|error| error.to_string())
 }

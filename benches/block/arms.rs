@@ -99,7 +99,7 @@ impl Arms {
         Ok(Prepared { workload, input: Input::new(workload)?, ready })
     }
 
-    /// Runs every arm once, compares what they give and returns the gas used. This also warms up.
+    /// Runs every arm once, compares what they give and returns the gas used.
     pub(crate) fn verify(&self, block: &Prepared<'_>) -> anyhow::Result<u64> {
         let Prepared { workload, input, ready } = block;
         let expected = sequential::run(ready, &workload.pre_state);

@@ -10,6 +10,7 @@ use alloy_primitives::map::{AddressMap, B256Map};
 use alloy_primitives::{Address, Bytes, U256};
 use rayon::prelude::*;
 use revm::state::AccountInfo;
+use weft_engine::error::ExecuteError;
 use weft_engine::pre_state::{Ancestors, PlainAccount, PlainState};
 use weft_engine::{Block, Chain, ReadyBlock, Rules, SignedTransaction, sequential};
 
@@ -54,7 +55,11 @@ impl Workload {
         let rules = self.rules();
         let outcome = ReadyBlock::new(&rules, &self.block, None)
             .and_then(|ready| sequential::run(&ready, &self.pre_state));
-        self.block.header.gas_used = outcome.map_or(0, |outcome| outcome.gas_used);
+        self.block.header.gas_used = match outcome {
+            Ok(outcome) => outcome.gas_used,
+            Err(ExecuteError::Block(_)) => 0,
+            Err(error) => panic!("{}: {error}", self.name),
+        };
     }
 }
 
@@ -231,7 +236,7 @@ fn sign(sender: &Person, nonce: u64, sent: Sent) -> SignedTransaction {
     SignedTransaction::Eip7702(transaction.into_signed(signature))
 }
 
-/// The header of a block that is only run: what it commits to is left empty, but for the gas.
+/// The header of a block that is only run: what it commits to is left empty.
 fn header() -> Header {
     Header {
         beneficiary: BENEFICIARY,

@@ -182,7 +182,8 @@ pub(crate) struct RunArguments {
     /// Who recovers signers.
     #[command(flatten)]
     signers: SignerArguments,
-    /// Remember up to this many MiB of nodes and codes from one input to the next. The outcome is the same.
+    /// Remember up to this many MiB of nodes and codes from one input to the next, of which a fifth is taken at once. The
+    /// outcome is the same.
     #[arg(long, value_name = "MIB", default_value_t, value_parser = clap::value_parser!(u32).range(..=1 << 20))]
     cache: u32,
     /// Print one JSON object per input and line.

@@ -20,7 +20,7 @@ use crate::report::Status;
 const SIZE_MAX: usize = 1 << 30;
 
 /// As many bytes are unpacked however few were read.
-const SIZE_FREE: usize = 64 << 20;
+const SIZE_FREE: usize = 16 << 20;
 
 /// Beyond [`SIZE_FREE`], bytes unpacked for each byte read. Real inputs pack to a thirtieth, archives of tests to a
 /// hundredth; gzip can reach a thousandth, xz and zstd have no limit.
@@ -243,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_packs_well_but_is_small_goes_through() {
-        let packed = zeros(zstd::Encoder::new(Vec::new(), 1).unwrap(), 64).finish().unwrap();
+        let packed = zeros(zstd::Encoder::new(Vec::new(), 1).unwrap(), 16).finish().unwrap();
         let (result, bytes) = unpack(packed);
         assert!(result.is_ok());
         assert_eq!(bytes.len(), SIZE_FREE);

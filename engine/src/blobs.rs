@@ -12,6 +12,11 @@ use crate::error::HeaderError;
 /// The error of an excess that no chain can reach.
 const UNREACHABLE_EXCESS: HeaderError = HeaderError::Range { field: "excess_blob_gas" };
 
+/// The most blob gas of a block.
+pub(crate) fn max_gas(params: &BlobParams) -> u64 {
+    params.max_blob_count.saturating_mul(DATA_GAS_PER_BLOB)
+}
+
 /// Price of one blob gas, in wei: `min_blob_fee · e^(excess / update_fraction)` by EIP-4844's series.
 ///
 /// # Errors
@@ -29,9 +34,9 @@ pub(crate) fn base_fee(params: &BlobParams, excess_blob_gas: u64) -> Result<u128
     let mut term = U256::from(params.min_blob_fee) * fraction;
     let mut step = U256::ZERO;
     while !term.is_zero() {
-        sum += term;
+        sum = sum.checked_add(term).ok_or(UNREACHABLE_EXCESS)?;
         step += U256::ONE;
-        term = term * excess / (fraction * step);
+        term = term.checked_mul(excess).ok_or(UNREACHABLE_EXCESS)? / (fraction * step);
     }
     u128::try_from(sum / fraction).map_err(|_| UNREACHABLE_EXCESS)
 }
@@ -48,7 +53,8 @@ pub(crate) fn next_excess(
     base_fee_per_gas: u64,
 ) -> Result<u64, HeaderError> {
     let sum = excess_blob_gas.checked_add(blob_gas_used).ok_or(UNREACHABLE_EXCESS)?;
-    let Some(above_target) = sum.checked_sub(params.target_blob_gas_per_block()) else {
+    let Some(above_target) = sum.checked_sub(params.target_blob_count.saturating_mul(DATA_GAS_PER_BLOB))
+    else {
         return Ok(0);
     };
     if params.blob_base_cost == 0 {
@@ -94,6 +100,19 @@ mod tests {
         assert_eq!(next_excess(&none, 5, 0, 1_000_000_000_000), Ok(5));
         let upside_down = BlobParams { target_blob_count: 9, max_blob_count: 1, ..BlobParams::osaka() };
         assert_eq!(next_excess(&upside_down, 0, 9 * 131_072, 1_000_000_000_000), Ok(0));
+    }
+
+    #[test]
+    fn a_schedule_beyond_all_numbers_does_not_wrap() {
+        let endless =
+            BlobParams { target_blob_count: u64::MAX, max_blob_count: u64::MAX, ..BlobParams::osaka() };
+        assert_eq!(next_excess(&endless, 5, 1 << 40, 7), Ok(0));
+        assert_eq!(max_gas(&endless), u64::MAX);
+        assert_eq!(max_gas(&BlobParams::osaka()), BlobParams::osaka().max_blob_gas_per_block());
+        let fraction =
+            BlobParams { update_fraction: 1 << 100, min_blob_fee: u128::MAX, ..BlobParams::osaka() };
+        assert_eq!(base_fee(&fraction, u64::MAX), Err(UNREACHABLE_EXCESS));
+        assert_eq!(base_fee(&fraction, 0), Ok(u128::MAX));
     }
 
     #[test]

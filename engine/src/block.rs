@@ -26,13 +26,13 @@ pub type Block = alloy_consensus::Block<SignedTransaction, Header>;
 
 /// A block ready to run.
 ///
-/// Only [`ReadyBlock::with_recovery`] makes one, and [`ReadyBlock::new`] by way of it, so code that takes this type need
-/// not ask whether the signatures were checked or which fork it is.
+/// Only [`ReadyBlock::with_recovery`] makes one from outside, and [`ReadyBlock::new`] by way of it, so code that takes
+/// this type need not ask whether the signatures were checked or which fork it is.
 #[derive(Debug, Clone)]
 pub struct ReadyBlock<'a> {
     /// The rules it obeys.
     pub(crate) rules: &'a Rules,
-    /// Its header. Of the commitments in it only the bloom, roots and gas are claims still to be checked.
+    /// Its header, whose commitments are claims still to be checked.
     pub(crate) header: &'a Header,
     /// Ommers that are rewarded.
     pub(crate) ommers: &'a [Header],
@@ -79,7 +79,7 @@ impl<'a> ReadyBlock<'a> {
     ///
     /// # Errors
     ///
-    /// [`InputError`] if a key is wrong, [`BlockError`] if a signature is, or if the header's values cannot be those of a
+    /// [`InputError`] if a key is wrong or there is not one for each transaction, [`BlockError`] if a signature is, or if the header's values cannot be those of a
     /// block.
     ///
     /// [`InputError`]: crate::execute::InputError

@@ -29,6 +29,7 @@ use revm::state::{Account, EvmState, TransactionId};
 use weft_trie::{AccountChange, StateChanges};
 
 use crate::access_list::AccessList;
+use crate::blobs;
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::block_state::{BlockState, Committing};
 use crate::deposits;
@@ -227,8 +228,8 @@ impl<'a> BlockRun<'a> {
         if amsterdam && env.gas_limit > available {
             return short(env.gas_limit, available);
         }
-        let blobs = self.block.rules.blobs.map_or(0, |blobs| blobs.max_blob_gas_per_block());
-        let available = blobs.saturating_sub(self.gas.blob);
+        let limit = self.block.rules.blobs.as_ref().map_or(0, blobs::max_gas);
+        let available = limit.saturating_sub(self.gas.blob);
         if *blob_gas > available {
             let reason = TransactionError::BlobGas { blob_gas: *blob_gas, available };
             return Err(BlockError::Transaction { index, reason });

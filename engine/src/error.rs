@@ -5,7 +5,7 @@
 //! | [`InputError`] | the caller's bytes do not decode, or what they say beside the block does not fit it | yes |
 //! | [`WitnessError`] | state that the block needs is absent or not authentic | yes |
 //! | [`BlockError`] | the block breaks a rule, at a named place | yes |
-//! | [`Fault`] | ours | never |
+//! | [`Fault`] | ours, or the system's | never |
 //!
 //! The first three are part of the outcome: the same for every engine and every number of workers. An error
 //! met by a speculative run that is thrown away never happened.
@@ -272,17 +272,6 @@ pub enum HeaderError {
         /// The field's name in the specification.
         field: &'static str,
     },
-    /// The header names another parent than the witness gives.
-    #[error("parent hash {found}, the parent's is {expected}")]
-    ParentHash {
-        /// `parent_hash` in the header.
-        found: B256,
-        /// Hash of the parent.
-        expected: B256,
-    },
-    /// The input stands for a fork that is not active at the block's number and time.
-    #[error("the chain is not at the fork that the input stands for")]
-    Fork,
 }
 
 /// Why the bytes of a transaction are not one.
@@ -331,7 +320,7 @@ pub enum TransactionError {
     },
 }
 
-/// A bug of ours. A block never causes one; whoever sees it should report it.
+/// A bug of ours, or a system without threads for us. A block never causes one; whoever sees it should report it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Fault {
@@ -341,7 +330,7 @@ pub enum Fault {
     /// The EVM failed in a way that no input may cause.
     #[error("evm: {0}")]
     Evm(String),
-    /// The thread pool could not be made.
+    /// The system gives no threads.
     #[error("threads: {0}")]
     Threads(String),
     /// A simulated run failed, or did not come to the outcome that the block has in order.

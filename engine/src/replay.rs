@@ -17,8 +17,8 @@ use crate::block::{Block, ReadyBlock};
 use crate::chain::Chain;
 use crate::error::{BlockError, ExecuteError};
 use crate::execute::{
-    BlockJson, Computation, InputError, Number, Options, Verdict, check_alone, check_gas, compare,
-    execute_block,
+    BlockJson, Computation, InputError, Number, Options, Verdict, asked_for, check_alone, check_gas, compare,
+    execute_block, json,
 };
 use crate::outcome::ReceiptsSummary;
 use crate::pre_state::{Ancestors, PlainAccount, PlainState};
@@ -65,22 +65,21 @@ struct AccountJson {
 }
 
 impl PlainBlock {
-    /// Reads `{chainId?, block, preState, blockHashes?}`; `chain` goes before the chain that the file names.
+    /// Reads `{chainId?, block, preState, blockHashes?}`; `chain` is asked for, if the file does not say.
     ///
     /// # Errors
     ///
     /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
-        let invalid = |error: &dyn std::fmt::Display| InputError::json(error);
-        let file: File<'_> = serde_json::from_slice(json).map_err(|error| invalid(&error))?;
-        let chain_id = file.chain_id.map_or(1, |Number(id)| id);
+        let file: File<'_> = json::parse(json)?;
+        let chain_id = file.chain_id.map(|Number(id)| id);
         let chain = match chain {
-            Some(chain) => chain.clone(),
-            None => Chain::built_in(chain_id).ok_or(InputError::UnknownChain(Some(chain_id)))?,
+            Some(chain) => asked_for(chain, chain_id)?.clone(),
+            None => Chain::built_in(chain_id.unwrap_or(1)).ok_or(InputError::UnknownChain(chain_id))?,
         };
         let hashes = file.block_hashes.into_iter().map(|(number, hash)| Ok((number.parse::<u64>()?, hash)));
         let ancestors: Result<Ancestors, std::num::ParseIntError> = hashes.collect();
-        let ancestors = ancestors.map_err(|error| invalid(&error))?;
+        let ancestors = ancestors.map_err(|error| InputError::json(&error))?;
         // Ommers that are left out change the state only, of which nothing is compared.
         let BlockJson { block, .. } = BlockJson::read(file.block)?;
         Ok(Self { chain, block, pre_state: plain_state(file.pre_state, ancestors) })

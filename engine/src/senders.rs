@@ -44,7 +44,8 @@ const PIECE_ALONE: usize = 256;
 /// Signatures that a thread takes at once beside others. They take a fiftieth longer than in larger pieces.
 const PIECE_MAX: usize = 128;
 
-/// The shortest piece of many: a signature takes a tenth longer, but nobody waits long for the last of them.
+/// Where pieces stop getting shorter, but for the last of each thread: a signature takes a tenth longer, but nobody waits
+/// long for the last of them.
 const PIECE_MIN: usize = 32;
 
 /// Transactions that take longer to make ready than a thread to come.

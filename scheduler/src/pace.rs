@@ -11,8 +11,8 @@
 //!
 //! Where speculation does not pay, the block is not merely run with one worker: the stretch ends, and the caller runs
 //! the next `pause` transactions in its plain loop, which knows nothing of versions, reads or workers. So a chain of
-//! conflicts costs what it costs on one core. Each time that speculation fails again before it has ever paid, the next
-//! pause is longer.
+//! conflicts costs what it costs on one core. Each time that speculation fails again since it last paid, the next pause
+//! is longer.
 //!
 //! After a pause, speculative stretches are only as long as it takes to find out, until one has paid, so that little is
 //! run in vain where nothing has changed.
@@ -44,7 +44,7 @@ const WORTH_SAVING: u64 = 160 * RUN_OVERHEAD as u64;
 pub const STRETCH_MAX: u32 = 4_096;
 
 /// What a stretch may cost in order for each worker, if it is longer than [`STRETCH_MIN`]: the less all that was written
-/// in it takes, the nearer it is to the cores. About 5 ms.
+/// in it takes, the nearer it is to the cores. About 4 ms as costs are expected, which is 2.
 const STRETCH_COST: u64 = 2_048 * RUN_OVERHEAD as u64;
 
 /// So many transactions may always make a stretch.

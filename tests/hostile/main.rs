@@ -3,12 +3,15 @@
 #![forbid(unsafe_code)]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use alloy_consensus::{SignableTransaction, TxLegacy, proofs};
+use alloy_consensus::{Header, SignableTransaction, TxLegacy, proofs};
+use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{B256, Signature, U256};
-use weft_engine::SignedTransaction;
+use alloy_rlp::Decodable;
+use revm::primitives::hardfork::SpecId;
 use weft_engine::error::{BlockError, Commitment, ExecuteError, HeaderError, WitnessError};
 use weft_engine::execute::wire::{self, DialectChoice, StatelessInput};
-use weft_engine::execute::{self, BlockWitness, ExecuteInput, Options, ReadOptions, Verdict};
+use weft_engine::execute::{self, BlockWitness, ExecuteInput, InputError, Options, ReadOptions, Verdict};
+use weft_engine::{Chain, SignedTransaction};
 use weft_tests::{cases, folder, judge_all, matrix, read};
 
 /// A small generator (`SplitMix64`: Steele, Lea, Flood, OOPSLA 2014), so that a failure is one seed.
@@ -128,12 +131,43 @@ fn codes_and_headers_dropped() {
     headless.witness.headers.clear();
     let verdict = judge_input("no headers", &headless, &matrix);
     assert_eq!(verdict.error.map(|error| error.blame()), Some("witness"));
+    let mut foreign = input.clone();
+    let mut parent = Header::decode(&mut foreign.witness.headers.last().unwrap().as_ref()).unwrap();
+    parent.extra_data = vec![1].into();
+    *foreign.witness.headers.last_mut().unwrap() = alloy_rlp::encode(parent).into();
+    let error = judge_input("another parent", &foreign, &matrix).error;
+    let expected = input.payload.parent_hash;
+    assert!(
+        matches!(error, Some(ExecuteError::Witness(WitnessError::ParentHash { expected: named, .. })) if named == expected),
+        "{error:?}"
+    );
     for index in 0..input.witness.codes.len() {
         let mut dropped = input.clone();
         dropped.witness.codes.remove(index);
         let verdict = judge_input(&format!("without code {index}"), &dropped, &matrix);
         assert_eq!(verdict.error.map(|error| error.blame()), Some("witness"), "code {index}");
     }
+}
+
+/// The block may be valid, but is not one of the chain that the caller has asked for.
+#[test]
+fn another_chain_than_the_one_asked_for_is_the_inputs_fault() {
+    let Some(bytes) = sample() else { return };
+    let input = wire::decode(&bytes, DialectChoice::Current).unwrap();
+    let id = input.chain_id;
+    let input = ExecuteInput::Stateless(Box::new(input));
+    let matrix = matrix();
+    let asked_for = |chain: Chain| {
+        judge_all("a chain asked for", &matrix, |options| {
+            execute::run(&input, &options.clone().with_expected_chain(chain.clone()))
+        })
+        .error
+    };
+    assert_eq!(asked_for(Chain::at_fork(id, EthereumHardfork::Amsterdam)), None);
+    let other = InputError::ChainId { found: id, expected: id + 1 };
+    assert_eq!(asked_for(Chain::at_fork(id + 1, EthereumHardfork::Amsterdam)), Some(other.into()));
+    let earlier = InputError::Fork { found: SpecId::OSAKA, expected: SpecId::AMSTERDAM };
+    assert_eq!(asked_for(Chain::at_fork(id, EthereumHardfork::Osaka)), Some(earlier.into()));
 }
 
 /// What is wrong with a block is found in no particular order, but reported in that of the specification.

@@ -542,7 +542,7 @@ pub(crate) fn inlined(bytes: &[u8]) -> NodeRef<'_> {
 /// An index of a list in thirty bits.
 fn number(index: usize) -> u32 {
     let number = u32::try_from(index).ok().filter(|number| *number < 1 << 30);
-    number.expect("fewer than 2^30 nodes change at once")
+    number.expect("fewer than 2^30 nodes are supplied, and fewer change at once")
 }
 
 /// Where a child of a supplied node is.

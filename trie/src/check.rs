@@ -2,7 +2,7 @@
 //!
 //! A witness with a malformed node that is reachable from a used root is
 //! rejected, even if no read would ever meet the node; a node that nothing
-//! refers to is never looked at. That is the rule of the Ethereum stateless
+//! refers to has no effect. That is the rule of the Ethereum stateless
 //! specification, and it makes the verdict independent of which keys are read.
 //!
 //! The check runs bottom-up and gives every node a [`Height`]: how many nibbles

@@ -107,7 +107,7 @@ struct Known {
 }
 
 impl KnownHashes {
-    /// An empty table that takes up to about `memory` bytes.
+    /// An empty table that takes up to about `memory` bytes, a fifth of it at once.
     pub fn new(memory: usize) -> Self {
         let random = RandomState::new();
         let slot = size_of::<Option<Known>>() + size_of::<Expected>();

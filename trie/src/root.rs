@@ -54,7 +54,7 @@ impl Arena<'_> {
         self.heights[hashed..].fill(0);
     }
 
-    /// Hashes nodes of the same height on this thread, in groups of those that are as long.
+    /// Hashes nodes of the same height on this thread, in groups of those that have as many blocks.
     fn hash_level(&mut self, level: &[u32], hashed: usize, groups: &mut Groups) {
         let mut encoded = Vec::new();
         let mut long: Vec<(usize, Range<usize>)> = Vec::new();

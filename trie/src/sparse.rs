@@ -130,16 +130,19 @@ impl<'w> SparseTrie<'w> {
             }
             same_key
         });
-        match self.arena.update(self.root, self.account, &changes) {
-            Ok(root) => self.root = root,
-            Err(error) => {
-                // The values too.
+        let updated = self.arena.update(self.root, self.account, &changes);
+        match updated {
+            Ok(root) if root != self.root => {
+                self.root = root;
+                self.arena.hash(Threads::All);
+                Ok(())
+            }
+            // What is not used goes, the values too.
+            unchanged => {
                 self.arena.cut(before);
-                return Err(error);
+                unchanged.map(|_| ())
             }
         }
-        self.arena.hash(Threads::All);
-        Ok(())
     }
 
     /// The root of the trie as it is now.
@@ -238,11 +241,12 @@ mod tests {
         let store = NodeStore::new(nodes.into(), None);
         let mut trie = SparseTrie::open(&store, store.find(&whole.root()), None);
 
+        let values = trie.arena.values.len();
         trie.apply([(key(0x10), one.clone()), (key(0x30), None)])?;
         assert_eq!((trie.arena.nodes.len(), trie.root()), (0, whole.root()));
+        assert_eq!(trie.arena.values.len(), values);
 
         // A sibling that nobody has: the collapse fails after another branch was built.
-        let values = trie.arena.values.len();
         let changes = [(key(0x15), one.clone()), (key(0x16), one), (key(0x20), None)];
         assert!(matches!(trie.apply(changes), Err(WitnessError::MissingNode { .. })));
         assert_eq!((trie.arena.nodes.len(), trie.root()), (0, whole.root()));

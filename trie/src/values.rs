@@ -51,20 +51,27 @@ impl Values {
     /// Keeps a value.
     pub(crate) fn keep(&mut self, value: &[u8]) -> Span {
         let write = |values: &mut Vec<u8>| values.extend_from_slice(value);
-        if value.len() < LONG_MIN { self.keep_short(write) } else { self.keep_any(write) }
+        if value.len() < LONG_MIN { self.append(write) } else { self.keep_any(write) }
     }
 
     /// Keeps a value that `write` appends and that is not long.
     pub(crate) fn keep_short(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
-        let start = self.0.len();
-        write(&mut self.0);
-        Span { start, length: self.0.len() - start }
+        let value = self.append(write);
+        debug_assert!(value.length < LONG_MIN, "INVARIANT V1: it has no room before it");
+        value
     }
 
     /// Keeps a value that `write` appends and that may be long.
     pub(crate) fn keep_any(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
         self.0.resize(self.0.len() + HEAD_MAX, 0);
-        self.keep_short(write)
+        self.append(write)
+    }
+
+    /// The value that `write` appends.
+    fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Span {
+        let start = self.0.len();
+        write(&mut self.0);
+        Span { start, length: self.0.len() - start }
     }
 
     /// Makes room for so many values that may be long, of so many bytes in all.

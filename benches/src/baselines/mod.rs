@@ -9,7 +9,8 @@
 //! The first two are as fast as one thread gets; no node could use them, since they don't say what a block changed
 //! and how to undo it. The third gives what nodes need, and what Weft gives.
 //!
-//! All read the same pre-state by reference, and clone each transaction's environment as the engine does.
+//! All read the same pre-state by reference, and clone each transaction's environment, as `transact` takes it by value.
+//! The engine lends it.
 
 pub mod cache;
 mod input;

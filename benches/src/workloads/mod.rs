@@ -33,10 +33,6 @@ pub struct Plan {
 pub struct Scale(f64);
 
 /// All workloads at this scale, in the order of the table.
-///
-/// # Errors
-///
-/// If there is data beside the checkout that cannot be read.
 pub fn catalogue(scale: Scale) -> Vec<Plan> {
     let mut plans = Vec::new();
     transfers::plan(scale, &mut plans);

@@ -3,7 +3,7 @@
 use alloy_consensus::Header;
 use alloy_primitives::{B256, Bytes};
 use alloy_rlp::Decodable;
-use weft_engine::error::ExecuteError;
+use weft_engine::error::{ExecuteError, WitnessError};
 use weft_engine::execute::wire::{Dialect, DialectChoice, StatelessOutput};
 use weft_engine::execute::{self, BlockWitness, ExecuteInput, Options, ReadOptions, Verdict};
 use weft_engine::{Block, Chain};
@@ -149,6 +149,8 @@ fn run_block(
     match &verdict.error {
         None => Ok(Ok((header, verdict))),
         Some(ExecuteError::Block(error)) => Ok(Err(error.to_string())),
+        // It names a parent that is not the last valid block.
+        Some(ExecuteError::Witness(error @ WitnessError::ParentHash { .. })) => Ok(Err(error.to_string())),
         // The witness is the whole state, so what is missing is our fault.
         Some(error) => Err(error.to_string()),
     }

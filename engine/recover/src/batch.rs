@@ -22,8 +22,8 @@
 //!   another before the tables are built. The worst is one of three, which leaves two for libsecp256k1: 1.07 times.
 //! - A flagged signature costs both, 1.15 times. Nobody knows how to make one: the ladder starts at a point that is
 //!   chosen per process.
-//! - The tables of the generator are made beforehand ([`crate::Backend::prepare`]), or by a batch that gains by it alone:
-//!   24 signatures that have a point. Until then a batch in which fewer have one has been lifted for nothing.
+//! - The tables of the generator are made beforehand ([`crate::Backend::prepare`]), or by a chunk that gains by it alone:
+//!   24 signatures that have a point. Until then a chunk in which fewer have one has been lifted for nothing.
 
 use crate::glv::Digits;
 use crate::lanes::{Factors, Found, Kernel, LANES, Row, Sought, Task};

@@ -28,7 +28,7 @@ struct Known {
 }
 
 impl Cache {
-    /// An empty cache that takes up to about `memory` bytes.
+    /// An empty cache that takes up to about `memory` bytes, a fifth of it at once.
     pub fn new(memory: usize) -> Self {
         let half = memory / 2;
         Self(Arc::new(Known { nodes: KnownHashes::new(half), codes: KnownHashes::new(half) }))

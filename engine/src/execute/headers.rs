@@ -24,19 +24,18 @@ pub(super) enum HeaderForm {
 pub(super) struct HeaderChain {
     /// The parent's header.
     pub(super) parent: Header,
-    /// Hash of the parent's header.
-    pub(super) parent_hash: B256,
     /// Hashes of all headers, by number.
     pub(super) ancestors: Ancestors,
 }
 
 impl HeaderChain {
-    /// Decodes the headers and checks that each names the one before it as its parent.
+    /// Decodes the headers and checks that each names the one before it as its parent, and that the last has this hash.
     ///
     /// # Errors
     ///
-    /// [`WitnessError`] if there is none, if there are too many, or if one does not decode or follow.
-    pub(super) fn new(headers: &[Bytes], form: HeaderForm) -> Result<Self, WitnessError> {
+    /// [`WitnessError`] if there is none, if there are too many, if one does not decode or follow, or if the last is not
+    /// the parent.
+    pub(super) fn new(headers: &[Bytes], parent_hash: B256, form: HeaderForm) -> Result<Self, WitnessError> {
         if headers.len() > MAX_HEADERS {
             return Err(WitnessError::TooManyHeaders { count: headers.len() });
         }
@@ -49,12 +48,15 @@ impl HeaderChain {
                 return Err(WitnessError::HeaderChain { index: index + 1, expected, found });
             }
         }
-        let (Some(parent), Some(&parent_hash)) = (decoded.last(), hashes.last()) else {
+        let (Some(parent), Some(&found)) = (decoded.last(), hashes.last()) else {
             return Err(WitnessError::ParentMissing);
         };
+        if found != parent_hash {
+            return Err(WitnessError::ParentHash { expected: parent_hash, found });
+        }
         let parent = parent.clone();
         let ancestors = (0..=parent.number).rev().zip(hashes.into_iter().rev()).collect();
-        Ok(Self { parent, parent_hash, ancestors })
+        Ok(Self { parent, ancestors })
     }
 }
 

@@ -1,6 +1,7 @@
 //! What EXECUTE is given, in any of the forms it comes in.
 
 use alloy_primitives::{B256, Bytes};
+use revm::primitives::hardfork::SpecId;
 
 use super::wire::{self, DecodeError, DialectChoice, StatelessInput};
 use super::witness_json::BlockWitness;
@@ -16,13 +17,26 @@ pub enum ExecuteInput {
     Witness(Box<BlockWitness>),
 }
 
+/// The chain that the caller asked for, unless the input says that it is of another.
+///
+/// # Errors
+///
+/// [`InputError::ChainId`].
+pub(crate) fn asked_for(chain: &Chain, found: Option<u64>) -> Result<&Chain, InputError> {
+    match found {
+        Some(found) if found != chain.id => Err(InputError::ChainId { found, expected: chain.id }),
+        _ => Ok(chain),
+    }
+}
+
 /// How to read an input.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct ReadOptions {
     /// Which wire dialects are accepted.
     pub dialect: DialectChoice,
-    /// The chain of a block with witness; without it, the built-in chain with the id in the file.
+    /// The chain of a block with witness. Without it, the one of which the file has a configuration, or the built-in one
+    /// with the id in the file.
     pub chain: Option<Chain>,
 }
 
@@ -76,6 +90,14 @@ pub enum InputError {
         found: u64,
         /// Chain id of the chain asked for.
         expected: u64,
+    },
+    /// The input stands for another fork than the chain that the caller asked for is at, at the block's number and time.
+    #[error("the input is of {expected:?}, the chain is at {found:?}")]
+    Fork {
+        /// Where the chain is.
+        found: SpecId,
+        /// What the input's dialect stands for.
+        expected: SpecId,
     },
     /// The number of public keys is not the number of transactions.
     #[error("{keys} public keys for {transactions} transactions")]
@@ -131,8 +153,8 @@ impl ExecuteInput {
         Ok(Self::Stateless(Box::new(wire::decode_shared(bytes, dialect)?)))
     }
 
-    /// Reads a file in any form: JSON if it begins with `{`, hex text if it begins with `0x`, else the bytes of a
-    /// `StatelessInput`.
+    /// Reads a file in any form: JSON if it begins with `{`; hex text if it begins with `0x`, or as that of a
+    /// `StatelessInput` does; else the bytes of a `StatelessInput`.
     ///
     /// Neither JSON nor hex text can be a `StatelessInput`: those begin with `15 01`, or with the offset 20.
     ///

@@ -19,6 +19,7 @@ mod compare;
 mod expected;
 mod headers;
 mod input;
+pub(crate) mod json;
 mod payload;
 mod pipeline;
 mod rules;
@@ -34,6 +35,7 @@ pub use witness_json::{BlockWitness, TrustedParent};
 
 pub(crate) use block_json::BlockJson;
 pub(crate) use compare::{Computation, check_gas, compare};
+pub(crate) use input::asked_for;
 pub(crate) use pipeline::execute_block;
 pub(crate) use rules::check_alone;
 pub(crate) use witness_json::Number;

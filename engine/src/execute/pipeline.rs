@@ -16,7 +16,7 @@ use super::cache::Cache;
 use super::compare::{Computation, check_gas, compare};
 use super::expected::Expected;
 use super::headers::{HeaderChain, HeaderForm};
-use super::input::{ExecuteInput, InputError};
+use super::input::{ExecuteInput, InputError, asked_for};
 use super::verdict::{Stages, Verdict};
 use super::wire::{Dialect, ExecutionWitness, StatelessInput, StatelessOutput};
 use super::witness_json::{BlockWitness, TrustedParent};
@@ -25,7 +25,7 @@ use crate::Recovery;
 use crate::block::{Block, ReadyBlock};
 use crate::chain::{Chain, Rules};
 use crate::counters::Counters;
-use crate::error::{BlockError, ExecuteError, Fault, HeaderError, WitnessError};
+use crate::error::{BlockError, ExecuteError, Fault, WitnessError};
 use crate::outcome::{Outcome, ReceiptsSummary};
 use crate::parallel;
 use crate::pre_state::{Codes, PreState, WitnessState};
@@ -48,7 +48,8 @@ pub enum Engine {
     Restless,
 }
 
-/// How to judge an input. Nothing here changes a verdict, but for `expected_chain`, which adds a check.
+/// How to judge an input. Nothing here changes a verdict, but for `expected_chain`, which adds a check, and `simulator`,
+/// which may find a fault.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Options {
@@ -251,7 +252,8 @@ impl<'a> Trial<'a> {
     /// Judges an input in the precompile's own form.
     fn judge_stateless(&mut self, input: &StatelessInput, chain: Option<&Chain>) -> Result<(), ExecuteError> {
         let cache = self.options.cache.as_ref();
-        let witness = || start(&input.witness, None, HeaderForm::AmsterdamOrPrevious, cache);
+        let parent_hash = input.payload.parent_hash;
+        let witness = || start(&input.witness, parent_hash, None, HeaderForm::AmsterdamOrPrevious, cache);
         let (rules, block) = timed(&mut self.verdict.stages.witness, || {
             Ok::<_, ExecuteError>((stateless_rules(input, chain)?, payload::to_block(input)))
         })?;
@@ -281,7 +283,7 @@ impl<'a> Trial<'a> {
         let cache = self.options.cache.as_ref();
         let witness = || {
             let trusted = input.parent.as_ref().map(|parent| (header, parent));
-            start(&input.witness, trusted, HeaderForm::Any, cache)
+            start(&input.witness, header.parent_hash, trusted, HeaderForm::Any, cache)
         };
         let body = || {
             rules::check_body(&input.block)?;
@@ -292,7 +294,7 @@ impl<'a> Trial<'a> {
     }
 
     /// Judges a block from the start that `witness` finds, if `body` finds nothing wrong with it, once `ready` has found
-    /// who signed what. Of several errors the first in this order counts.
+    /// who signed what. Of several errors the first in this order counts: witness, body, header, signers, execution.
     fn judge_block<'b>(
         &mut self,
         rules: &Rules,
@@ -368,7 +370,7 @@ impl<'a> Trial<'a> {
 /// Checks a header against its parent, if that is at hand.
 fn check_header(rules: &Rules, header: &Header, start: &Start) -> Result<(), BlockError> {
     match &start.chain {
-        Some(chain) => rules::check_header(rules, header, &chain.parent, chain.parent_hash)?,
+        Some(chain) => rules::check_header(rules, header, &chain.parent)?,
         None => rules::check_alone(rules, header)?,
     }
     Ok(())
@@ -421,9 +423,10 @@ fn roots(
     Ok((state_root?, receipts))
 }
 
-/// Headers and pre-state of a witness.
+/// Headers and pre-state of a witness for a block with this parent.
 fn start(
     witness: &ExecutionWitness,
+    parent_hash: B256,
     trusted: Option<(&Header, &TrustedParent)>,
     form: HeaderForm,
     cache: Option<&Cache>,
@@ -433,7 +436,7 @@ fn start(
             (None, trusted.pre_state_root, trusted.ancestors(header)?)
         }
         _ => {
-            let chain = HeaderChain::new(&witness.headers, form)?;
+            let chain = HeaderChain::new(&witness.headers, parent_hash, form)?;
             let (root, ancestors) = (chain.parent.state_root, chain.ancestors.clone());
             (Some(chain), root, ancestors)
         }
@@ -454,16 +457,13 @@ fn stateless_rules(input: &StatelessInput, chain: Option<&Chain>) -> Result<Rule
     };
     let (number, timestamp) = (input.payload.block_number, input.payload.timestamp);
     let chain = match chain {
-        Some(chain) if chain.id != input.chain_id => {
-            return Err(InputError::ChainId { found: input.chain_id, expected: chain.id }.into());
-        }
-        Some(chain) => Cow::Borrowed(chain),
+        Some(chain) => Cow::Borrowed(asked_for(chain, Some(input.chain_id))?),
         None => Cow::Owned(Chain::at_fork(input.chain_id, fork)),
     };
     let mut rules = chain.rules_at(number, timestamp);
     let expected = if fork == EthereumHardfork::Osaka { SpecId::OSAKA } else { SpecId::AMSTERDAM };
     if rules.evm != expected {
-        return Err(BlockError::from(HeaderError::Fork).into());
+        return Err(InputError::Fork { found: rules.evm, expected }.into());
     }
     rules.header = SpecId::AMSTERDAM;
     Ok(rules)

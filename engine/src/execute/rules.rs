@@ -33,12 +33,7 @@ const MAX_EXTRA_DATA: usize = 32;
 /// # Errors
 ///
 /// The first [`HeaderError`] found.
-pub(super) fn check_header(
-    rules: &Rules,
-    header: &Header,
-    parent: &Header,
-    parent_hash: B256,
-) -> Result<(), HeaderError> {
+pub(super) fn check_header(rules: &Rules, header: &Header, parent: &Header) -> Result<(), HeaderError> {
     if header.number == 0 {
         return Err(HeaderError::Range { field: "number" });
     }
@@ -55,11 +50,7 @@ pub(super) fn check_header(
             expected: U256::from(parent.number) + U256::ONE,
         });
     }
-    check_alone(rules, header)?;
-    if header.parent_hash != parent_hash {
-        return Err(HeaderError::ParentHash { found: header.parent_hash, expected: parent_hash });
-    }
-    Ok(())
+    check_alone(rules, header)
 }
 
 /// Checks what a header must be whatever its parent is.

@@ -21,7 +21,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::block_json::{AnswerError, BlockJson};
-use super::input::InputError;
+use super::input::{self, InputError};
+use super::json;
 use super::wire::ExecutionWitness;
 use crate::block::Block;
 use crate::chain::Chain;
@@ -60,7 +61,7 @@ impl TrustedParent {
     ///
     /// # Errors
     ///
-    /// [`WitnessError::HeaderChain`] if the first is not the parent that the header names.
+    /// [`WitnessError::ParentHash`] if the first is not the parent that the header names.
     pub(super) fn ancestors(&self, header: &Header) -> Result<Ancestors, WitnessError> {
         match self.block_hashes.first() {
             Some(&found) if found != header.parent_hash => {
@@ -77,16 +78,16 @@ impl BlockWitness {
         Self { chain, block, witness, parent: None }
     }
 
-    /// Reads the JSON; `chain` goes before the chain that the file names.
+    /// Reads the JSON; `chain` is asked for, and goes before a configuration in the file.
     ///
     /// # Errors
     ///
     /// [`InputError`], but for [`InputError::Wire`].
     pub fn from_json(json: &[u8], chain: Option<&Chain>) -> Result<Self, InputError> {
-        let file: File<'_> = serde_json::from_slice(json).map_err(|error| InputError::json(&error))?;
+        let file: File<'_> = json::parse(json)?;
         let chain_id = file.chain_id.map(|Number(id)| id);
         let chain = match (chain, file.config) {
-            (Some(chain), _) => chain.clone(),
+            (Some(chain), _) => input::asked_for(chain, chain_id)?.clone(),
             (None, Some(config)) => Chain::from_config(&read_config(config)?),
             (None, None) => chain_id.and_then(Chain::built_in).ok_or(InputError::UnknownChain(chain_id))?,
         };
@@ -228,9 +229,23 @@ mod tests {
 
     /// A file with this witness.
     fn file(witness: &str) -> Result<BlockWitness, InputError> {
+        file_for(witness, None)
+    }
+
+    /// The same, read by someone who has asked for a chain.
+    fn file_for(witness: &str, chain: Option<&Chain>) -> Result<BlockWitness, InputError> {
         let block = alloy_primitives::hex::encode_prefixed(alloy_rlp::encode(Block::default()));
         let json = format!(r#"{{"chainId": 1, "block": "{block}", "witness": {witness}}}"#);
-        BlockWitness::from_json(json.as_bytes(), None)
+        BlockWitness::from_json(json.as_bytes(), chain)
+    }
+
+    #[test]
+    fn another_chain_than_the_one_asked_for_is_an_error() {
+        let witness = r#"{"state": [], "codes": []}"#;
+        assert!(file_for(witness, Some(&Chain::mainnet())).is_ok());
+        let hoodi = Chain::built_in(560_048).unwrap();
+        let error = file_for(witness, Some(&hoodi)).unwrap_err();
+        assert_eq!(error, InputError::ChainId { found: 1, expected: 560_048 });
     }
 
     #[test]
