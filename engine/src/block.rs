@@ -79,8 +79,8 @@ impl<'a> ReadyBlock<'a> {
     ///
     /// # Errors
     ///
-    /// [`InputError`] if a key is wrong or there is not one for each transaction, [`BlockError`] if a signature is, or if the header's values cannot be those of a
-    /// block.
+    /// [`InputError`] if a key is wrong or there is not one for each transaction, [`BlockError`] if a signature is wrong
+    /// or if the header's values cannot be those of a block.
     ///
     /// [`InputError`]: crate::execute::InputError
     pub fn with_recovery(
