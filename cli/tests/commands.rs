@@ -168,7 +168,7 @@ fn a_file_that_unpacks_without_end_is_refused() {
     }
     let (status, _, stderr) = run_on("execute", &packed.finish().unwrap());
     assert_eq!(status, Some(2));
-    assert!(stderr.contains("more than 67108864 bytes, unpacked from "), "{stderr}");
+    assert!(stderr.contains("more than 16777216 bytes, unpacked from "), "{stderr}");
 }
 
 #[test]

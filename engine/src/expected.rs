@@ -48,13 +48,14 @@ const CHANGE_BYTES: usize = 36;
 
 /// Whether an access list of so many bytes can make up for what it takes to follow it, if transactions cost so much. Each
 /// change takes as long as most of what the scheduler adds to a run, and gas that was paid for storing takes hardly any
-/// time.
+/// time; but a change may also be one of a balance, or of a slot that was in use, so that is half of all gas at most.
 pub(crate) fn is_worth_following(bytes: usize, costs: &[u32], workers: usize) -> bool {
     const FOLLOWING: u64 = 3 * RUN_OVERHEAD as u64 / 4;
     const STORING: u64 = 5_000 / GAS_PER_COST;
     let changes = (bytes / CHANGE_BYTES) as u64;
     let cost: u64 = costs.iter().map(|cost| u64::from(*cost)).sum();
-    let in_order = (cost / LENIENCY).saturating_sub(changes * STORING);
+    let gas = cost / LENIENCY;
+    let in_order = gas - (changes * STORING).min(gas / 2);
     let added = costs.len() as u64 * u64::from(RUN_OVERHEAD) + changes * FOLLOWING;
     in_order + added <= in_order.saturating_mul(workers as u64)
 }
@@ -108,6 +109,8 @@ mod tests {
             is_worth_following(CHANGE_BYTES * changes * costs.len(), costs, workers)
         };
         assert!(!follows(3, &token, 2) && follows(3, &token, 8));
+        let between_holders = [cost_of(5_700 * LENIENCY); 100];
+        assert!(!follows(3, &between_holders, 2) && follows(3, &between_holders, 8));
         assert!(follows(8, &[cost_of(460_000); 100], 2));
         assert!(!follows(8, &[TRANSFER; 100], 64), "there is nothing to gain");
     }
