@@ -12,10 +12,13 @@ use std::collections::HashMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Duration;
-use weft_trie::{AccountChange, AccountFields, SparseTrie, StateChanges, Witness};
+use weft_trie::{AccountChange, AccountFields, SparseTrie, StateChanges, Witness, WitnessError};
 
-use crate::case::Case;
+use crate::case::{Case, Change};
 use crate::resident::Chain;
+
+/// Accounts whose keys are read together.
+const KEYS_AT_ONCE: usize = 32;
 
 /// Milliseconds of the stages.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -89,6 +92,8 @@ pub(crate) struct Input {
     pub(crate) nodes: Vec<Bytes>,
     /// What changes.
     changes: StateChanges,
+    /// The keys of all slots in it, one account after the other.
+    keys: Vec<(B256, Vec<B256>)>,
 }
 
 impl Input {
@@ -116,7 +121,10 @@ impl Input {
             let account = change.account.map(fields);
             (Address::from(change.address), AccountChange { account, storage_wiped: false, storage })
         });
-        Self { nodes, changes: changes.collect() }
+        let changes = changes.collect();
+        let slots = |change: &Change| change.slots.iter().map(|slot| slot.key.into()).collect();
+        let keys = case.changes.iter().map(|change| (change.hashed_address.into(), slots(change)));
+        Self { nodes, changes, keys: keys.collect() }
     }
 
     /// What changes.
@@ -135,21 +143,25 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
     let mut stopwatch = if alone { Stopwatch::of_thread() } else { Stopwatch::on_the_wall() };
     let witness = witness.verify(case.pre_root.into())?;
     let index = stopwatch.lap();
-    let read = |change: &crate::case::Change| {
-        let hashed_address = change.hashed_address.into();
-        let Some(account) = witness.account_by_hash(hashed_address)? else { return Ok(()) };
-        if !change.slots.is_empty() {
-            let storage = witness.storage_trie(hashed_address, account.storage_root)?;
-            for slot in &change.slots {
-                black_box(storage.get(slot.key.into())?);
+    let read = |(account, slots): &(B256, Vec<B256>)| -> Result<(), WitnessError> {
+        let Some(found) = witness.account_by_hash(*account)? else { return Ok(()) };
+        if !slots.is_empty() {
+            let storage = witness.storage_trie(*account, found.storage_root)?;
+            for slot in slots {
+                black_box(storage.get(*slot)?);
             }
         }
-        Ok::<(), weft_trie::WitnessError>(())
+        Ok(())
+    };
+    // As for a block that comes with an access list: all keys are known before they are read.
+    let read_all = |keys: &[(B256, Vec<B256>)]| {
+        witness.bring_near(keys.iter().map(|(account, slots)| (account, &slots[..])));
+        keys.iter().try_for_each(read)
     };
     if alone {
-        case.changes.iter().try_for_each(read)?;
+        input.keys.chunks(KEYS_AT_ONCE).try_for_each(read_all)?;
     } else {
-        case.changes.par_iter().with_min_len(32).try_for_each(read)?;
+        input.keys.par_chunks(KEYS_AT_ONCE).try_for_each(read_all)?;
     }
     let read = stopwatch.lap();
     let state = witness.post_state_keyed(&changes)?;

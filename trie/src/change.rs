@@ -32,6 +32,9 @@ use std::sync::OnceLock;
 /// Accounts and slots below which waking a thread costs more than it saves: some 1,500 permutations.
 const PARALLEL_KEYS_MIN: usize = 96;
 
+/// Accounts whose tries are brought near together.
+const ACCOUNTS_NEAR: usize = 32;
+
 /// The tries after the changes.
 #[derive(Clone, Debug)]
 pub(crate) struct Changed<'w> {
@@ -267,13 +270,18 @@ fn change_accounts<'w>(
     let mut accounts = Vec::with_capacity(keyed.len());
     let mut slots = Vec::new();
     arena.reserve(keyed.iter().map(KeyedChange::work).sum());
-    for keyed in keyed {
-        match change_account(arena, base, keyed, &mut slots) {
-            Ok(account) => accounts.push(account),
-            Err(error) => {
-                let ranked = keyed.ranked(error);
-                if lowest.as_ref().is_none_or(|lowest| ranked.rank < lowest.rank) {
-                    lowest = Some(ranked);
+    for keyed in keyed.chunks(ACCOUNTS_NEAR) {
+        if let Base::Before(witness) = base {
+            witness.bring_near(keyed.iter().map(|keyed| (&keyed.hashed_address, keyed.hashed_slots)));
+        }
+        for keyed in keyed {
+            match change_account(arena, base, keyed, &mut slots) {
+                Ok(account) => accounts.push(account),
+                Err(error) => {
+                    let ranked = keyed.ranked(error);
+                    if lowest.as_ref().is_none_or(|lowest| ranked.rank < lowest.rank) {
+                        lowest = Some(ranked);
+                    }
                 }
             }
         }

@@ -220,7 +220,10 @@ impl Checks {
         }
         let mut stack = Vec::new();
         for place in reached.iter().rev() {
-            self.settle_one(store, *place, &mut stack);
+            match self.plain_height(store, *place) {
+                Some(height) => self.findings[*place] = Finding::Sound(height),
+                None => self.settle_one(store, *place, &mut stack),
+            }
         }
         reached
     }
@@ -300,25 +303,25 @@ impl Checks {
 
     /// Looks at one supplied node, all of whose children have been looked at.
     fn look(&self, store: &NodeStore, place: usize) -> Result<Height, Flaw> {
-        let shape = store.shape(place);
-        match (shape.kind, self.kind) {
-            (Kind::Branch, _) => {
-                if let Some(height) = self.plain_branch_height(store, place) {
-                    return Ok(height);
-                }
-            }
-            (Kind::AccountLeaf, LeafKind::Account) | (Kind::SlotLeaf, LeafKind::Slot) => {
-                return Ok(Height::Exactly(shape.path_nibbles()));
-            }
-            _ => {}
+        if let Some(height) = self.plain_height(store, place) {
+            return Ok(height);
         }
         let hash = *store.hash(place);
         let decoded = NodeRef::decode(store.bytes(place)).map_err(|reason| Flaw::at(hash, reason))?;
         self.height(store, hash, decoded)
     }
 
-    /// The height of a branch whose children are all sound, have hashes, and agree.
-    fn plain_branch_height(&self, store: &NodeStore, place: usize) -> Option<Height> {
+    /// The height of a branch whose children are known to be sound, have hashes, and agree, or of a leaf that holds what
+    /// it should: of nearly every node.
+    fn plain_height(&self, store: &NodeStore, place: usize) -> Option<Height> {
+        let shape = store.shape(place);
+        match (shape.kind, self.kind) {
+            (Kind::Branch, _) => {}
+            (Kind::AccountLeaf, LeafKind::Account) | (Kind::SlotLeaf, LeafKind::Slot) => {
+                return Some(Height::Exactly(shape.path_nibbles()));
+            }
+            _ => return None,
+        }
         let mut height = Height::AtLeast(1);
         for child in store.links(place) {
             let Finding::Sound(below) = self.findings[child.ok()?] else { return None };

@@ -77,6 +77,7 @@ mod key;
 mod keyed;
 mod known;
 mod multiproof;
+mod near;
 mod open_branch;
 mod opened;
 mod parts;

@@ -16,6 +16,7 @@ use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef, child_ref},
     index::Index,
     keccak::{Backend, keccak256_batch, prefetch, prefetch_entry},
+    key::nibble,
     known::KnownHashes,
     shape::{Kind, Shape},
 };
@@ -203,6 +204,24 @@ impl NodeStore {
     pub(crate) fn prefetch_entry(&self, place: usize) {
         prefetch_entry(&self.nodes[place]);
         prefetch_entry(&self.shapes[place]);
+    }
+
+    /// Asks for what a way down needs at a place beside the shape: the link for the next nibble of the key, or where the
+    /// bytes are.
+    pub(crate) fn prefetch_way(&self, place: usize, key: &B256, depth: usize) {
+        let shape = &self.shapes[place];
+        if !shape.is_branch() {
+            prefetch_entry(&self.nodes[place]);
+        } else if shape.supplied.count_ones() > 1
+            && let Some(link) = shape.link_of(nibble(key, depth))
+        {
+            prefetch_entry(&self.links[place / CHUNK][shape.links as usize + link]);
+        }
+    }
+
+    /// Asks for the bytes of the node at a place.
+    pub(crate) fn prefetch_bytes(&self, place: usize) {
+        prefetch(&self.nodes[place]);
     }
 
     /// Asks for what [`Self::shape`] needs.

@@ -12,17 +12,14 @@ use crate::{
     arena::{Arena, At, Branch, Child, Node, Origin, Place, Reference, inlined},
     encoded::{ChildRef, NodeRef},
     error::WitnessError,
-    keccak::prefetch_entry,
     key::{KEY_NIBBLES, common_prefix, nibble, prefix, with_nibble},
+    near::Stop,
     open_branch::OpenBranch,
     store::Below,
     values::Span,
 };
 use alloy_primitives::B256;
 use std::cmp::Ordering;
-
-/// Keys whose ways down are looked at together.
-const KEYS_AT_ONCE: usize = 32;
 
 /// Keys whose ways down are brought near before any of them is changed: all nodes on them fit into a core's own
 /// cache.
@@ -81,6 +78,17 @@ impl From<At<'_>> for Held {
     }
 }
 
+impl Held {
+    /// The child, unless it is inlined.
+    fn stop(self) -> Option<Stop> {
+        match self {
+            Self::Changed(index) => Some(Stop::Changed(index)),
+            Self::Supplied(place) => Some(Stop::Supplied(place)),
+            Self::Inlined(_) => None,
+        }
+    }
+}
+
 /// A node of a trie on the way down, ready to be changed.
 enum Opened {
     /// A branch.
@@ -116,49 +124,12 @@ impl Arena<'_> {
         if let Place::Changed(root) = root.place()
             && changes.len() <= KEYS_NEAR
         {
-            self.bring_near(root, 0, changes);
+            self.bring_near(Stop::Changed(root), 0, keys(changes));
         }
         let before = self.lengths();
         let result = Update { arena: self, account }.root(root, changes);
         // The old nodes are all there still, and the old root with them.
         result.inspect_err(|_| self.cut(before))
-    }
-
-    /// Has the changed nodes on the way to keys brought near, from one that is below `depth` nibbles of them, for
-    /// many keys at once: one alone would wait for each node on its way, in a trie that is larger than the caches.
-    fn bring_near(&self, top: usize, depth: usize, changes: &[Change]) {
-        for changes in changes.chunks(KEYS_AT_ONCE) {
-            let mut ways: Vec<(usize, usize, &B256)> =
-                changes.iter().map(|change| (top, depth, &change.key)).collect();
-            while !ways.is_empty() {
-                for (index, ..) in &ways {
-                    if let Node::Branch(branch) = &self.nodes[*index] {
-                        prefetch_entry(self.fresh(branch));
-                    }
-                }
-                ways.retain_mut(|(index, depth, key)| {
-                    let below = match &self.nodes[*index] {
-                        Node::Branch(branch) => {
-                            let place = self.place(branch, nibble(key, *depth));
-                            *depth += 1;
-                            place
-                        }
-                        Node::Extension { end, child, .. } => {
-                            *depth = usize::from(*end);
-                            child.place()
-                        }
-                        Node::Leaf { value, .. } => {
-                            prefetch_entry(self.values.get(*value));
-                            return false;
-                        }
-                    };
-                    let Place::Changed(below) = below else { return false };
-                    prefetch_entry(&self.nodes[below]);
-                    *index = below;
-                    true
-                });
-            }
-        }
     }
 
     /// Adds the trie of these leaves, at least one, sorted by key, below a path of `depth` nibbles
@@ -429,14 +400,16 @@ impl Update<'_, '_> {
         for group in changes.chunk_by(|one, two| nibble(&one.key, depth) == nibble(&two.key, depth)) {
             let nibble = nibble(&group[0].key, depth);
             let place = branch.place(nibble);
-            if let Place::Changed(index) = place
-                && changes.len() > KEYS_NEAR
-                && group.len() <= KEYS_NEAR
-            {
-                self.arena.bring_near(index, depth + 1, group);
-            }
             let child = self.arena.child_at(place, branch.origin, nibble);
-            let updated = match child.map(|child| child.map(Held::from)) {
+            let child = child.map(|child| child.map(Held::from));
+            if changes.len() > KEYS_NEAR
+                && group.len() <= KEYS_NEAR
+                && let Some(Ok(child)) = child
+                && let Some(top) = child.stop()
+            {
+                self.arena.bring_near(top, depth + 1, keys(group));
+            }
+            let updated = match child {
                 None => self.inserted(depth + 1, group),
                 Some(Ok(child)) => self.node(child, depth + 1, group)?,
                 Some(Err(hash)) => return Err(self.missing(hash, &group[0].key, depth + 1)),
@@ -508,6 +481,11 @@ impl Update<'_, '_> {
     fn missing(&self, hash: B256, key: &B256, depth: usize) -> WitnessError {
         WitnessError::MissingNode { hash, account: self.account, path: prefix(key, depth) }
     }
+}
+
+/// The keys of changes, which are keys to no account.
+fn keys(changes: &[Change]) -> impl Iterator<Item = (&B256, &[B256])> {
+    changes.iter().map(|change| (&change.key, &[][..]))
 }
 
 /// The keys that get a value, with it.

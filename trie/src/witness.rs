@@ -15,6 +15,7 @@ use crate::{
     keyed::KeyedChanges,
     known::KnownHashes,
     multiproof::MultiProof,
+    near::Stop,
     opened::{OpenedAccount, OpenedAccounts},
     sparse::{SparseTrie, TrieView},
     state::{SparseState, StateChanges},
@@ -209,6 +210,17 @@ impl VerifiedWitness {
     ) -> Result<U256, WitnessError> {
         let storage = self.storage_trie(hashed_address, storage_root)?;
         read_slot(storage.view(), keccak256(B256::from(slot)))
+    }
+
+    /// Has what it takes to read accounts, each with some of its slots, brought near the processor; they are
+    /// named by the keys of the tries. It has no other effect, and none in a small witness.
+    ///
+    /// Dozens of keys in a large witness are read in less time after this, since what they take comes from memory at
+    /// the same time.
+    pub fn bring_near<'k>(&self, keys: impl IntoIterator<Item = (&'k B256, &'k [B256])>) {
+        if let Some(root) = self.root {
+            Arena::over(&self.store).bring_near(Stop::Supplied(root), 0, keys);
+        }
     }
 
     /// The state after a block: the pre-state with `changes` on top.

@@ -71,6 +71,7 @@ impl<'a> Expected<'a> {
         self.answers[piece].get_or_init(|| {
             let addresses = &self.addresses[PIECE * piece..];
             let hashes = keccak256_batch(&addresses[..addresses.len().min(PIECE)]);
+            self.state.tries.bring_near(hashes.iter().map(|hash| (hash, &[][..])));
             hashes.into_iter().map(|hash| self.state.account_by_hash(hash).ok()).collect()
         })
     }

@@ -1,8 +1,8 @@
 //! Witnesses made to be wrong, or to be expensive.
 
 use crate::support::{
-    ACCOUNT, EMPTY, FullTrie, Leaves, branch, extension, key, leaf, list, long_slot, nibbles, reference, rlp,
-    storage_trie, storage_witness,
+    ACCOUNT, EMPTY, FullTrie, Leaves, branch, extension, filling, key, leaf, list, long_slot, nibbles,
+    reference, rlp, storage_trie, storage_witness,
 };
 use alloy_primitives::{B256, Bytes, U256, keccak256};
 use alloy_rlp::EMPTY_STRING_CODE;
@@ -239,6 +239,46 @@ fn accounts_are_four_canonical_fields() {
     ] {
         let node = leaf(&nibbles(&[0; 63]), &account);
         assert_eq!(verify_with(&node), bad(&node, BadNodeReason::Account), "{account}");
+    }
+}
+
+/// T5: ways down go through storage tries that nobody has found sound, and that may be no tries at all.
+#[test]
+fn whatever_is_brought_near_says_the_same() {
+    let slots = [B256::ZERO, B256::repeat_byte(0x11), B256::repeat_byte(0x12), B256::repeat_byte(0xff)];
+    // Deeper than any key is long.
+    let deep = |parent: &dyn Fn(RlpNode) -> Bytes| {
+        let mut nodes = vec![leaf(&nibbles(&[0; 63]), &long_slot(1))];
+        for _ in 0..200 {
+            nodes.push(parent(reference(nodes.last().unwrap())));
+        }
+        nodes
+    };
+    let mut tries = vec![
+        deep(&|child| extension(&nibbles(&[1]), &child)),
+        deep(&|child| extension(&nibbles(&[1; 60]), &child)),
+        deep(&|child| branch(&[(1, child.clone()), (2, child)])),
+        deep(&|child| branch(&[(1, child), (2, unknown(1))])),
+        vec![account_leaf(1)],
+        vec![leaf(&nibbles(&[1; 64]), &long_slot(1))],
+        vec![branch(&[(1, unknown(1)), (2, unknown(2))])],
+        vec![vec![7; 31].into()],
+    ];
+    tries.extend(malformed().into_iter().map(|(node, _)| {
+        let child = RlpNode::word_rlp(&keccak256(&node));
+        vec![node, branch(&[(1, child.clone()), (2, child)])]
+    }));
+    for nodes in tries {
+        let root = keccak256(nodes.last().unwrap());
+        let one = storage_witness(root, nodes.iter().cloned().chain(filling())).unwrap();
+        let other = storage_witness(root, nodes).unwrap();
+        let keys = [(&ACCOUNT, &slots[..]), (&B256::ZERO, &slots[..]), (&ACCOUNT, &[])];
+        one.bring_near(keys);
+        assert_eq!(one.account_by_hash(ACCOUNT), other.account_by_hash(ACCOUNT));
+        match (storage_trie(&one), storage_trie(&other)) {
+            (Ok(one), Ok(other)) => slots.iter().for_each(|key| assert_eq!(one.get(*key), other.get(*key))),
+            (one, other) => assert_eq!(one.unwrap_err(), other.unwrap_err()),
+        }
     }
 }
 

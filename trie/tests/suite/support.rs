@@ -93,6 +93,11 @@ impl FullTrie {
     }
 }
 
+/// Nodes that nobody refers to, as many as make a witness a large one.
+pub(crate) fn filling() -> Vec<Bytes> {
+    vec![leaf(&nibbles(&[5; 40]), &long_slot(9)); 1 << 15]
+}
+
 /// The root of these leaves, as alloy computes it.
 pub(crate) fn reference_root(leaves: &Leaves) -> B256 {
     let mut builder = HashBuilder::default();

@@ -1,7 +1,7 @@
 //! Many readers at once, and pools of any size.
 
 use crate::{
-    support::{branch, leaf, nibbles, reference, rlp},
+    support::{branch, filling, leaf, nibbles, reference, rlp},
     world::{World, address, assert_proven, fields, removed, set, slots},
 };
 use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
@@ -121,11 +121,14 @@ fn pools_of_any_size_agree() {
         })
         .collect();
     let expected = world.after(&changes).root();
-    for threads in [1, 2, 3, 8] {
-        pool(threads).install(|| {
-            let witness = Witness::new(nodes.clone()).verify(world.root()).unwrap();
-            assert_eq!(witness.post_state(&changes).unwrap().state_root(), expected);
-        });
+    let large = [&nodes[..], &filling()].concat();
+    for nodes in [nodes, large] {
+        for threads in [1, 2, 3, 8] {
+            pool(threads).install(|| {
+                let witness = Witness::new(nodes.clone()).verify(world.root()).unwrap();
+                assert_eq!(witness.post_state(&changes).unwrap().state_root(), expected);
+            });
+        }
     }
 }
 
