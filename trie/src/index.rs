@@ -39,6 +39,8 @@ pub(crate) struct Index {
     slots: Vec<u64>,
     /// How many entries there are.
     length: usize,
+    /// How many hashes of a list have been gone through.
+    seen: usize,
 }
 
 impl Index {
@@ -62,6 +64,7 @@ impl Index {
             filter: vec![0; filter],
             slots: vec![0; slots.next_power_of_two().max(SLOTS_MIN)],
             length: 0,
+            seen: 0,
         }
     }
 
@@ -98,15 +101,17 @@ impl Index {
         self.probe(self.tag(hash), is_it).ok()
     }
 
-    /// Adds hashes with their places among them, those that are there already excepted.
-    pub(crate) fn insert_all(&mut self, hashes: &[B256], is_same: impl Fn(&B256, &B256) -> bool) {
+    /// Adds hashes with their places among them, those excepted that are there already, after as many as earlier calls
+    /// have added.
+    pub(crate) fn insert_rest(&mut self, hashes: &[B256], is_same: impl Fn(&B256, &B256) -> bool) {
         let mut tags = Vec::with_capacity(INSERTED_AT_ONCE);
-        for (number, inserted) in hashes.chunks(INSERTED_AT_ONCE).enumerate() {
+        for inserted in hashes[self.seen..].chunks(INSERTED_AT_ONCE) {
             tags.clear();
             tags.extend(inserted.iter().map(|hash| self.approach(hash)));
-            for ((place, hash), tag) in (number * INSERTED_AT_ONCE..).zip(inserted).zip(&tags) {
+            for ((place, hash), tag) in (self.seen..).zip(inserted).zip(&tags) {
                 self.insert_tagged(hash, *tag, place, |other| is_same(&hashes[other], hash));
             }
+            self.seen += inserted.len();
         }
     }
 
@@ -210,10 +215,15 @@ mod tests {
         for count in [0, 1, 2, 1000] {
             let hashes: Vec<B256> =
                 (0..count).map(|number: u32| keccak256((number / 2).to_be_bytes())).collect();
-            for mut index in [Index::with_capacity(hashes.len()), Index::growing(hashes.len())] {
-                for (place, hash) in hashes.iter().enumerate() {
-                    index.insert(hash, place, |place| hashes[place] == *hash);
-                }
+            let mut one_by_one = Index::growing(hashes.len());
+            for (place, hash) in hashes.iter().enumerate() {
+                one_by_one.insert(hash, place, |place| hashes[place] == *hash);
+            }
+            let mut as_they_come = Index::with_capacity(hashes.len());
+            for known in [hashes.len() / 3, hashes.len() / 3, hashes.len()] {
+                as_they_come.insert_rest(&hashes[..known], |one, two| one == two);
+            }
+            for index in [one_by_one, as_they_come] {
                 assert_eq!(index.len(), hashes.len().div_ceil(2));
                 for (place, hash) in hashes.iter().enumerate() {
                     assert_eq!(index.find(hash, |place| hashes[place] == *hash), Some(place / 2 * 2));

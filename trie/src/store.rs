@@ -30,6 +30,9 @@ const CHUNK: usize = 256;
 /// Chunks for which waking a thread pays.
 const PARALLEL_CHUNKS_MIN: usize = 4;
 
+/// To put so many nodes into the index takes as long as to hash one of them.
+const INSERTED_WHILE_HASHING: usize = 10;
+
 /// How many nodes ahead of the one that is looked at the next are asked for.
 const AHEAD: usize = 4;
 
@@ -93,9 +96,12 @@ impl NodeStore {
             }
             Cow::Borrowed(supplied) => supplied.iter().filter(|bytes| !is_stray(bytes)).cloned().collect(),
         };
-        let hashes = known.map_or_else(|| hashes(&nodes), |known| known.hash(&nodes));
         let mut index = Index::with_capacity(nodes.len());
-        index.insert_all(&hashes, is_same);
+        let hashes = match known {
+            Some(known) => known.hash(&nodes),
+            None => hashes(&nodes, &mut index),
+        };
+        index.insert_rest(&hashes, is_same);
         let mut store = Self { nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
         store.look();
         store
@@ -329,18 +335,25 @@ impl<'a> From<ChildRef<'a>> for Below<'a> {
     }
 }
 
-/// The hashes of the nodes, piece by piece: larger ones fill the lanes better, smaller ones leave more to
-/// whoever is early.
-fn hashes(nodes: &[Bytes]) -> Vec<B256> {
+/// The hashes of the nodes, piece by piece: larger ones fill the lanes better, smaller ones leave more to whoever is
+/// early. On several threads the index, which one thread makes, gets the first of them while the others hash the rest.
+fn hashes(nodes: &[Bytes], index: &mut Index) -> Vec<B256> {
     let mut hashes = vec![B256::ZERO; nodes.len()];
     let backend = Backend::best();
-    if worth_sharing(nodes.len().div_ceil(CHUNK)) {
-        let pieces = nodes.par_chunks(2 * CHUNK).zip(hashes.par_chunks_mut(2 * CHUNK));
-        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
-    } else {
+    if !worth_sharing(nodes.len().div_ceil(CHUNK)) {
         let pieces = nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK));
         pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
+        return hashes;
     }
+    let hash = |nodes: &[Bytes], hashes: &mut [B256], piece: usize| {
+        let pieces = nodes.par_chunks(piece).zip(hashes.par_chunks_mut(piece));
+        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
+    };
+    let left = nodes.len() / INSERTED_WHILE_HASHING * (rayon::current_num_threads() - 1);
+    let now = nodes.len() - left.min(nodes.len() / 2);
+    let (first, rest) = hashes.split_at_mut(now);
+    hash(&nodes[..now], first, 2 * CHUNK);
+    rayon::join(|| index.insert_rest(first, is_same), || hash(&nodes[now..], rest, CHUNK / 2));
     hashes
 }
 
