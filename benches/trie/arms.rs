@@ -17,8 +17,8 @@ use weft_trie::{AccountChange, AccountFields, SparseTrie, StateChanges, Witness,
 use crate::case::{Case, Change};
 use crate::resident::Chain;
 
-/// Accounts whose keys are read together.
-const KEYS_AT_ONCE: usize = 32;
+/// Accounts that are read together, with their slots.
+const ACCOUNTS_AT_ONCE: usize = 32;
 
 /// Milliseconds of the stages.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -92,7 +92,7 @@ pub(crate) struct Input {
     pub(crate) nodes: Vec<Bytes>,
     /// What changes.
     changes: StateChanges,
-    /// The keys of all slots in it, one account after the other.
+    /// The key of each account that changes, with those of its slots.
     keys: Vec<(B256, Vec<B256>)>,
 }
 
@@ -153,15 +153,15 @@ pub(crate) fn weft(case: &Case, input: &Input) -> anyhow::Result<Stages> {
         }
         Ok(())
     };
-    // As for a block that comes with an access list: all keys are known before they are read.
+    // As whoever knows all keys before he reads them can have it.
     let read_all = |keys: &[(B256, Vec<B256>)]| {
         witness.bring_near(keys.iter().map(|(account, slots)| (account, &slots[..])));
         keys.iter().try_for_each(read)
     };
     if alone {
-        input.keys.chunks(KEYS_AT_ONCE).try_for_each(read_all)?;
+        input.keys.chunks(ACCOUNTS_AT_ONCE).try_for_each(read_all)?;
     } else {
-        input.keys.par_chunks(KEYS_AT_ONCE).try_for_each(read_all)?;
+        input.keys.par_chunks(ACCOUNTS_AT_ONCE).try_for_each(read_all)?;
     }
     let read = stopwatch.lap();
     let state = witness.post_state_keyed(&changes)?;

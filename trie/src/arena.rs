@@ -14,7 +14,8 @@
 //!   changes again is added again; so what failed is undone by cutting the list.
 //! - **A2.** A kept child is one that the origin of its branch has at the same nibble.
 //!
-//! `failed_changes_leave_no_trace` and `only_changes_add_nodes` check A1, the random tries A2.
+//! `failed_changes_leave_no_trace` and `only_changes_add_nodes` check A1, as assertions do; `deep_tries_follow_their_leaves`
+//! checks A2.
 
 use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NodeRef},
@@ -131,9 +132,9 @@ pub(crate) enum At<'a> {
     Inlined(&'a [u8]),
 }
 
-/// A node that a walk passes, as far as a proof has to list it.
+/// A node that a way down comes to, unless it is inlined in its parent.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Passed {
+pub(crate) enum Stop {
     /// A changed node.
     Changed(usize),
     /// A supplied node.
@@ -264,6 +265,12 @@ impl<'w> Arena<'w> {
     ) -> usize {
         let first = number(self.children.len());
         self.children.extend(children);
+        let is_before =
+            |child: &Child| !matches!(child.place(), Place::Changed(index) if index >= self.nodes.len());
+        debug_assert!(
+            self.children[first as usize..].iter().all(is_before),
+            "INVARIANT A1: a child comes later"
+        );
         self.push(Node::Branch(Branch { present, fresh, first, origin }), height)
     }
 
@@ -372,7 +379,7 @@ impl<'w> Arena<'w> {
         &'a self,
         root: Child,
         key: &B256,
-        mut pass: impl FnMut(Passed, usize),
+        mut pass: impl FnMut(Stop, usize),
     ) -> Result<Option<&'a [u8]>, Missing> {
         if root == Child::NONE {
             return Ok(None);
@@ -382,7 +389,7 @@ impl<'w> Arena<'w> {
         loop {
             let below = match at {
                 At::Changed(index) => {
-                    pass(Passed::Changed(index), depth);
+                    pass(Stop::Changed(index), depth);
                     match &self.nodes[index] {
                         Node::Branch(branch) => {
                             let nibble = nibble(key, depth);
@@ -401,7 +408,7 @@ impl<'w> Arena<'w> {
                 }
                 At::Supplied(place) => {
                     let store = self.store();
-                    pass(Passed::Supplied(place), depth);
+                    pass(Stop::Supplied(place), depth);
                     let shape = store.shape(place);
                     if shape.is_branch() {
                         let child = store.child(place, nibble(key, depth));

@@ -4,7 +4,7 @@
 //! Of each run of accounts, sorted by key:
 //!
 //! ```text
-//!  read ─► storage tries ─► hash ─► accounts ─► state trie ─► hash
+//!  bring near ─► read ─► storage tries ─► hash ─► accounts ─► state trie ─► hash
 //! ```
 //!
 //! - **C1.** In parts the outcome is that of one: they share no node, and each is worked through in the order of the
@@ -270,11 +270,12 @@ fn change_accounts<'w>(
     let mut accounts = Vec::with_capacity(keyed.len());
     let mut slots = Vec::new();
     arena.reserve(keyed.iter().map(KeyedChange::work).sum());
-    for keyed in keyed.chunks(ACCOUNTS_NEAR) {
+    for near in keyed.chunks(ACCOUNTS_NEAR) {
+        // Otherwise it is the update that begins at a changed root, and brings near what is below.
         if let Base::Before(witness) = base {
-            witness.bring_near(keyed.iter().map(|keyed| (&keyed.hashed_address, keyed.hashed_slots)));
+            witness.bring_near(near.iter().map(|keyed| (&keyed.hashed_address, keyed.slots_ahead())));
         }
-        for keyed in keyed {
+        for keyed in near {
             match change_account(arena, base, keyed, &mut slots) {
                 Ok(account) => accounts.push(account),
                 Err(error) => {

@@ -303,6 +303,7 @@ impl Checks {
 
     /// Looks at one supplied node, all of whose children have been looked at.
     fn look(&self, store: &NodeStore, place: usize) -> Result<Height, Flaw> {
+        // Its children may have been looked at since it was asked the last time.
         if let Some(height) = self.plain_height(store, place) {
             return Ok(height);
         }

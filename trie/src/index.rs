@@ -1,8 +1,8 @@
 //! Places by hash.
 //!
 //! Most hashes that are looked up are not there: of the sixteen children of a branch a witness has
-//! one or two. A bit in a filter, sixteen bits or more to the entry, turns nearly all of them away before
-//! they reach the table, which is open addressed and holds no hashes itself.
+//! one or two. Two bits in a word of a filter, which has sixteen bits or more to the entry, turn nearly all of them away
+//! before they reach the table, which is open addressed and holds no hashes itself.
 //!
 //! Where a hash goes in the table depends on a seed that the sender of the hashes does not know, so they
 //! cannot be ground to collide. Hashes that are ground to pass the filter cost no more than if there were none.
@@ -39,8 +39,6 @@ pub(crate) struct Index {
     slots: Vec<u64>,
     /// How many entries there are.
     length: usize,
-    /// How many hashes of a list have been gone through.
-    seen: usize,
 }
 
 impl Index {
@@ -64,7 +62,6 @@ impl Index {
             filter: vec![0; filter],
             slots: vec![0; slots.next_power_of_two().max(SLOTS_MIN)],
             length: 0,
-            seen: 0,
         }
     }
 
@@ -101,17 +98,22 @@ impl Index {
         self.probe(self.tag(hash), is_it).ok()
     }
 
-    /// Adds hashes with their places among them, those excepted that are there already, after as many as earlier calls
-    /// have added.
-    pub(crate) fn insert_rest(&mut self, hashes: &[B256], is_same: impl Fn(&B256, &B256) -> bool) {
+    /// Adds the hashes from `start` on, with their places in the list, those excepted that are there already. What is
+    /// there came from the part of the list before.
+    pub(crate) fn insert_from(
+        &mut self,
+        start: usize,
+        hashes: &[B256],
+        is_same: impl Fn(&B256, &B256) -> bool,
+    ) {
         let mut tags = Vec::with_capacity(INSERTED_AT_ONCE);
-        for inserted in hashes[self.seen..].chunks(INSERTED_AT_ONCE) {
+        let starts = (start..).step_by(INSERTED_AT_ONCE);
+        for (first, inserted) in starts.zip(hashes[start..].chunks(INSERTED_AT_ONCE)) {
             tags.clear();
             tags.extend(inserted.iter().map(|hash| self.approach(hash)));
-            for ((place, hash), tag) in (self.seen..).zip(inserted).zip(&tags) {
+            for ((place, hash), tag) in (first..).zip(inserted).zip(&tags) {
                 self.insert_tagged(hash, *tag, place, |other| is_same(&hashes[other], hash));
             }
-            self.seen += inserted.len();
         }
     }
 
@@ -129,7 +131,7 @@ impl Index {
         }
         let (word, [one, two]) = self.filter_bits(hash);
         self.filter[word] |= 1 << one | 1 << two;
-        let place = u32::try_from(place + 1).expect("fewer than 2^32 nodes");
+        let place = u32::try_from(place + 1).expect("fewer than 2^30 nodes");
         self.slots[slot] = u64::from(tag.0) << 32 | u64::from(place);
         self.length += 1;
     }
@@ -220,8 +222,10 @@ mod tests {
                 one_by_one.insert(hash, place, |place| hashes[place] == *hash);
             }
             let mut as_they_come = Index::with_capacity(hashes.len());
-            for known in [hashes.len() / 3, hashes.len() / 3, hashes.len()] {
-                as_they_come.insert_rest(&hashes[..known], |one, two| one == two);
+            let mut start = 0;
+            for end in [hashes.len() / 3, hashes.len() / 3, hashes.len()] {
+                as_they_come.insert_from(start, &hashes[..end], |one, two| one == two);
+                start = end;
             }
             for index in [one_by_one, as_they_come] {
                 assert_eq!(index.len(), hashes.len().div_ceil(2));

@@ -101,6 +101,12 @@ impl KeyedChange<'_> {
         1 + self.hashed_slots.len()
     }
 
+    /// The slots that are yet to be changed in the trie that the account has.
+    pub(crate) fn slots_ahead(&self) -> &[B256] {
+        let is_settled = self.storage_root.is_some() || self.change.storage_wiped;
+        if is_settled || self.change.account.is_none() { &[] } else { self.hashed_slots }
+    }
+
     /// The changed slots.
     pub(crate) fn slots(&self) -> impl Iterator<Item = (B256, U256)> {
         self.hashed_slots.iter().copied().zip(self.values.iter().copied())

@@ -35,8 +35,9 @@
 //!   reachable from it is checked; one malformed node fails the whole trie.
 //! - **T4.** A supplied node is looked at once by itself, and at most once by
 //!   each thread as a part of each kind of trie, whatever the shape of the
-//!   witness. What is kept beside its bytes is some hundred, and four for
-//!   each child.
+//!   witness; below a storage root that no account in it has, once by each
+//!   call that names it. What is kept beside its bytes is some hundred, and
+//!   four for each child.
 //! - **T5.** What a read gives, value or error, depends on the witness alone:
 //!   not on other reads, their order, or threads.
 //! - **T6.** A branch collapses by what its children are after all changes. So
@@ -60,7 +61,8 @@
 //!                                                          early: what it will likely change
 //! ```
 //!
-//! Read `store.rs`, then `check.rs`, `arena.rs` and `update.rs`. `known.rs` saves hashing from one witness to the
+//! Read `store.rs`, then `check.rs`, `arena.rs` and `update.rs`. `near.rs` asks the memory for what walks will need, and
+//! decides nothing. `known.rs` saves hashing from one witness to the
 //! next. `keccak/` stands apart: it hashes many messages at once, and is the only place with `unsafe`.
 
 mod account;
@@ -80,6 +82,7 @@ mod multiproof;
 mod near;
 mod open_branch;
 mod opened;
+mod ordered;
 mod parts;
 mod root;
 mod shape;
@@ -97,7 +100,7 @@ pub use keccak::{Backend, keccak256_batch, keccak256_batch_parallel};
 pub use keyed::KeyedChanges;
 pub use known::KnownHashes;
 pub use multiproof::MultiProof;
-pub use root::{ordered_root, ordered_root_with};
+pub use ordered::{ordered_root, ordered_root_with};
 pub use sparse::SparseTrie;
 pub use state::{AccountChange, AccountFields, SparseState, StateChanges};
 pub use witness::{VerifiedWitness, Witness};

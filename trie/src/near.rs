@@ -1,14 +1,16 @@
 //! Ways down that are gone together, so that what is on them is near when it is needed.
 //!
 //! A witness and the nodes that change are larger than the caches of a core. Whoever follows one key waits for the
-//! memory at each node; who follows many, each a step at a time, waits for all of them at once. Nothing comes out of
-//! it but time, so it does not ask whether what it meets is sound.
+//! memory at each node; who follows many, each a step at a time, waits for all of them at once.
+//!
+//! - **N1.** Nothing comes out of it but time, whatever it meets: no trie need be sound.
+//!
+//! `whatever_is_brought_near_says_the_same` and `pools_of_any_size_agree` check N1.
 
 use crate::{
-    arena::{Arena, Node, Place},
+    arena::{Arena, Node, Place, Stop},
     keccak::prefetch_entry,
     key::{KEY_NIBBLES, nibble},
-    store::NodeStore,
 };
 use alloy_primitives::B256;
 
@@ -20,15 +22,6 @@ const SLOTS_AT_ONCE: usize = 32;
 
 /// Supplied nodes below which nothing is gained: with their bytes they take some 10 MB, and much of that stays near.
 const PLACES_MIN: usize = 1 << 15;
-
-/// A node on a way.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Stop {
-    /// A changed node.
-    Changed(usize),
-    /// A supplied node.
-    Supplied(usize),
-}
 
 /// A key on its way down.
 #[derive(Clone, Copy, Debug)]
@@ -43,9 +36,13 @@ struct Way<'k> {
     slots: &'k [B256],
 }
 
+// The tests of N1 fill their witnesses up to this.
+const _: () = assert!(PLACES_MIN <= 1 << 15);
+
 impl Arena<'_> {
-    /// Goes from a node that is below `depth` nibbles of all keys to where they end, and on from accounts to their
-    /// slots, through changed nodes first and then through supplied ones.
+    /// Goes from a node that is below `depth` nibbles of all keys to where they end, through changed nodes and then
+    /// supplied ones, and from the supplied leaf of an account on to its slots, the first [`SLOTS_AT_ONCE`] of them. From
+    /// a supplied node in a small witness it goes nowhere.
     pub(crate) fn bring_near<'k>(
         &self,
         top: Stop,
@@ -56,7 +53,7 @@ impl Arena<'_> {
             return;
         }
         let mut keys = keys.into_iter().map(|(key, slots)| Way { at: top, depth, key, slots });
-        let (mut ways, mut slots) = (Vec::with_capacity(KEYS_AT_ONCE), Vec::new());
+        let (mut ways, mut onward) = (Vec::with_capacity(KEYS_AT_ONCE), Vec::new());
         loop {
             ways.extend(keys.by_ref().take(KEYS_AT_ONCE));
             if ways.is_empty() {
@@ -64,16 +61,16 @@ impl Arena<'_> {
             }
             while !ways.is_empty() {
                 for way in &ways {
-                    self.approach(way);
+                    self.ask(way);
                 }
-                ways.retain_mut(|way| self.advance(way, &mut slots));
-                ways.append(&mut slots);
+                ways.retain_mut(|way| self.advance(way, &mut onward));
+                ways.append(&mut onward);
             }
         }
     }
 
     /// Asks for what it takes to go on from where a way has come.
-    fn approach(&self, way: &Way<'_>) {
+    fn ask(&self, way: &Way<'_>) {
         match way.at {
             Stop::Changed(index) => {
                 if let Node::Branch(branch) = &self.nodes[index] {
@@ -84,28 +81,30 @@ impl Arena<'_> {
         }
     }
 
-    /// Goes on by a node, for which it asks; `false` at the end, where the leaf is asked for, and the roots of the slots.
-    fn advance<'k>(&self, way: &mut Way<'k>, slots: &mut Vec<Way<'k>>) -> bool {
-        let below = match way.at {
-            Stop::Changed(index) => self.below_changed(index, way),
-            Stop::Supplied(place) => below_supplied(self.store(), place, way, slots),
+    /// Moves a way to the next node, and asks for that; `false` at its end, where the leaf is asked for, and ways to the
+    /// slots of an account go `onward`.
+    fn advance<'k>(&self, way: &mut Way<'k>, onward: &mut Vec<Way<'k>>) -> bool {
+        let next = match way.at {
+            Stop::Changed(index) => self.step_from_changed(index, way),
+            Stop::Supplied(place) => self.step_from_supplied(place, way, onward),
         };
-        // Nobody has looked yet whether a storage trie is as deep as its keys are long.
-        let Some(below) = below.filter(|_| way.depth < KEY_NIBBLES) else { return false };
-        match below {
+        // A trie that is not sound may be deeper than its keys are long.
+        let Some(next) = next.filter(|_| way.depth < KEY_NIBBLES) else { return false };
+        match next {
             Stop::Changed(index) => prefetch_entry(&self.nodes[index]),
             Stop::Supplied(place) => self.store().prefetch_shape(place),
         }
-        way.at = below;
+        way.at = next;
         true
     }
 
-    /// Where a way leads from a changed node.
-    fn below_changed(&self, index: usize, way: &mut Way<'_>) -> Option<Stop> {
+    /// What comes after a changed node on a way, whose depth moves on; `None` at the end.
+    fn step_from_changed(&self, index: usize, way: &mut Way<'_>) -> Option<Stop> {
         let below = match &self.nodes[index] {
             Node::Branch(branch) => {
                 let place = self.place(branch, nibble(way.key, way.depth));
                 if let (Place::Kept, Some(origin)) = (place, branch.origin) {
+                    // The branch that it was says where the child is: a stop of its own, at the same depth.
                     return Some(Stop::Supplied(origin.place()));
                 }
                 way.depth += 1;
@@ -126,27 +125,28 @@ impl Arena<'_> {
             Place::None | Place::Kept | Place::Loose(_) => None,
         }
     }
-}
 
-/// Where a way leads from a supplied node; from the leaf of an account all ways to its slots go on.
-fn below_supplied<'k>(
-    store: &NodeStore,
-    place: usize,
-    way: &mut Way<'k>,
-    slots: &mut Vec<Way<'k>>,
-) -> Option<Stop> {
-    let shape = store.shape(place);
-    if shape.is_leaf() {
-        store.prefetch_bytes(place);
-        if let Some(Ok(root)) = store.links(place).next() {
-            let at = Stop::Supplied(root);
-            let keys = way.slots.iter().take(SLOTS_AT_ONCE);
-            slots.extend(keys.map(|key| Way { at, depth: 0, key, slots: &[] }));
-            store.prefetch_shape(root);
+    /// What comes after a supplied node on a way, whose depth moves on; `None` at the end.
+    fn step_from_supplied<'k>(
+        &self,
+        place: usize,
+        way: &mut Way<'k>,
+        onward: &mut Vec<Way<'k>>,
+    ) -> Option<Stop> {
+        let store = self.store();
+        let shape = store.shape(place);
+        if shape.is_leaf() {
+            store.prefetch_bytes(place);
+            if let Some(Ok(root)) = store.links(place).next() {
+                let at = Stop::Supplied(root);
+                let keys = way.slots.iter().take(SLOTS_AT_ONCE);
+                onward.extend(keys.map(|key| Way { at, depth: 0, key, slots: &[] }));
+                store.prefetch_shape(root);
+            }
+            return None;
         }
-        return None;
+        let link = if shape.is_branch() { shape.link_of(nibble(way.key, way.depth))? } else { 0 };
+        way.depth += usize::from(shape.path_nibbles()).max(1);
+        Some(Stop::Supplied(store.links(place).nth(link)?.ok()?))
     }
-    let link = if shape.is_branch() { shape.link_of(nibble(way.key, way.depth))? } else { 0 };
-    way.depth += usize::from(shape.path_nibbles()).max(1);
-    Some(Stop::Supplied(store.links(place).nth(link)?.ok()?))
 }

@@ -6,7 +6,7 @@
 //! changed is never copied.
 
 use crate::{
-    arena::{Arena, Child, Missing, Passed},
+    arena::{Arena, Child, Missing, Stop},
     encoded::HASHED_LENGTH_MIN,
     error::WitnessError,
     key::{order, prefix},
@@ -173,8 +173,8 @@ impl<'a> TrieView<'a, '_> {
         let mut holder = None;
         let pass = |passed, _| {
             holder = match passed {
-                Passed::Supplied(place) => Some(place),
-                Passed::Changed(_) => None,
+                Stop::Supplied(place) => Some(place),
+                Stop::Changed(_) => None,
             }
         };
         let value = self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
@@ -184,7 +184,7 @@ impl<'a> TrieView<'a, '_> {
     /// [`SparseTrie::proof`].
     pub(crate) fn proof(self, key: B256) -> Result<Vec<Bytes>, WitnessError> {
         let mut proof = Vec::new();
-        let pass = |passed: Passed, depth| proof.extend(self.listed(passed, depth));
+        let pass = |passed: Stop, depth| proof.extend(self.listed(passed, depth));
         self.arena.walk(self.root, &key, pass).map_err(|missing| self.error(missing, &key))?;
         Ok(proof)
     }
@@ -195,7 +195,7 @@ impl<'a> TrieView<'a, '_> {
     ///
     /// As [`SparseTrie::get`].
     pub(crate) fn prove(self, key: B256, nodes: &mut BTreeMap<Nibbles, Bytes>) -> Result<(), WitnessError> {
-        let pass = |passed: Passed, depth| {
+        let pass = |passed: Stop, depth| {
             if let Entry::Vacant(vacant) = nodes.entry(prefix(&key, depth))
                 && let Some(node) = self.listed(passed, depth)
             {
@@ -207,10 +207,10 @@ impl<'a> TrieView<'a, '_> {
     }
 
     /// A node below `depth` nibbles as a proof lists it; one that is inlined in its parent is not listed again.
-    fn listed(self, passed: Passed, depth: usize) -> Option<Bytes> {
+    fn listed(self, passed: Stop, depth: usize) -> Option<Bytes> {
         match passed {
-            Passed::Supplied(place) => Some(self.arena.store().shared(place).clone()),
-            Passed::Changed(index) => {
+            Stop::Supplied(place) => Some(self.arena.store().shared(place).clone()),
+            Stop::Changed(index) => {
                 let mut encoded = Vec::new();
                 self.arena.encode(index, &mut encoded);
                 (depth == 0 || encoded.len() >= HASHED_LENGTH_MIN).then(|| encoded.into())

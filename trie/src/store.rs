@@ -39,6 +39,9 @@ const AHEAD: usize = 4;
 /// Strays hashed at once.
 const STRAYS_AT_ONCE: usize = 4096;
 
+/// There are fewer places than this: two more bits say what kind of child is at one.
+const PLACES_MAX: usize = 1 << 30;
+
 /// Set in the link to a stray, which else is its number among the strays.
 const STRAY: u32 = 1 << 31;
 
@@ -85,9 +88,9 @@ impl NodeStore {
     ///
     /// # Panics
     ///
-    /// If there are 2^31 nodes or more.
+    /// If there are 2^30 nodes or more.
     pub(crate) fn new(supplied: Cow<'_, [Bytes]>, known: Option<&KnownHashes>) -> Self {
-        assert!(supplied.len() < STRAY as usize, "fewer than 2^31 nodes");
+        assert!(supplied.len() < PLACES_MAX, "fewer than 2^30 nodes");
         let strays = Strays::among(&supplied);
         let nodes: Vec<Bytes> = match supplied {
             Cow::Owned(mut nodes) => {
@@ -96,12 +99,7 @@ impl NodeStore {
             }
             Cow::Borrowed(supplied) => supplied.iter().filter(|bytes| !is_stray(bytes)).cloned().collect(),
         };
-        let mut index = Index::with_capacity(nodes.len());
-        let hashes = match known {
-            Some(known) => known.hash(&nodes),
-            None => hashes(&nodes, &mut index),
-        };
-        index.insert_rest(&hashes, is_same);
+        let (hashes, index) = hashed(&nodes, known);
         let mut store = Self { nodes, hashes, index, strays, shapes: Vec::new(), links: Vec::new() };
         store.look();
         store
@@ -218,10 +216,8 @@ impl NodeStore {
         let shape = &self.shapes[place];
         if !shape.is_branch() {
             prefetch_entry(&self.nodes[place]);
-        } else if shape.supplied.count_ones() > 1
-            && let Some(link) = shape.link_of(nibble(key, depth))
-        {
-            prefetch_entry(&self.links[place / CHUNK][shape.links as usize + link]);
+        } else if let Some(before) = shape.link_of(nibble(key, depth)) {
+            prefetch_entry(self.link(place, before));
         }
     }
 
@@ -269,6 +265,15 @@ impl NodeStore {
         links.iter().map(|link| self.follow(*link))
     }
 
+    /// The link of a node to that of its supplied children that comes after so many others.
+    fn link(&self, place: usize, before: usize) -> &u32 {
+        let shape = &self.shapes[place];
+        match shape.supplied.count_ones() {
+            1 => &shape.links,
+            _ => &self.links[place / CHUNK][shape.links as usize + before],
+        }
+    }
+
     /// The place that a link leads to, or the bytes of the stray.
     fn follow(&self, link: u32) -> Result<usize, &Bytes> {
         if link & STRAY == 0 {
@@ -284,12 +289,8 @@ impl NodeStore {
         if shape.children >> nibble & 1 == 0 {
             return None;
         }
-        if let Some(link) = shape.link_of(nibble) {
-            let link = match shape.supplied.count_ones() {
-                1 => shape.links,
-                _ => self.links[place / CHUNK][shape.links as usize + link],
-            };
-            return Some(Below::Supplied(self.follow(link).expect(CHECKED)));
+        if let Some(before) = shape.link_of(nibble) {
+            return Some(Below::Supplied(self.follow(*self.link(place, before)).expect(CHECKED)));
         }
         let bytes = self.bytes(place);
         if shape.kind == Kind::Branch {
@@ -311,7 +312,7 @@ impl NodeStore {
 
 /// A link to a place.
 fn link_to(place: usize) -> u32 {
-    u32::try_from(place).expect("fewer than 2^31 nodes")
+    u32::try_from(place).expect("fewer than 2^30 nodes")
 }
 
 /// Whether two hashes are the same, without a call.
@@ -335,26 +336,41 @@ impl<'a> From<ChildRef<'a>> for Below<'a> {
     }
 }
 
-/// The hashes of the nodes, piece by piece: larger ones fill the lanes better, smaller ones leave more to whoever is
-/// early. On several threads the index, which one thread makes, gets the first of them while the others hash the rest.
-fn hashes(nodes: &[Bytes], index: &mut Index) -> Vec<B256> {
-    let mut hashes = vec![B256::ZERO; nodes.len()];
-    let backend = Backend::best();
-    if !worth_sharing(nodes.len().div_ceil(CHUNK)) {
-        let pieces = nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK));
-        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
-        return hashes;
-    }
-    let hash = |nodes: &[Bytes], hashes: &mut [B256], piece: usize| {
-        let pieces = nodes.par_chunks(piece).zip(hashes.par_chunks_mut(piece));
-        pieces.for_each(|(nodes, hashes)| backend.hash(nodes, hashes));
+/// The hashes of the nodes, and the index of them.
+fn hashed(nodes: &[Bytes], known: Option<&KnownHashes>) -> (Vec<B256>, Index) {
+    let mut index = Index::with_capacity(nodes.len());
+    let (hashes, indexed) = match known {
+        Some(known) => (known.hash(nodes), 0),
+        None if worth_sharing(nodes.len().div_ceil(CHUNK)) => hashes_beside(nodes, &mut index),
+        None => (hashes_alone(nodes), 0),
     };
-    let left = nodes.len() / INSERTED_WHILE_HASHING * (rayon::current_num_threads() - 1);
-    let now = nodes.len() - left.min(nodes.len() / 2);
-    let (first, rest) = hashes.split_at_mut(now);
-    hash(&nodes[..now], first, 2 * CHUNK);
-    rayon::join(|| index.insert_rest(first, is_same), || hash(&nodes[now..], rest, CHUNK / 2));
+    index.insert_from(indexed, &hashes, is_same);
+    (hashes, index)
+}
+
+/// The hashes of the nodes, in pieces that fill the lanes well and whose order stays in the cache.
+fn hashes_alone(nodes: &[Bytes]) -> Vec<B256> {
+    let mut hashes = vec![B256::ZERO; nodes.len()];
+    let pieces = nodes.chunks(4 * CHUNK).zip(hashes.chunks_mut(4 * CHUNK));
+    pieces.for_each(|(nodes, hashes)| Backend::best().hash(nodes, hashes));
     hashes
+}
+
+/// The hashes of the nodes, found on several threads: one of them puts the first into the index while the others hash
+/// the rest. Also says how many that are.
+fn hashes_beside(nodes: &[Bytes], index: &mut Index) -> (Vec<B256>, usize) {
+    let mut hashes = vec![B256::ZERO; nodes.len()];
+    // Smaller pieces leave more to whoever is early.
+    let hash = |nodes: &[Bytes], hashes: &mut [B256], length: usize| {
+        let pieces = nodes.par_chunks(length).zip(hashes.par_chunks_mut(length));
+        pieces.for_each(|(nodes, hashes)| Backend::best().hash(nodes, hashes));
+    };
+    let rest = nodes.len() / INSERTED_WHILE_HASHING * (rayon::current_num_threads() - 1);
+    let first = nodes.len() - rest.min(nodes.len() / 2);
+    let (sooner, later) = hashes.split_at_mut(first);
+    hash(&nodes[..first], sooner, 2 * CHUNK);
+    rayon::join(|| index.insert_from(0, sooner, is_same), || hash(&nodes[first..], later, CHUNK / 2));
+    (hashes, first)
 }
 
 /// Whether an entry is too short or too long to be a node with a hash of its own.

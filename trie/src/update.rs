@@ -9,11 +9,10 @@
 //! nothing refers to it yet, and it is not hashed.
 
 use crate::{
-    arena::{Arena, At, Branch, Child, Node, Origin, Place, Reference, inlined},
+    arena::{Arena, At, Branch, Child, Node, Origin, Place, Reference, Stop, inlined},
     encoded::{ChildRef, NodeRef},
     error::WitnessError,
     key::{KEY_NIBBLES, common_prefix, nibble, prefix, with_nibble},
-    near::Stop,
     open_branch::OpenBranch,
     store::Below,
     values::Span,
@@ -21,8 +20,8 @@ use crate::{
 use alloy_primitives::B256;
 use std::cmp::Ordering;
 
-/// Keys whose ways down are brought near before any of them is changed: all nodes on them fit into a core's own
-/// cache.
+/// Keys whose ways down are brought near before any of them is changed, at the most: all nodes on them fit into a
+/// core's own cache. A larger batch is brought near below its branches.
 const KEYS_NEAR: usize = 128;
 
 /// What is to become of one key.
@@ -121,6 +120,7 @@ impl Arena<'_> {
         account: Option<B256>,
         changes: &[Change],
     ) -> Result<Child, WitnessError> {
+        // Of a supplied trie, whoever changes the accounts has brought near what a few keys need.
         if let Place::Changed(root) = root.place()
             && changes.len() <= KEYS_NEAR
         {
@@ -157,6 +157,7 @@ impl Arena<'_> {
         if start == end {
             return index;
         }
+        debug_assert!(index >= self.references.len(), "INVARIANT A1: it is hashed");
         match &mut self.nodes[index] {
             Node::Leaf { start: own, .. } | Node::Extension { start: own, .. } => {
                 *own = short(start);
@@ -483,7 +484,7 @@ impl Update<'_, '_> {
     }
 }
 
-/// The keys of changes, which are keys to no account.
+/// The keys of changes as [`Arena::bring_near`] takes them, with no slots below.
 fn keys(changes: &[Change]) -> impl Iterator<Item = (&B256, &[B256])> {
     changes.iter().map(|change| (&change.key, &[][..]))
 }

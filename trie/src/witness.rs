@@ -9,13 +9,12 @@
 
 use crate::{
     account::{AccountProof, account_of, read_account, read_slot},
-    arena::{Arena, Child},
+    arena::{Arena, Child, Stop},
     check::{Checks, LeafKind},
     error::WitnessError,
     keyed::KeyedChanges,
     known::KnownHashes,
     multiproof::MultiProof,
-    near::Stop,
     opened::{OpenedAccount, OpenedAccounts},
     sparse::{SparseTrie, TrieView},
     state::{SparseState, StateChanges},
@@ -212,8 +211,8 @@ impl VerifiedWitness {
         read_slot(storage.view(), keccak256(B256::from(slot)))
     }
 
-    /// Has what it takes to read accounts, each with some of its slots, brought near the processor; they are
-    /// named by the keys of the tries. It has no other effect, and none in a small witness.
+    /// Has what it takes to read accounts, and of each some slots, the first 32 of them, brought near the processor.
+    /// They are named by the keys of the tries. It has no other effect, and none in a small witness.
     ///
     /// Dozens of keys in a large witness are read in less time after this, since what they take comes from memory at
     /// the same time.

@@ -105,7 +105,8 @@ fn verdicts_do_not_depend_on_order_or_threads() {
     });
 }
 
-/// T5: a pool of any size hashes the same witness and finds the same root.
+/// T5: a pool of any size hashes the same witness and finds the same root; also of a witness so large that what is
+/// needed is brought near (N1).
 #[test]
 fn pools_of_any_size_agree() {
     let world = world();
