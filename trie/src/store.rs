@@ -9,8 +9,7 @@
 //! nothing refers to, cost their share of this and have no other effect.
 //!
 //! Entries that are too short or too long to be a node with a hash of its own are *strays*. They are kept
-//! apart, each once and without its hash, so that a parent that refers to one can be told from one whose
-//! child was not supplied.
+//! apart, each once, so that a parent that refers to one can be told from one whose child was not supplied.
 
 use crate::{
     encoded::{ChildRef, HASHED_LENGTH_MIN, NODE_LENGTH_MAX, NodeRef, child_ref},
@@ -20,7 +19,7 @@ use crate::{
     known::KnownHashes,
     shape::{Kind, Shape},
 };
-use alloy_primitives::{B256, Bytes, keccak256};
+use alloy_primitives::{B256, Bytes};
 use rayon::prelude::*;
 use std::borrow::Cow;
 
@@ -67,6 +66,8 @@ pub(crate) struct NodeStore {
 struct Strays {
     /// Their bytes.
     entries: Vec<Bytes>,
+    /// Their hashes: a stray may be long, and any number of nodes refer to it.
+    hashes: Vec<B256>,
     /// Where each hash is in `entries`.
     index: Index,
 }
@@ -387,7 +388,7 @@ impl Strays {
     /// The strays among what was supplied, hashed a few at a time.
     fn among(supplied: &[Bytes]) -> Self {
         let count = supplied.iter().filter(|bytes| is_stray(bytes)).count();
-        let mut strays = Self { entries: Vec::new(), index: Index::growing(count) };
+        let mut strays = Self { entries: Vec::new(), hashes: Vec::new(), index: Index::growing(count) };
         let mut waiting = supplied.iter().filter(|bytes| is_stray(bytes));
         let mut batch = Vec::new();
         while strays.entries.len() < count {
@@ -397,11 +398,12 @@ impl Strays {
                 break;
             }
             for (bytes, hash) in batch.iter().zip(keccak256_batch(&batch)) {
-                let Self { entries, index } = &mut strays;
+                let Self { entries, hashes, index } = &mut strays;
                 let before = index.len();
-                index.insert(&hash, before, |other| entries[other] == **bytes);
+                index.insert(&hash, before, |other| is_same(&hashes[other], &hash));
                 if index.len() > before {
                     entries.push((*bytes).clone());
+                    hashes.push(hash);
                 }
             }
         }
@@ -410,16 +412,24 @@ impl Strays {
 
     /// The number of the stray with this hash.
     fn find(&self, hash: &B256) -> Option<usize> {
-        if self.entries.is_empty() {
-            return None;
-        }
-        self.index.find(hash, |number| keccak256(&self.entries[number]) == *hash)
+        self.index.find(hash, |number| is_same(&self.hashes[number], hash))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_primitives::keccak256;
+
+    /// A stray is hashed once, however long it is and however many nodes refer to it.
+    #[test]
+    fn t4_strays_are_not_hashed_again() {
+        let stray = Bytes::from(vec![7; 1 << 20]);
+        let mut strays = Strays::among(&[stray.clone(), stray.clone()]);
+        assert_eq!(strays.entries.len(), 1);
+        strays.entries[0] = Bytes::new();
+        assert_eq!(strays.find(&keccak256(&stray)), Some(0));
+    }
 
     /// T1: the first of equal entries counts, and bytes that are no node do no harm.
     #[test]
