@@ -118,10 +118,9 @@ impl<'a> BlockRun<'a> {
             receipts: Vec::with_capacity(block.transactions.len()),
             gas: GasTally::default(),
             wiped: AddressSet::default(),
-            access_list: AccessList::new(block.rules.header_has(SpecId::AMSTERDAM)),
+            access_list: AccessList::new(has_access_list(block)),
             steps: Vec::new(),
-            // Receipts held state roots once.
-            step: (setup.steps || !block.rules.has(SpecId::BYZANTIUM)).then(StateChanges::default),
+            step: keeps_steps(block, &setup).then(StateChanges::default),
             setup,
             told: 0,
             left_out: Vec::new(),
@@ -555,6 +554,21 @@ fn check_ommers(number: u64, ommers: &[Header]) -> Result<(), BlockError> {
     let near = |ommer: &Header| ommer.number < number && number - ommer.number <= 6;
     let twice = matches!(ommers, [first, second] if first == second);
     if ommers.len() > 2 || twice || !ommers.iter().all(near) { Err(BlockError::Ommers) } else { Ok(()) }
+}
+
+/// [`BlockRun::is_watching`] of the run of a block.
+pub(crate) fn is_watched(block: &ReadyBlock<'_>, setup: &Setup<'_>) -> bool {
+    has_access_list(block) || keeps_steps(block, setup)
+}
+
+/// Whether the header of a block commits to its access list (EIP-7928).
+fn has_access_list(block: &ReadyBlock<'_>) -> bool {
+    block.rules.header_has(SpecId::AMSTERDAM)
+}
+
+/// Whether what each transaction changed is kept: receipts held state roots once.
+fn keeps_steps(block: &ReadyBlock<'_>, setup: &Setup<'_>) -> bool {
+    setup.steps || !block.rules.has(SpecId::BYZANTIUM)
 }
 
 /// EIP-7928: addresses and slots of the list must be paid for by the gas limit.

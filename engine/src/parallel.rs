@@ -29,7 +29,7 @@ use weft_scheduler::{
 
 use crate::alike;
 use crate::block::{ReadyBlock, ReadyTransaction};
-use crate::commit::{BlockRun, Summary};
+use crate::commit::{BlockRun, Summary, is_watched};
 use crate::counters::Counters;
 use crate::desk::{Desk, OwnDesk};
 use crate::error::{ExecuteError, Fault, WitnessError};
@@ -71,14 +71,16 @@ pub fn run_with(
     let workers = setup.rehearsal.map_or_else(rayon::current_num_threads, Rehearsal::workers);
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
-    let mut ledger = Ledger::new(block, pre_state, workers);
+    let (mut pace, list) = plan(block, is_watched(block, &setup), workers, &setup);
+    // Who fills it alone is faster with one part.
+    let is_in_order = pace.is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
+    let mut ledger = Ledger::new(block, pre_state, if is_in_order { 1 } else { workers });
     let mut counters = Counters::default();
     let mut run = match BlockRun::begin(block, &mut ledger, setup) {
         Ok(run) => run,
         Err(error) => return (Err(error), counters),
     };
     let foresight = OnceCell::new();
-    let (mut pace, list) = plan(block, run.is_watching(), workers, &setup);
     let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
     while run.left() > 0 {

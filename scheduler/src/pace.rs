@@ -204,6 +204,11 @@ impl Pace {
         self.length(hopeless.map(<[Expected]>::len).sum(), left)
     }
 
+    /// Whether a block of so many transactions runs in order from the first to the last, for all that is known beforehand.
+    pub fn is_in_order(&self, txs: u32) -> bool {
+        self.workers < 2 || txs < 2 || self.hopeless(txs) == txs
+    }
+
     /// The next `txs` transactions, to be run by so many workers, or fewer if they are not worth it, in the room of an
     /// earlier block.
     pub fn block<'e, E: Executor>(
@@ -287,7 +292,11 @@ mod tests {
     #[test]
     fn what_cannot_pay_begins_in_order() {
         let first = |txs: u32, cost, workers| {
-            Pace::new(workers).expecting(vec![cost; txs as usize].into_iter()).next_stretch(txs)
+            let mut pace = Pace::new(workers).expecting(vec![cost; txs as usize].into_iter());
+            let is_in_order = pace.is_in_order(txs);
+            let stretch = pace.next_stretch(txs);
+            assert_eq!(is_in_order, stretch == Stretch::InOrder(txs));
+            stretch
         };
         assert_eq!(first(500, RUN_OVERHEAD, 2), Stretch::Speculative(500));
         assert_eq!(first(500, RUN_OVERHEAD - 1, 2), Stretch::InOrder(500));
@@ -312,6 +321,7 @@ mod tests {
     fn rounds_that_cannot_pay_are_not_tried() {
         let costs = (0..300).map(|tx| if (128..192).contains(&tx) { 1_000 } else { 1 });
         let mut pace = Pace::new(2).expecting(costs.collect::<Vec<_>>().into_iter());
+        assert!(!pace.is_in_order(300));
         assert_eq!(pace.next_stretch(300), Stretch::InOrder(128));
         assert_eq!(pace.next_stretch(172), Stretch::Speculative(172));
         pace.note(&Stats { committed: 70, ..Stats::default() });
