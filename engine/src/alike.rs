@@ -44,7 +44,7 @@ pub(crate) fn groups<'t>(transactions: impl ExactSizeIterator<Item = &'t TxEnv>)
 }
 
 /// The words among the first arguments of a call that look like addresses.
-fn named_by(transaction: &TxEnv) -> impl Iterator<Item = [u8; 20]> {
+pub(crate) fn named_by(transaction: &TxEnv) -> impl Iterator<Item = [u8; 20]> {
     const SELECTOR: usize = 4;
     const WORDS_MAX: usize = 16;
     let arguments = transaction.data.get(SELECTOR..).unwrap_or_default();

@@ -72,7 +72,7 @@ pub(crate) struct BlockRun<'a> {
 }
 
 /// Gas of the committed transactions, by what it counts for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Copy, Default)]
 struct GasTally {
     /// Paid for by senders, after refunds: what receipts show.
     paid: u64,
@@ -82,6 +82,16 @@ struct GasTally {
     state: u64,
     /// Blob gas (EIP-4844).
     blob: u64,
+}
+
+impl GasTally {
+    /// Counts a transaction.
+    fn add(&mut self, gas: &ResultGas, blob: u64) {
+        self.paid += gas.tx_gas_used();
+        self.execution += gas.block_regular_gas_used();
+        self.state += gas.block_state_gas_used();
+        self.blob += blob;
+    }
 }
 
 /// What the block wants to know of a transaction, besides the accounts.
@@ -199,15 +209,30 @@ impl<'a> BlockRun<'a> {
     ///
     /// [`TransactionError::GasLimitRange`], [`TransactionError::GasLimit`] or [`TransactionError::BlobGas`].
     pub(crate) fn admit(&self, index: usize) -> Result<(), BlockError> {
+        self.admit_after(&self.gas, index)
+    }
+
+    /// Whether the block has room for the transactions from the next one on, which use so much gas.
+    pub(crate) fn has_room(&self, transactions: impl Iterator<Item = ResultGas>) -> bool {
+        let mut gas = self.gas;
+        (self.decided() as usize..).zip(transactions).all(|(index, used)| {
+            let is_admitted = self.admit_after(&gas, index).is_ok();
+            gas.add(&used, self.block.transactions[index].blob_gas);
+            is_admitted
+        })
+    }
+
+    /// As [`Self::admit`], once so much gas is used.
+    fn admit_after(&self, gas: &GasTally, index: usize) -> Result<(), BlockError> {
         let ReadyTransaction { env, blob_gas, .. } = &self.block.transactions[index];
         let limit = self.block.header.gas_limit;
         let cap = self.block.env.cfg_env.tx_gas_limit_cap.unwrap_or(u64::MAX);
         let amsterdam = self.block.rules.has(SpecId::AMSTERDAM);
         let (gas_limit, used) = if amsterdam {
             // EIP-8037: gas beyond the cap can only be spent on state, which has a budget of its own.
-            (env.gas_limit.min(cap), self.gas.execution)
+            (env.gas_limit.min(cap), gas.execution)
         } else {
-            (env.gas_limit, self.gas.paid)
+            (env.gas_limit, gas.paid)
         };
         if amsterdam && env.gas_limit > TRANSACTION_GAS_MAX {
             let reason = TransactionError::GasLimitRange { gas_limit: env.gas_limit };
@@ -223,12 +248,12 @@ impl<'a> BlockRun<'a> {
         if gas_limit > available {
             return short(gas_limit, available);
         }
-        let available = limit.saturating_sub(self.gas.state);
+        let available = limit.saturating_sub(gas.state);
         if amsterdam && env.gas_limit > available {
             return short(env.gas_limit, available);
         }
         let limit = self.block.rules.blobs.as_ref().map_or(0, blobs::max_gas);
-        let available = limit.saturating_sub(self.gas.blob);
+        let available = limit.saturating_sub(gas.blob);
         if *blob_gas > available {
             let reason = TransactionError::BlobGas { blob_gas: *blob_gas, available };
             return Err(BlockError::Transaction { index, reason });
@@ -293,10 +318,7 @@ impl<'a> BlockRun<'a> {
     /// Counts the gas of a transaction, and adds its receipt.
     fn add_receipt(&mut self, index: usize, summary: Summary) {
         let Summary { gas, success, logs } = summary;
-        self.gas.paid += gas.tx_gas_used();
-        self.gas.execution += gas.block_regular_gas_used();
-        self.gas.state += gas.block_state_gas_used();
-        self.gas.blob += self.block.transactions[index].blob_gas;
+        self.gas.add(&gas, self.block.transactions[index].blob_gas);
         self.receipts.push(TransactionReceipt {
             tx_type: self.block.transactions[index].tx_type,
             status: Eip658Value::Eip658(success),

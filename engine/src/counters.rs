@@ -10,6 +10,8 @@ pub struct Counters {
     pub in_order: u64,
     /// Transactions committed where others ran ahead of them.
     pub speculative: u64,
+    /// Those of them that ran in strands, without the scheduler.
+    pub in_strands: u64,
     /// Incarnations run, first ones and repetitions, speculative or not.
     pub executions: u64,
     /// Incarnations thrown away, because they had read what a lower transaction then wrote otherwise.
@@ -35,10 +37,11 @@ pub struct Counters {
 
 impl Counters {
     /// Each with its name.
-    pub const fn named(&self) -> [(&'static str, u64); 12] {
+    pub const fn named(&self) -> [(&'static str, u64); 13] {
         [
             ("in_order", self.in_order),
             ("speculative", self.speculative),
+            ("in_strands", self.in_strands),
             ("executions", self.executions),
             ("aborts", self.aborts),
             ("aborts_at_frontier", self.aborts_at_frontier),
@@ -56,6 +59,19 @@ impl Counters {
     pub(crate) fn in_order(&mut self, transactions: u32) {
         self.in_order += u64::from(transactions);
         self.executions += u64::from(transactions);
+    }
+
+    /// So many transactions were run in strands, which have become part of the block.
+    pub(crate) fn in_strands(&mut self, transactions: u32) {
+        self.speculative += u64::from(transactions);
+        self.in_strands += u64::from(transactions);
+        self.executions += u64::from(transactions);
+    }
+
+    /// Strands have run so many transactions in vain.
+    pub(crate) fn strands_in_vain(&mut self, transactions: u32) {
+        self.executions += u64::from(transactions);
+        self.aborts += u64::from(transactions);
     }
 
     /// A speculative stretch is over.

@@ -84,8 +84,9 @@ pub(crate) fn longest(limits: &[u64], used: u64, workers: usize) -> Vec<TxIndex>
     let all: u128 = limits.iter().copied().map(u128::from).sum();
     let all = if used == 0 { all } else { all.min(used.into()) };
     let most = 4 * workers;
-    let mut longest: Vec<(u64, TxIndex)> = limits.iter().copied().zip((0..).map(TxIndex)).collect();
-    longest.retain(|(gas, _)| u128::from(*gas) * most as u128 > all);
+    let takes_long = |(gas, _): &(u64, TxIndex)| u128::from(*gas) * most as u128 > all;
+    let mut longest: Vec<(u64, TxIndex)> =
+        limits.iter().copied().zip((0..).map(TxIndex)).filter(takes_long).collect();
     longest.sort_by_key(|(gas, _)| Reverse(*gas));
     longest.truncate(most);
     longest.into_iter().map(|(_, tx)| tx).collect()

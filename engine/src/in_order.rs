@@ -37,7 +37,7 @@ use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
 
 /// How many accounts are kept: as many as a core has near.
-const KEPT_MAX: usize = 1_024;
+const KEPT_MAX: usize = 128;
 
 /// Runs some transactions of a block, and makes what they do part of the block and of the ledger.
 ///
@@ -52,7 +52,7 @@ pub(crate) fn run_in_order(
     trace: Option<&Trace>,
 ) -> Result<(), ExecuteError> {
     let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
-    let mut state = KeptState { evm: EthEvm::new(ledger, &block.env).with_memo(), keeps: !run.is_watching() };
+    let mut state = KeptState::new(ledger, block, !run.is_watching());
     for tx in indices {
         let index = tx as usize;
         let ran = match run.admit(index) {
@@ -76,9 +76,7 @@ pub(crate) fn run_in_order(
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Commit(tx, 1));
         }
-        if state.is_full() {
-            state.settle();
-        }
+        state.settle_if_full();
         // It may be that the block stops here.
         if run.left() == 0 {
             break;
@@ -89,7 +87,7 @@ pub(crate) fn run_in_order(
 }
 
 /// What a transaction has left for its commit.
-enum Ran {
+pub(crate) enum Ran {
     /// It has only changed values; the accounts have them.
     Ordinary {
         /// What is to be said of it.
@@ -102,16 +100,21 @@ enum Ran {
 }
 
 /// The state between two transactions.
-struct KeptState<'r, 'l, 't> {
+pub(crate) struct KeptState<'r, 'l, 't> {
     /// The EVM, with the accounts that it has loaded.
     evm: EthEvm<'t, &'r mut Ledger<'l>>,
     /// The accounts stay in the EVM.
     keeps: bool,
 }
 
-impl<'l, 't> KeptState<'_, 'l, 't> {
+impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
+    /// The state as the ledger has it. It `keeps` accounts in the EVM if nobody wants to see them.
+    pub(crate) fn new(ledger: &'r mut Ledger<'l>, block: &ReadyBlock<'_>, keeps: bool) -> Self {
+        Self { evm: EthEvm::new(ledger, &block.env).with_memo(), keeps }
+    }
+
     /// Runs the next transaction.
-    fn run(&mut self, index: usize, transaction: &'t TxEnv) -> Result<Ran, ExecuteError> {
+    pub(crate) fn run(&mut self, index: usize, transaction: &'t TxEnv) -> Result<Ran, ExecuteError> {
         let failed = |error| blame(index, error, ExecuteError::from);
         if !self.keeps {
             let transacted = transaction::transact_unpaid(&mut self.evm, transaction).map_err(failed)?;
@@ -165,13 +168,15 @@ impl<'l, 't> KeptState<'_, 'l, 't> {
         Transacted { result, state, unpaid_reward }
     }
 
-    /// Whether the journal has more accounts than are worth keeping.
-    fn is_full(&mut self) -> bool {
-        self.evm.ctx().journal_mut().state.len() >= KEPT_MAX
+    /// Puts what the journal keeps into the ledger if it is more than is worth keeping.
+    pub(crate) fn settle_if_full(&mut self) {
+        if self.evm.ctx().journal_mut().state.len() >= KEPT_MAX {
+            self.settle();
+        }
     }
 
     /// Puts what the journal keeps into the ledger.
-    fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         let (ledger, journal) = self.evm.database_and_journal();
         ledger.absorb(journal.state.drain());
     }

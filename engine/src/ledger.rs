@@ -23,7 +23,6 @@ use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::database::BundleState;
 use revm::database::states::StorageSlot;
-use revm::database::states::reverts::Reverts;
 use revm::state::{Account, AccountInfo, EvmState};
 
 use crate::block::ReadyBlock;
@@ -33,6 +32,7 @@ use crate::evm::StateDb;
 use crate::pre_state::PreState;
 use crate::transfer::Transfer;
 
+mod changes;
 mod effects;
 mod entry;
 mod part;
@@ -62,6 +62,10 @@ pub(crate) struct Ledger<'a> {
     /// Somebody has been shown an account that is there and empty.
     has_shown_an_empty_account: bool,
 }
+
+/// The accounts of a ledger, or room for them.
+#[derive(Debug)]
+pub(crate) struct Room(Box<[Part]>);
 
 /// Accounts that a block touches without a transaction: system contracts, who pays for them, withdrawals.
 const OWN_ACCOUNTS: usize = 32;
@@ -115,6 +119,11 @@ impl<'a> Ledger<'a> {
         // Some parts get more than others.
         let room = if parts.len() == 1 { each } else { each + each / 4 };
         parts.iter_mut().for_each(|part| part.reserve(room));
+        Self::in_room(pre_state, beneficiary, Room(parts))
+    }
+
+    /// A ledger of which nothing is known, in the room of another one.
+    pub(crate) fn in_room(pre_state: &'a dyn PreState, beneficiary: Address, Room(parts): Room) -> Self {
         let base = Base { pre_state, parts, codes: B256Map::default() };
         let open = OpenStretch {
             pre_state,
@@ -125,6 +134,11 @@ impl<'a> Ledger<'a> {
             codes: B256Map::default(),
         };
         Self::from_parts(base, open)
+    }
+
+    /// The accounts but that of the beneficiary; `None` if that one has been asked for as well.
+    pub(crate) fn into_room(self) -> Option<Room> {
+        (self.open.part.len() == 0).then_some(Room(self.base.parts))
     }
 
     /// A ledger put together again after a stretch.
@@ -214,6 +228,37 @@ fn part_of(address: Address, parts: usize) -> usize {
 }
 
 impl Base<'_> {
+    /// Room for accounts that are cut into parts as these are.
+    pub(crate) fn room(&self) -> Room {
+        Room(self.parts.iter().map(|_| Part::default()).collect())
+    }
+
+    /// Whether no strand has changed what another has seen. All ran above these accounts, and have changed no more than
+    /// values.
+    pub(crate) fn are_apart(&self, strands: &[Room]) -> bool {
+        (0..self.parts.len()).into_par_iter().all(|nth| {
+            let parts = || strands.iter().map(|Room(parts)| &parts[nth]);
+            parts()
+                .enumerate()
+                .all(|(strand, part)| parts().take(strand).all(|other| other.is_apart_from(part)))
+        })
+    }
+
+    /// Takes over what strands have left that [are apart](Self::are_apart). Their rooms are empty then.
+    pub(crate) fn take_over(&mut self, strands: &mut [Room]) {
+        let mut of_parts: Vec<Vec<&mut Part>> = self.parts.iter().map(|_| Vec::new()).collect();
+        for Room(parts) in strands {
+            of_parts.iter_mut().zip(parts).for_each(|(of_part, part)| of_part.push(part));
+        }
+        let parts = self.parts.par_iter_mut().zip(of_parts);
+        parts.for_each(|(part, strands)| strands.into_iter().for_each(|strand| part.take_over(strand)));
+    }
+
+    /// Answers what is not here yet.
+    pub(crate) fn pre_state(&self) -> &dyn PreState {
+        self.pre_state
+    }
+
     /// The entry of an account that is not the beneficiary's, if nobody need ask the pre-state for it.
     pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
         self.parts[part_of(address, self.parts.len())].known(address)
@@ -366,13 +411,6 @@ impl BlockState for Ledger<'_> {
     }
 
     fn take_changes(&mut self) -> BundleState {
-        let count = 1 + self.base.parts.iter().map(Part::len).sum::<usize>();
-        let (mut bundle, mut reverts) = (BundleState::default(), Vec::with_capacity(count));
-        bundle.state.reserve(count);
-        for part in self.base.parts.iter_mut().chain([&mut self.open.part]) {
-            part.put_changes(&mut bundle, &mut reverts);
-        }
-        bundle.reverts = Reverts::new(vec![reverts]);
-        bundle
+        changes::take(self.base.parts.iter_mut().chain([&mut self.open.part]))
     }
 }

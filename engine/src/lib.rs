@@ -56,6 +56,7 @@ mod senders;
 pub mod sequential;
 mod setup;
 pub mod simulate;
+mod strands;
 pub mod trace;
 mod transaction;
 mod transfer;

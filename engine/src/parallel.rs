@@ -44,6 +44,7 @@ use crate::pre_state::PreState;
 use crate::sequential;
 use crate::setup::Setup;
 use crate::simulate::Rehearsal;
+use crate::strands::{Outlook, Strands};
 use crate::trace::Trace;
 use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
@@ -83,6 +84,7 @@ pub fn run_with(
     let foresight = OnceCell::new();
     let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
+    let mut strands = Strands::new(workers, outlook(&run, list, &setup));
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
@@ -100,6 +102,12 @@ pub fn run_with(
                 }
             }
             Stretch::Speculative(length) => {
+                match strands.run(block, &mut run, &mut ledger, length, &mut counters, setup.trace) {
+                    Ok(true) => continue,
+                    Ok(false) => {}
+                    Err(error) => return (Err(error), counters),
+                }
+                let length = strands.limit(length);
                 let read = || Foresight::read(block, pre_state);
                 let foresight = list.map(|_| {
                     foresight.get_or_init(|| match setup.rehearsal {
@@ -134,6 +142,7 @@ pub fn run_with(
                 match stats {
                     Ok(counts) => {
                         pace.note(&counts);
+                        strands.note(&counts);
                         counters.speculative(&counts);
                         tracing::trace!(first, length, ?counts, "speculative stretch");
                     }
@@ -148,23 +157,40 @@ pub fn run_with(
                 if let Some(error) = error {
                     return (Err(error), counters);
                 }
-                let mut logs: Vec<EffectLog> =
-                    desks.iter().map(|desk| core::mem::take(&mut desk.lock().effects)).collect();
+                let mut merge = |threads| put_into(&mut ledger, &desks, threads);
                 match setup.rehearsal {
-                    Some(rehearsal) => rehearsal
-                        .merge(run.decided() - first, |threads| ledger.end_stretch(&mut logs, threads)),
+                    Some(rehearsal) => rehearsal.merge(run.decided() - first, merge),
                     None => {
-                        rayon::join(|| room.tidy(), || ledger.end_stretch(&mut logs, workers));
+                        rayon::join(|| room.tidy(), || merge(workers));
                     }
                 }
                 workspace = Some(room);
-                for (desk, log) in desks.iter().zip(logs) {
-                    desk.lock().effects = log;
-                }
             }
         }
     }
     (run.finish(&mut ledger), counters)
+}
+
+/// Puts what the workers' runs did in a stretch that is over into the ledger, on so many threads.
+fn put_into(ledger: &mut Ledger<'_>, desks: &[Mutex<Desk>], threads: usize) {
+    let mut logs: Vec<EffectLog> =
+        desks.iter().map(|desk| core::mem::take(&mut desk.lock().effects)).collect();
+    ledger.end_stretch(&mut logs, threads);
+    for (desk, log) in desks.iter().zip(logs) {
+        desk.lock().effects = log;
+    }
+}
+
+/// Whether strands are likely to hold, before anything has run. They know nothing of access lists or of virtual cores, and
+/// show nobody the accounts of a transaction.
+fn outlook(run: &BlockRun<'_>, list: Option<&[u8]>, setup: &Setup<'_>) -> Outlook {
+    if run.is_watching() || list.is_some() || setup.rehearsal.is_some() {
+        Outlook::Bad
+    } else if setup.restless {
+        Outlook::Restless
+    } else {
+        Outlook::Open
+    }
 }
 
 /// How to begin a block with so many workers, and its access list if it is worth following.
@@ -248,27 +274,33 @@ impl BlockExecutor<'_, '_> {
 
     /// The stretch with all that is foreseen of it.
     fn prepare(&self, length: u32, pace: &Pace, workers: usize, room: WorkspaceOf<Self>) -> Block<'_, Self> {
-        let mut scheduler = pace.block(self, length, room);
-        if let Some(foresight) = self.foresight {
+        let predict = || {
+            let mut scheduler = pace.block(self, length, room);
             let predictor = scheduler.predictor();
-            let predict = |tx| {
-                let writes = foresight.of(self.index(tx), tx);
-                predictor.predict(tx, writes.map(|(location, value)| (location, Some(value))).collect());
-            };
-            (0..length).into_par_iter().map(TxIndex).for_each(predict);
-        } else {
-            for (tx, sender) in self.repeated_senders(length) {
-                scheduler.predict(tx, vec![(Location::Account(sender), None)]);
+            if let Some(foresight) = self.foresight {
+                (0..length).into_par_iter().map(TxIndex).for_each(|tx| {
+                    let writes = foresight.of(self.index(tx), tx);
+                    predictor.predict(tx, writes.map(|(location, value)| (location, Some(value))).collect());
+                });
+            } else {
+                for (tx, sender) in self.repeated_senders(length) {
+                    predictor.predict(tx, vec![(Location::Account(sender), None)]);
+                }
             }
-        }
-        scheduler.group(&alike::groups((0..length).map(|tx| &self.transaction(TxIndex(tx)).env)));
-        scheduler.start_early(&self.longest(length, workers));
+            scheduler
+        };
+        let transactions = (0..length).map(|tx| &self.transaction(TxIndex(tx)).env);
+        let compare = || (alike::groups(transactions), self.longest(length, workers));
+        let (mut scheduler, (groups, longest)) = rayon::join(predict, compare);
+        scheduler.group(&groups);
+        scheduler.start_early(&longest);
         scheduler
     }
 
     /// The transactions whose sender sends another one later, which will find a nonce that this one has written.
     fn repeated_senders(&self, length: u32) -> Vec<(TxIndex, Address)> {
         let mut last: AddressMap<TxIndex> = AddressMap::default();
+        last.reserve(length as usize);
         let senders = (0..length).map(|tx| (TxIndex(tx), self.transaction(TxIndex(tx)).env.caller));
         senders.filter_map(|(tx, sender)| Some((last.insert(sender, tx)?, sender))).collect()
     }

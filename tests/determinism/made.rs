@@ -1,6 +1,7 @@
 //! Makes blocks of signed transactions on a plain pre-state, and runs them on every engine.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip7702};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
@@ -172,6 +173,15 @@ impl World {
         fork: EthereumHardfork,
         transactions: Vec<SignedTransaction>,
     ) -> Result<Outcome, ExecuteError> {
+        self.run_counting(fork, transactions).0
+    }
+
+    /// As [`Self::run`], and says how many transactions ran in strands, at most, where nobody was restless.
+    pub(crate) fn run_counting(
+        self,
+        fork: EthereumHardfork,
+        transactions: Vec<SignedTransaction>,
+    ) -> (Result<Outcome, ExecuteError>, u64) {
         let pre_state = PlainState::new(self.accounts, &self.codes, Ancestors::default());
         let header = Header {
             number: 100,
@@ -189,7 +199,11 @@ impl World {
             BlockBody { transactions, ommers: Vec::new(), withdrawals: Some(Withdrawals::new(withdrawals)) };
         let block = Block { header, body };
         let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
-        let ready = ReadyBlock::new(&rules, &block, None)?;
+        let ready = match ReadyBlock::new(&rules, &block, None) {
+            Ok(ready) => ready,
+            Err(error) => return (Err(error), 0),
+        };
+        let in_strands = AtomicU64::new(0);
         let heard = |steps, run: &(dyn Fn(Setup<'_>) -> Result<Outcome, ExecuteError> + Sync)| {
             let told = Mutex::new(Vec::new());
             let listen = |committed: Committed<'_>| {
@@ -208,7 +222,12 @@ impl World {
                 for restless in [false, true].repeat(10) {
                     let run = |mut setup: Setup<'_>| {
                         setup.restless = restless;
-                        options.install(|| parallel::run_with(&ready, &pre_state, setup).0)
+                        let (found, counters) =
+                            options.install(|| parallel::run_with(&ready, &pre_state, setup));
+                        if !restless {
+                            in_strands.fetch_max(counters.in_strands, Ordering::Relaxed);
+                        }
+                        found
                     };
                     assert_eq!(heard(steps, &run), expected, "{} threads, steps {steps}", options.threads());
                 }
@@ -221,6 +240,6 @@ impl World {
             assert!(receipts.eq(&outcome.receipts), "each is told of once");
             assert!(told.iter().map(|(_, _, changes)| changes.as_ref()).eq(outcome.steps.iter().map(Some)));
         }
-        outcome
+        (outcome, in_strands.into_inner())
     }
 }

@@ -9,4 +9,5 @@ mod invalid;
 mod kept;
 mod made;
 mod peers;
+mod strands;
 mod transfers;

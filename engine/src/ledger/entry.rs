@@ -175,6 +175,37 @@ impl Entry {
         }
     }
 
+    /// Whether two rows of transactions that have found the account alike, and of which each has changed no more than values,
+    /// could have come in either order: neither has changed what the other has seen.
+    pub(super) fn is_apart_from(&self, other: &Self) -> bool {
+        if !self.changed && !other.changed {
+            return true;
+        }
+        if self.before != self.now || other.before != other.now {
+            return false;
+        }
+        let (few, many) = if self.slots.len() < other.slots.len() { (self, other) } else { (other, self) };
+        few.slots.iter().all(|(slot, one)| {
+            many.slots.get(slot).is_none_or(|other| !one.is_changed() && !other.is_changed())
+        })
+    }
+
+    /// Goes on from here as another entry of the same account does, which found it as it is here, and has changed no more
+    /// than values.
+    pub(super) fn go_on_as(&mut self, other: &mut Self) {
+        if other.changed
+            && let Some(info) = other.now.take()
+        {
+            let changed = other.slots.iter().filter(|(_, slot)| slot.is_changed());
+            let effect = |(slot, value): (&U256, &StorageSlot)| SlotEffect {
+                slot: *slot,
+                original: value.previous_or_original_value,
+                present: value.present_value,
+            };
+            self.change(info, changed.map(effect));
+        }
+    }
+
     /// The code that the account has now and had not before. It may be the one of no bytes.
     pub(super) fn new_code(&self) -> Option<(B256, Bytecode)> {
         let now = self.now.as_ref()?;
@@ -185,14 +216,16 @@ impl Entry {
         code.map(|code| (now.code_hash, code))
     }
 
-    /// What has become of the account, and how to undo it; `None` if there is nothing to say of it. The entry is of no use
-    /// afterwards.
+    /// How to undo what has become of the account; `None` if there is nothing to say of it. [`Self::take_account`] is all
+    /// that the entry is good for afterwards.
     #[inline]
-    pub(super) fn take_change(&mut self) -> Option<(BundleAccount, AccountRevert)> {
+    pub(super) fn take_revert(&mut self) -> Option<AccountRevert> {
         if !matches!(self.status, AccountStatus::Changed | AccountStatus::InMemoryChange) {
             let transition = self.take_transition();
             let account = transition.present_bundle_account();
-            return Some((account, transition.create_revert()?));
+            (self.before, self.now) = (account.original_info, account.info);
+            (self.slots, self.status) = (account.storage, account.status);
+            return transition.create_revert();
         }
         // What revm does with accounts that nobody has destroyed, which are nearly all, without the copies that it
         // takes for the others.
@@ -212,11 +245,14 @@ impl Entry {
             previous_status: self.status_before,
             wipe_storage: false,
         };
-        if revert.is_empty() {
-            return None;
-        }
+        (!revert.is_empty()).then_some(revert)
+    }
+
+    /// What has become of the account.
+    #[inline]
+    pub(super) fn take_account(&mut self) -> BundleAccount {
         let (before, now) = (self.before.take(), self.now.take());
-        Some((BundleAccount::new(before, now, core::mem::take(&mut self.slots), self.status), revert))
+        BundleAccount::new(before, now, core::mem::take(&mut self.slots), self.status)
     }
 
     /// The entry as revm's `State` would keep it.

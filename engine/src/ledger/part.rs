@@ -4,7 +4,6 @@ use core::convert::Infallible;
 
 use alloy_primitives::Address;
 use alloy_primitives::map::{AddressMap, Entry as MapEntry};
-use revm::database::{AccountRevert, BundleState};
 use revm::state::{Account, AccountInfo};
 
 use super::effects::{self, Effect, Fate, SlotEffect};
@@ -28,6 +27,13 @@ pub(crate) struct Part {
 /// Where an account's entry is within its part.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place(u32);
+
+impl Place {
+    /// The place behind these.
+    fn behind(entries: &[Entry]) -> Self {
+        Self(u32::try_from(entries.len()).expect("an entry takes more than a byte of memory"))
+    }
+}
 
 impl Part {
     /// Takes room for so many accounts.
@@ -106,26 +112,32 @@ impl Part {
         }
     }
 
-    /// Puts what has become of the accounts that have changed into a bundle and its reverts. The part is empty then.
-    pub(super) fn put_changes(
-        &mut self,
-        bundle: &mut BundleState,
-        reverts: &mut Vec<(Address, AccountRevert)>,
-    ) {
-        self.index.clear();
-        // They are large: each is moved once.
-        for entry in self.entries.iter_mut().filter(|entry| entry.changed) {
-            if let Some((hash, code)) = entry.new_code() {
-                bundle.contracts.insert(hash, code);
-            }
-            if let Some((account, revert)) = entry.take_change() {
-                bundle.state_size += account.size_hint();
-                bundle.state.insert(entry.address, account);
-                bundle.reverts_size += revert.size_hint();
-                reverts.push((entry.address, revert));
+    /// Whether two rows of transactions that have found the accounts alike, and of which each has changed no more than values,
+    /// could have come in either order.
+    pub(super) fn is_apart_from(&self, other: &Self) -> bool {
+        let is_apart =
+            |entry: &Entry| self.known(entry.address).is_none_or(|known| known.is_apart_from(entry));
+        other.entries.iter().all(is_apart)
+    }
+
+    /// Takes over what a row of transactions has left that found the accounts as they are here, and has changed no more than
+    /// values. The other part is empty then.
+    pub(super) fn take_over(&mut self, other: &mut Self) {
+        other.index.clear();
+        for mut entry in other.entries.drain(..) {
+            match self.index.entry(entry.address) {
+                MapEntry::Occupied(place) => self.entries[place.get().0 as usize].go_on_as(&mut entry),
+                MapEntry::Vacant(vacant) => {
+                    vacant.insert(Place::behind(&self.entries));
+                    self.entries.push(entry);
+                }
             }
         }
-        self.entries.clear();
+    }
+
+    /// The accounts, in pieces of so many.
+    pub(super) fn pieces(&mut self, accounts: usize) -> impl Iterator<Item = &mut [Entry]> {
+        self.entries.chunks_mut(accounts)
     }
 
     /// The entry of an account, which the block finds like this if it is not known yet.
@@ -140,10 +152,9 @@ impl Part {
             MapEntry::Occupied(place) => *place.get(),
             MapEntry::Vacant(vacant) => {
                 let entry = make()?;
-                let place =
-                    u32::try_from(self.entries.len()).expect("an entry takes more than a byte of memory");
+                let place = *vacant.insert(Place::behind(&self.entries));
                 self.entries.push(entry);
-                *vacant.insert(Place(place))
+                place
             }
         })
     }
