@@ -37,7 +37,7 @@ use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
 
 /// How many accounts are kept: as many as a core has near.
-const KEPT_MAX: usize = 128;
+const KEPT_MAX: usize = 384;
 
 /// Runs some transactions of a block, and makes what they do part of the block and of the ledger.
 ///
