@@ -154,6 +154,16 @@ impl<'a> BlockRun<'a> {
         self.told
     }
 
+    /// Gas that was paid for so far.
+    pub(crate) const fn gas_paid(&self) -> u64 {
+        self.gas.paid
+    }
+
+    /// Gas that is left to pay for.
+    pub(crate) const fn gas_left(&self) -> u64 {
+        self.block.header.gas_limit.saturating_sub(self.gas.paid)
+    }
+
     /// How many transactions are decided: part of the block, or left out.
     pub(crate) fn decided(&self) -> u32 {
         let decided = self.receipts.len() + self.left_out.len();
@@ -217,7 +227,9 @@ impl<'a> BlockRun<'a> {
         let mut gas = self.gas;
         (self.decided() as usize..).zip(transactions).all(|(index, used)| {
             let is_admitted = self.admit_after(&gas, index).is_ok();
-            gas.add(&used, self.block.transactions[index].blob_gas);
+            if is_admitted {
+                gas.add(&used, self.block.transactions[index].blob_gas);
+            }
             is_admitted
         })
     }

@@ -8,7 +8,7 @@ use weft_scheduler::Stats;
 pub struct Counters {
     /// Transactions run one after the other, because speculation does not pay there.
     pub in_order: u64,
-    /// Transactions committed where others ran ahead of them.
+    /// Transactions committed where others ran ahead of them, or in other strands.
     pub speculative: u64,
     /// Those of them that ran in strands, without the scheduler.
     pub in_strands: u64,

@@ -31,7 +31,7 @@ use crate::block_state::Committing;
 use crate::commit::{BlockRun, Summary};
 use crate::error::{ExecuteError, WitnessError};
 use crate::evm::EthEvm;
-use crate::ledger::Ledger;
+use crate::ledger::{Ledger, Written};
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
@@ -52,7 +52,7 @@ pub(crate) fn run_in_order(
     trace: Option<&Trace>,
 ) -> Result<(), ExecuteError> {
     let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
-    let mut state = KeptState::new(ledger, block, !run.is_watching());
+    let mut state = KeptState::new(ledger, block, !run.is_watching(), None);
     for tx in indices {
         let index = tx as usize;
         let ran = match run.admit(index) {
@@ -105,12 +105,20 @@ pub(crate) struct KeptState<'r, 'l, 't> {
     evm: EthEvm<'t, &'r mut Ledger<'l>>,
     /// The accounts stay in the EVM.
     keeps: bool,
+    /// What was changed, if that is wanted of transactions that only change values.
+    written: Option<Written>,
 }
 
 impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
-    /// The state as the ledger has it. It `keeps` accounts in the EVM if nobody wants to see them.
-    pub(crate) fn new(ledger: &'r mut Ledger<'l>, block: &ReadyBlock<'_>, keeps: bool) -> Self {
-        Self { evm: EthEvm::new(ledger, &block.env).with_memo(), keeps }
+    /// The state as the ledger has it. It `keeps` accounts in the EVM if nobody wants to see them, and adds to what was
+    /// `written`.
+    pub(crate) fn new(
+        ledger: &'r mut Ledger<'l>,
+        block: &ReadyBlock<'_>,
+        keeps: bool,
+        written: Option<Written>,
+    ) -> Self {
+        Self { evm: EthEvm::new(ledger, &block.env).with_memo(), keeps, written }
     }
 
     /// Runs the next transaction.
@@ -123,9 +131,14 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         if let Some(transfer) = Transfer::of(&mut self.evm, transaction)
             && self.transfer(&transfer)
         {
+            if let (Some(written), Some(recipient)) = (&mut self.written, transfer.recipient) {
+                written.note_account(recipient);
+            }
             return Ok(Ran::Ordinary { summary: transfer.summary(), reward: Some(transfer.reward) });
         }
-        let kept = transaction::transact_kept(&mut self.evm, transaction).map_err(failed)?;
+        let written = self.written.take();
+        let kept = transaction::transact_kept(&mut self.evm, transaction, written).map_err(failed)?;
+        self.written = kept.written;
         if kept.changes_values_only && !self.ledger().has_shown_an_empty_account() {
             return Ok(Ran::Ordinary { summary: Summary::of(kept.result), reward: kept.unpaid_reward });
         }
@@ -175,14 +188,20 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         }
     }
 
+    /// Puts what the journal keeps into the ledger, and says what was written.
+    pub(crate) fn finish(mut self) -> Option<Written> {
+        self.settle();
+        self.written
+    }
+
     /// Puts what the journal keeps into the ledger.
-    pub(crate) fn settle(&mut self) {
+    fn settle(&mut self) {
         let (ledger, journal) = self.evm.database_and_journal();
         ledger.absorb(journal.state.drain());
     }
 
     /// The ledger.
-    fn ledger(&mut self) -> &mut Ledger<'l> {
+    pub(crate) fn ledger(&mut self) -> &mut Ledger<'l> {
         self.evm.database()
     }
 }

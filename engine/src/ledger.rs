@@ -7,7 +7,8 @@
 //! The accounts are cut into parts by their addresses. While transactions run in order, each changes the ledger when it
 //! is committed. While they run ahead of each other, nothing changes but the beneficiary's account, which nearly all of
 //! them pay: what the others did is kept until the stretch is over, and goes into the parts side by side. So a run that
-//! looks beneath its stretch needs no lock, and a commit takes hardly any time.
+//! looks beneath its stretch needs no lock, and a commit takes hardly any time. Strands run on ledgers of their own above
+//! this one, which it takes over (`strands.rs`).
 //!
 //! # Invariants
 //!
@@ -38,10 +39,12 @@ mod entry;
 mod part;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub(crate) use effects::{EffectLog, Effects};
 pub(crate) use entry::Entry;
 use part::Part;
+pub(crate) use written::Written;
 
 /// How many parts there are at most: a power of two.
 const PARTS_MAX: usize = 64;
@@ -63,9 +66,14 @@ pub(crate) struct Ledger<'a> {
     has_shown_an_empty_account: bool,
 }
 
-/// The accounts of a ledger, or room for them.
+/// What a strand has seen and changed, or room for it.
 #[derive(Debug)]
-pub(crate) struct Room(Box<[Part]>);
+pub(crate) struct Seen {
+    /// The accounts.
+    parts: Box<[Part]>,
+    /// What it has changed, also for a while.
+    written: Written,
+}
 
 /// Accounts that a block touches without a transaction: system contracts, who pays for them, withdrawals.
 const OWN_ACCOUNTS: usize = 32;
@@ -119,11 +127,17 @@ impl<'a> Ledger<'a> {
         // Some parts get more than others.
         let room = if parts.len() == 1 { each } else { each + each / 4 };
         parts.iter_mut().for_each(|part| part.reserve(room));
-        Self::in_room(pre_state, beneficiary, Room(parts))
+        Self::in_parts(pre_state, beneficiary, parts)
     }
 
-    /// A ledger of which nothing is known, in the room of another one.
-    pub(crate) fn in_room(pre_state: &'a dyn PreState, beneficiary: Address, Room(parts): Room) -> Self {
+    /// The ledger of a strand, in the room of an earlier one.
+    pub(crate) fn of_strand(pre_state: &'a dyn PreState, beneficiary: Address, room: Seen) -> Self {
+        debug_assert!(room.parts.iter().all(|part| part.len() == 0), "it has been taken over");
+        Self::in_parts(pre_state, beneficiary, room.parts)
+    }
+
+    /// A ledger of which nothing is known, in these parts.
+    fn in_parts(pre_state: &'a dyn PreState, beneficiary: Address, parts: Box<[Part]>) -> Self {
         let base = Base { pre_state, parts, codes: B256Map::default() };
         let open = OpenStretch {
             pre_state,
@@ -136,9 +150,14 @@ impl<'a> Ledger<'a> {
         Self::from_parts(base, open)
     }
 
-    /// The accounts but that of the beneficiary; `None` if that one has been asked for as well.
-    pub(crate) fn into_room(self) -> Option<Room> {
-        (self.open.part.len() == 0).then_some(Room(self.base.parts))
+    /// Whether the beneficiary's account has been asked for.
+    pub(crate) fn knows_the_beneficiary(&self) -> bool {
+        self.open.part.len() != 0
+    }
+
+    /// What a strand has seen, which has changed so much.
+    pub(crate) fn into_seen(self, written: Written) -> Seen {
+        Seen { parts: self.base.parts, written }
     }
 
     /// A ledger put together again after a stretch.
@@ -222,41 +241,68 @@ impl<'a> Ledger<'a> {
     }
 }
 
+/// State as the block has left it before the stretch, as those see it who run ahead of each other.
+impl PreState for Base<'_> {
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        match self.known(address) {
+            Some(entry) => Ok(entry.now.as_ref().map(AccountInfo::copy_without_code)),
+            None => self.pre_state.account(address),
+        }
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
+        let known = self.known(address).and_then(|entry| entry.known_slot(slot));
+        known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
+    }
+
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        let known = self.known(address).and_then(Entry::knows_storage);
+        known.map_or_else(|| self.pre_state.has_storage(address), Ok)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {
+        match self.known_code(hash) {
+            Some(code) => Ok(code.clone()),
+            None => self.pre_state.code(hash),
+        }
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, WitnessError> {
+        self.pre_state.block_hash(number)
+    }
+}
+
 /// The part, of so many, that an account belongs to.
 fn part_of(address: Address, parts: usize) -> usize {
     usize::from(address[19]) & (parts - 1)
 }
 
 impl Base<'_> {
-    /// Room for accounts that are cut into parts as these are.
-    pub(crate) fn room(&self) -> Room {
-        Room(self.parts.iter().map(|_| Part::default()).collect())
+    /// Room for what a strand sees.
+    pub(crate) fn room(&self) -> Seen {
+        Seen { parts: self.parts.iter().map(|_| Part::default()).collect(), written: Written::default() }
     }
 
     /// Whether no strand has changed what another has seen. All ran above these accounts, and have changed no more than
     /// values.
-    pub(crate) fn are_apart(&self, strands: &[Room]) -> bool {
+    pub(crate) fn are_apart(&self, strands: &[Seen]) -> bool {
         (0..self.parts.len()).into_par_iter().all(|nth| {
-            let parts = || strands.iter().map(|Room(parts)| &parts[nth]);
-            parts()
-                .enumerate()
-                .all(|(strand, part)| parts().take(strand).all(|other| other.is_apart_from(part)))
+            strands.iter().enumerate().all(|(count, one)| {
+                strands[..count].iter().all(|other| {
+                    other.parts[nth].is_apart_from(&one.parts[nth], [&other.written, &one.written])
+                })
+            })
         })
     }
 
-    /// Takes over what strands have left that [are apart](Self::are_apart). Their rooms are empty then.
-    pub(crate) fn take_over(&mut self, strands: &mut [Room]) {
+    /// Takes over what strands have left that [are apart](Self::are_apart). What is left of it is room.
+    pub(crate) fn take_over(&mut self, strands: &mut [Seen]) {
         let mut of_parts: Vec<Vec<&mut Part>> = self.parts.iter().map(|_| Vec::new()).collect();
-        for Room(parts) in strands {
-            of_parts.iter_mut().zip(parts).for_each(|(of_part, part)| of_part.push(part));
+        for strand in strands {
+            of_parts.iter_mut().zip(&mut strand.parts).for_each(|(of_part, part)| of_part.push(part));
         }
         let parts = self.parts.par_iter_mut().zip(of_parts);
         parts.for_each(|(part, strands)| strands.into_iter().for_each(|strand| part.take_over(strand)));
-    }
-
-    /// Answers what is not here yet.
-    pub(crate) fn pre_state(&self) -> &dyn PreState {
-        self.pre_state
     }
 
     /// The entry of an account that is not the beneficiary's, if nobody need ask the pre-state for it.

@@ -36,6 +36,7 @@ pub mod chain;
 mod codes;
 mod commit;
 mod counters;
+mod course;
 mod deposits;
 mod desk;
 pub mod error;

@@ -14,6 +14,7 @@
 
 use core::cell::OnceCell;
 use core::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256};
@@ -31,6 +32,7 @@ use crate::alike;
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::{BlockRun, Summary, is_watched};
 use crate::counters::Counters;
+use crate::course::Course;
 use crate::desk::{Desk, OwnDesk};
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
@@ -72,9 +74,10 @@ pub fn run_with(
     let workers = setup.rehearsal.map_or_else(rayon::current_num_threads, Rehearsal::workers);
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
-    let (mut pace, list) = plan(block, is_watched(block, &setup), workers, &setup);
+    let (pace, list) = plan(block, is_watched(block, &setup), workers, &setup);
+    let mut course = Course::new(pace, setup.rehearsal.is_none() && !setup.restless);
     // Who fills it alone is faster with one part.
-    let is_in_order = pace.is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
+    let is_in_order = course.pace().is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
     let mut ledger = Ledger::new(block, pre_state, if is_in_order { 1 } else { workers });
     let mut counters = Counters::default();
     let mut run = match BlockRun::begin(block, &mut ledger, setup) {
@@ -87,8 +90,9 @@ pub fn run_with(
     let mut strands = Strands::new(workers, outlook(&run, list, &setup));
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
+        let (start, gas) = (Instant::now(), run.gas_paid());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
-        match measured.unwrap_or_else(|| pace.next_stretch(left)) {
+        match measured.unwrap_or_else(|| course.next_stretch(left)) {
             Stretch::InOrder(length) => {
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
@@ -100,6 +104,7 @@ pub fn run_with(
                 if let Err(error) = ran {
                     return (Err(error), counters);
                 }
+                course.note_in_order(run.gas_paid() - gas, start.elapsed());
             }
             Stretch::Speculative(length) => {
                 match strands.run(block, &mut run, &mut ledger, length, &mut counters, setup.trace) {
@@ -133,19 +138,14 @@ pub fn run_with(
                 };
                 let room = workspace.take().unwrap_or_default();
                 let (stats, mut room) = match setup.rehearsal {
-                    Some(rehearsal) => executor.rehearse(length, &pace, workers, room, rehearsal),
-                    None => executor.run(length, &pace, workers, room, setup.trace),
+                    Some(rehearsal) => executor.rehearse(length, course.pace(), workers, room, rehearsal),
+                    None => executor.run(length, course.pace(), workers, room, setup.trace),
                 };
                 let Beneath { base, committer, .. } = executor.beneath;
                 let Committer { run: done, open, error } = committer.into_inner();
                 (run, ledger) = (done, Ledger::from_parts(base, open));
-                match stats {
-                    Ok(counts) => {
-                        pace.note(&counts);
-                        strands.note(&counts);
-                        counters.speculative(&counts);
-                        tracing::trace!(first, length, ?counts, "speculative stretch");
-                    }
+                let stats = match stats {
+                    Ok(stats) => stats,
                     Err(fault) => {
                         // A bug of ours is no property of the block: the specification decides, and the counters tell.
                         debug_assert!(false, "the scheduler failed: {fault}");
@@ -153,7 +153,10 @@ pub fn run_with(
                         tracing::error!(%fault, "the scheduler failed; the block runs again in order");
                         return (sequential::run_telling_from(run.told(), block, pre_state, setup), counters);
                     }
-                }
+                };
+                counters.speculative(&stats);
+                strands.note(&stats);
+                tracing::trace!(first, length, ?stats, "speculative stretch");
                 if let Some(error) = error {
                     return (Err(error), counters);
                 }
@@ -165,6 +168,7 @@ pub fn run_with(
                     }
                 }
                 workspace = Some(room);
+                course.note(stats, run.gas_paid() - gas, start.elapsed());
             }
         }
     }

@@ -24,9 +24,9 @@ pub struct Setup<'a> {
     pub invalid: InvalidTransactions,
     /// Whom to tell of each transaction as it becomes part of the block, in block order, while others still run.
     ///
-    /// It is called once for each, by one thread at a time, and transactions wait meanwhile. Where rows of transactions run
-    /// apart from each other it hears of all of a stretch when they are over, some milliseconds later. It must not panic, nor wait
-    /// for a rayon job or for another thread of the pool: that one may be waiting for the commit to end.
+    /// It is called once for each, by one thread at a time, and transactions wait meanwhile. Where rows of transactions
+    /// run apart from each other, it hears of them only when all of a stretch are over. It must not panic, nor wait for a
+    /// rayon job or for another thread of the pool: that one may be waiting for the commit to end.
     pub on_commit: Option<&'a OnCommit<'a>>,
     /// Whether to keep what each transaction changed ([`crate::Outcome::steps`]) where the receipts do not need it.
     pub steps: bool,

@@ -1,6 +1,6 @@
 //! One transaction through revm: in goes its environment, out come its result and the state it leaves.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 
 use alloy_eips::eip4788::SYSTEM_ADDRESS;
@@ -18,6 +18,7 @@ use revm::state::{AccountInfo, EvmState};
 
 use crate::error::{BlockError, ExecuteError, Fault, TransactionError};
 use crate::evm::{EthEvm, StateDb};
+use crate::ledger::Written;
 use crate::location::tip;
 
 /// What running one transaction gives.
@@ -79,19 +80,23 @@ pub(crate) struct Kept {
     pub(crate) unpaid_reward: Option<U256>,
     /// It has created no account, removed none that was there, and set no code.
     pub(crate) changes_values_only: bool,
+    /// What was given, with what it has changed if it changes values only.
+    pub(crate) written: Option<Written>,
 }
 
-/// As [`transact_unpaid`], and what the transaction leaves of the accounts stays in the EVM for the next one. From
-/// Byzantium on.
+/// As [`transact_unpaid`], and what the transaction leaves of the accounts stays in the EVM for the next one. Adds to what
+/// was `written`, if that is wanted. From Byzantium on.
 pub(crate) fn transact_kept<'t, DB: StateDb>(
     evm: &mut EthEvm<'t, DB>,
     transaction: &'t TxEnv,
+    written: Option<Written>,
 ) -> Result<Kept, EVMError<DB::Error>> {
-    let mut handler = RewardHandler { keeps: true, ..RewardHandler::new(true) };
+    let mut handler =
+        RewardHandler { keeps: true, written: RefCell::new(written), ..RewardHandler::new(true) };
     evm.ctx().set_tx(transaction);
     let result = handler.run(evm)?;
     let (unpaid_reward, changes_values_only) = (handler.unpaid.get(), handler.changes_values_only.get());
-    Ok(Kept { result, unpaid_reward, changes_values_only })
+    Ok(Kept { result, unpaid_reward, changes_values_only, written: handler.written.into_inner() })
 }
 
 /// Whether a transaction that is over has created no account, removed none that was there, and set no code. One that
@@ -131,6 +136,35 @@ fn changes_values_only(journal: &mut JournalInner<JournalEntry>, caller: Address
     })
 }
 
+/// Notes what a transaction that is over has changed, other than the account of its sender.
+fn note_written(journal: &JournalInner<JournalEntry>, caller: Address, written: &mut Written) {
+    for entry in &journal.journal {
+        let accounts = match entry {
+            JournalEntry::BalanceChange { address, .. }
+            | JournalEntry::NonceChange { address, .. }
+            | JournalEntry::NonceBump { address } => [Some(*address), None],
+            JournalEntry::BalanceTransfer { balance, from, to } if !balance.is_zero() => {
+                [Some(*from), Some(*to)]
+            }
+            JournalEntry::StorageChanged { address, key, .. } => {
+                written.note_slot(*address, *key);
+                [None; 2]
+            }
+            JournalEntry::BalanceTransfer { .. }
+            | JournalEntry::AccountWarmed { .. }
+            | JournalEntry::AccountTouched { .. }
+            | JournalEntry::StorageWarmed { .. }
+            | JournalEntry::TransientStorageChange { .. }
+            // These do more than change values.
+            | JournalEntry::AccountDestroyed { .. }
+            | JournalEntry::AccountCreated { .. }
+            | JournalEntry::CodeChange { .. } => [None; 2],
+        };
+        let others = accounts.into_iter().flatten().filter(|address| *address != caller);
+        others.for_each(|address| written.note_account(address));
+    }
+}
+
 /// Calls a system contract: no fee, no nonce, gas of its own (EIP-4788).
 pub(crate) fn call_system<DB: StateDb>(
     database: DB,
@@ -158,6 +192,8 @@ struct RewardHandler<'t, DB> {
     unpaid: Cell<Option<U256>>,
     /// The run has created no account, removed none that was there, and set no code.
     changes_values_only: Cell<bool>,
+    /// What was changed before, and by this run, if that is wanted.
+    written: RefCell<Option<Written>>,
     /// The handler's EVM is typed by its database and where its transactions are kept.
     _evm: PhantomData<(&'t TxEnv, DB)>,
 }
@@ -170,6 +206,7 @@ impl<DB> RewardHandler<'_, DB> {
             keeps: false,
             unpaid: Cell::new(None),
             changes_values_only: Cell::new(false),
+            written: RefCell::default(),
             _evm: PhantomData,
         }
     }
@@ -206,6 +243,9 @@ impl<'t, DB: StateDb> Handler for RewardHandler<'t, DB> {
             let caller = context.tx().caller();
             let values_only = changes_values_only(context.journal_mut(), caller);
             self.changes_values_only.set(values_only);
+            if let Some(written) = &mut *self.written.borrow_mut() {
+                note_written(context.journal_mut(), caller, written);
+            }
         }
         Ok(())
     }

@@ -57,9 +57,20 @@ impl Signer {
 
     /// A signed transfer of some wei.
     pub(crate) fn pay(&self, nonce: u64, to: Address, value: u64) -> SignedTransaction {
+        self.pay_with_gas(nonce, to, value, 21_000)
+    }
+
+    /// The same with a gas limit of its own.
+    pub(crate) fn pay_with_gas(
+        &self,
+        nonce: u64,
+        to: Address,
+        value: u64,
+        gas_limit: u64,
+    ) -> SignedTransaction {
         self.sign_for(TxEip1559 {
             nonce,
-            gas_limit: 21_000,
+            gas_limit,
             to: TxKind::Call(to),
             value: U256::from(value),
             ..TxEip1559::default()
@@ -176,12 +187,13 @@ impl World {
         self.run_counting(fork, transactions).0
     }
 
-    /// As [`Self::run`], and says how many transactions ran in strands, at most, where nobody was restless.
+    /// As [`Self::run`], and says how many transactions ran in strands, at most: on two threads where nobody was restless,
+    /// and on any number where somebody was.
     pub(crate) fn run_counting(
         self,
         fork: EthereumHardfork,
         transactions: Vec<SignedTransaction>,
-    ) -> (Result<Outcome, ExecuteError>, u64) {
+    ) -> (Result<Outcome, ExecuteError>, [u64; 2]) {
         let pre_state = PlainState::new(self.accounts, &self.codes, Ancestors::default());
         let header = Header {
             number: 100,
@@ -201,9 +213,9 @@ impl World {
         let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
         let ready = match ReadyBlock::new(&rules, &block, None) {
             Ok(ready) => ready,
-            Err(error) => return (Err(error), 0),
+            Err(error) => return (Err(error), [0; 2]),
         };
-        let in_strands = AtomicU64::new(0);
+        let in_strands = [const { AtomicU64::new(0) }; 2];
         let heard = |steps, run: &(dyn Fn(Setup<'_>) -> Result<Outcome, ExecuteError> + Sync)| {
             let told = Mutex::new(Vec::new());
             let listen = |committed: Committed<'_>| {
@@ -224,8 +236,9 @@ impl World {
                         setup.restless = restless;
                         let (found, counters) =
                             options.install(|| parallel::run_with(&ready, &pre_state, setup));
-                        if !restless {
-                            in_strands.fetch_max(counters.in_strands, Ordering::Relaxed);
+                        if restless || options.threads() == 2 {
+                            in_strands[usize::from(restless)]
+                                .fetch_max(counters.in_strands, Ordering::Relaxed);
                         }
                         found
                     };
@@ -240,6 +253,6 @@ impl World {
             assert!(receipts.eq(&outcome.receipts), "each is told of once");
             assert!(told.iter().map(|(_, _, changes)| changes.as_ref()).eq(outcome.steps.iter().map(Some)));
         }
-        (outcome, in_strands.into_inner())
+        (outcome, in_strands.map(AtomicU64::into_inner))
     }
 }

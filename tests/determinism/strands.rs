@@ -10,8 +10,9 @@ use crate::made::{Signer, World};
 /// Adds one to the slot that the first word names: PUSH0 CALLDATALOAD DUP1 SLOAD PUSH1 1 ADD SWAP1 SSTORE.
 const COUNT: [u8; 9] = [0x5f, 0x35, 0x80, 0x54, 0x60, 0x01, 0x01, 0x90, 0x55];
 
-/// Enough for strands to be tried, and to prove themselves, though nobody is restless.
-const MANY: usize = 900;
+/// Enough for strands to be tried, and to prove themselves, though nobody is restless; and for two threads to share in
+/// what comes after them.
+const MANY: usize = 1_100;
 
 /// How many of them the scheduler runs before strands are tried.
 const BEFORE: u64 = 256;
@@ -35,7 +36,7 @@ fn count(signer: &Signer, slot: usize) -> SignedTransaction {
 }
 
 /// A block in which each of many signers counts in a slot of his own, but for what `change` changes; and how many ran in
-/// strands.
+/// strands on two threads, at most, if nobody was restless.
 fn run(change: impl FnOnce(&mut World, &[Signer], &mut [SignedTransaction])) -> (Outcome, u64) {
     let signers: Vec<Signer> = (0..MANY as u64).map(Signer::new).collect();
     let mut world = World::default();
@@ -46,14 +47,18 @@ fn run(change: impl FnOnce(&mut World, &[Signer], &mut [SignedTransaction])) -> 
     }
     let mut calls: Vec<_> = (0..).zip(&signers).map(|(slot, signer)| count(signer, slot)).collect();
     change(&mut world, &signers, &mut calls);
-    let (outcome, in_strands) = world.run_counting(EthereumHardfork::Cancun, calls);
+    let (outcome, [in_strands, of_the_restless]) = world.run_counting(EthereumHardfork::Cancun, calls);
+    assert!(of_the_restless > 0, "they try everywhere");
     (outcome.unwrap(), in_strands)
 }
+
+/// Those that run in strands where all are apart.
+const ALL: u64 = MANY as u64 - BEFORE;
 
 #[test]
 fn s1_calls_that_are_apart_run_in_strands() {
     let (outcome, in_strands) = run(|_, _, _| ());
-    assert_eq!(in_strands, MANY as u64 - BEFORE);
+    assert_eq!(in_strands, ALL);
     assert!(
         (0..MANY)
             .all(|slot| { outcome.changes.changed_slot(counter(), U256::from(slot)) == Some(U256::from(1)) })
@@ -66,8 +71,8 @@ fn s1_two_in_one_slot_are_not_apart() {
         for before in [place - 1, 10] {
             let (outcome, in_strands) =
                 run(|_, signers, calls| calls[place] = count(&signers[place], before));
-            // The tenth has run long before.
-            assert_eq!(in_strands == MANY as u64 - BEFORE, before == 10);
+            // Slot 10 was counted long before.
+            assert_eq!(in_strands == ALL, before == 10);
             let counted = outcome.changes.changed_slot(counter(), U256::from(before));
             assert_eq!(counted, Some(U256::from(2)));
         }
@@ -79,12 +84,56 @@ fn s1_two_in_one_slot_are_not_apart() {
 fn s1_who_looks_at_a_balance_sees_what_was_paid_before() {
     let [place, _] = PLACES;
     for seen in [Some(place - 1), Some(place + 1), None] {
-        run(|world, signers, calls| {
+        let (_, in_strands) = run(|world, signers, calls| {
             let whom = seen.map_or(world.beneficiary, |seen| signers[seen].address());
             // PUSH20 `whom` BALANCE PUSH0 SSTORE.
             world.put(other(), 1, [&[0x73], whom.as_slice(), &[0x31, 0x5f, 0x55]].concat());
             calls[place] = signers[place].call(0, other(), Vec::new());
         });
+        assert!(in_strands < ALL);
+    }
+}
+
+/// One toggles a slot and toggles it back, and it looks as if nobody had touched it; two others look at it meanwhile, and
+/// at least one of them is in another strand.
+#[test]
+fn s1_what_is_changed_back_was_changed() {
+    // CALLDATASIZE PUSH1 9 JUMPI, PUSH0 SLOAD CALLER SSTORE STOP, JUMPDEST PUSH0 SLOAD ISZERO PUSH0 SSTORE.
+    const TOGGLE: [u8; 16] =
+        [0x36, 0x60, 0x09, 0x57, 0x5f, 0x54, 0x33, 0x55, 0x00, 0x5b, 0x5f, 0x54, 0x15, 0x5f, 0x55, 0x00];
+    for place in PLACES {
+        let (outcome, in_strands) = run(|world, signers, calls| {
+            world.put(other(), 1, TOGGLE.to_vec());
+            calls[place] = signers[place].call(0, other(), vec![1]);
+            calls[place + 1] = signers[place + 1].call(0, other(), Vec::new());
+            calls[place + 2] = signers[place + 2].call(0, other(), Vec::new());
+            calls[place + 3] = signers[place].call(1, other(), vec![1]);
+        });
+        assert!(in_strands < ALL);
+        let seen = outcome.changes.bundle.state[&other()].storage.values();
+        assert_eq!(seen.filter(|slot| slot.present_value == U256::ONE).count(), 2, "both saw it");
+    }
+}
+
+/// The same with ether that passes through an account.
+#[test]
+fn s1_what_has_passed_through_was_there() {
+    // CALLVALUE PUSH1 13 JUMPI, then the sender gets all there is: four zeros, SELFBALANCE ORIGIN GAS CALL.
+    const PURSE: [u8; 14] =
+        [0x34, 0x60, 0x0d, 0x57, 0x5f, 0x5f, 0x5f, 0x5f, 0x47, 0x32, 0x5a, 0xf1, 0x00, 0x5b];
+    let purse = Address::repeat_byte(0xc2);
+    for place in PLACES {
+        let (_, in_strands) = run(|world, signers, calls| {
+            world.put(purse, 1, PURSE.to_vec());
+            world.set_balance(purse, U256::ZERO);
+            // PUSH20 `purse` BALANCE CALLER SSTORE.
+            world.put(other(), 1, [&[0x73], purse.as_slice(), &[0x31, 0x33, 0x55]].concat());
+            calls[place] = signers[place].pay_with_gas(0, purse, 5, 50_000);
+            calls[place + 1] = signers[place + 1].call(0, other(), Vec::new());
+            calls[place + 2] = signers[place + 2].call(0, other(), Vec::new());
+            calls[place + 3] = signers[place].call(1, purse, Vec::new());
+        });
+        assert!(in_strands < ALL);
     }
 }
 
@@ -124,4 +173,25 @@ fn s1_what_finds_no_room_is_left_out() {
         assert!(matches!(reason, TransactionError::GasLimit { .. }));
         assert!((place - 150..place + 150).contains(index), "{index}");
     }
+}
+
+/// Who is misled would burn all of his gas, a hundred times what it takes otherwise.
+#[test]
+fn who_is_misled_costs_strands_no_more_than_a_part() {
+    // With data, CALLDATASIZE ISZERO PUSH1 10 JUMPI, PUSH1 1 PUSH0 SSTORE STOP; without, JUMPDEST, PUSH0 SLOAD PUSH1 20 JUMPI,
+    // JUMPDEST PUSH1 16 JUMP, JUMPDEST.
+    const BURN: [u8; 21] = [
+        0x36, 0x15, 0x60, 0x0a, 0x57, 0x60, 0x01, 0x5f, 0x55, 0x00, 0x5b, 0x5f, 0x54, 0x60, 0x14, 0x57, 0x5b,
+        0x60, 0x10, 0x56, 0x5b,
+    ];
+    let (outcome, in_strands) = run(|world, signers, calls| {
+        world.put(other(), 1, BURN.to_vec());
+        let [place, _] = PLACES;
+        calls[place] = signers[place].call(0, other(), vec![1]);
+        for burner in place + 1..MANY {
+            calls[burner] = signers[burner].call_with_gas(0, other(), 30_000_000);
+        }
+    });
+    assert_eq!(in_strands, 0);
+    assert!(outcome.receipts.iter().all(|receipt| receipt.status.coerce_status()), "none has burnt it");
 }

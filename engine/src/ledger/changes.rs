@@ -23,7 +23,7 @@ use super::part::Part;
 const PIECE: usize = 256;
 
 /// So many accounts are worth waking another thread.
-const WORTH_SHARING: usize = 1_024;
+const ACCOUNTS_WORTH_SHARING: usize = 1_024;
 
 /// How to undo what the block has changed, and the codes that it has brought.
 #[derive(Debug)]
@@ -36,8 +36,8 @@ struct Undo {
     codes: B256Map<Bytecode>,
 }
 
-/// Takes what has become of the accounts that have changed, on two threads of the current pool if it has them. The parts
-/// are of no use afterwards.
+/// Takes what has become of the accounts that have changed, on two threads of the current pool if it has them and it is
+/// worth it. The parts are of no use afterwards.
 pub(super) fn take<'p>(parts: impl Iterator<Item = &'p mut Part>) -> BundleState {
     let parts: Vec<&mut Part> = parts.collect();
     let count = parts.iter().map(|part| part.len()).sum();
@@ -45,7 +45,7 @@ pub(super) fn take<'p>(parts: impl Iterator<Item = &'p mut Part>) -> BundleState
     let mut undo = Undo { reverts: Vec::with_capacity(count), size: 0, codes: B256Map::default() };
     let mut bundle = BundleState::default();
     bundle.state.reserve(count);
-    if count < WORTH_SHARING || rayon::current_num_threads() == 1 {
+    if count < ACCOUNTS_WORTH_SHARING || rayon::current_num_threads() == 1 {
         for piece in pieces {
             undo.note(piece);
             take_accounts(piece, &mut bundle);

@@ -9,6 +9,7 @@ use revm::database::{AccountRevert, AccountStatus, BundleAccount, RevertToSlot, 
 use revm::state::{AccountInfo, EvmStorage};
 
 use super::effects::{Fate, SlotEffect};
+use super::written::Written;
 
 /// One account.
 #[derive(Debug, Clone)]
@@ -175,18 +176,20 @@ impl Entry {
         }
     }
 
-    /// Whether two rows of transactions that have found the account alike, and of which each has changed no more than values,
-    /// could have come in either order: neither has changed what the other has seen.
-    pub(super) fn is_apart_from(&self, other: &Self) -> bool {
-        if !self.changed && !other.changed {
-            return true;
-        }
-        if self.before != self.now || other.before != other.now {
+    /// Whether two rows of transactions that began with the same account, and have changed no more than values, could have
+    /// come in either order: neither has changed what the other has seen, not even for a while.
+    pub(super) fn is_apart_from(&self, other: &Self, written: [&Written; 2]) -> bool {
+        let was_written = |written: &Written| written.has_account(self.address);
+        if self.before != self.now || other.before != other.now || written.into_iter().any(was_written) {
             return false;
         }
         let (few, many) = if self.slots.len() < other.slots.len() { (self, other) } else { (other, self) };
         few.slots.iter().all(|(slot, one)| {
-            many.slots.get(slot).is_none_or(|other| !one.is_changed() && !other.is_changed())
+            let was_written = |written: &Written| written.has_slot(self.address, *slot);
+            let is_unchanged = |other: &StorageSlot| {
+                !one.is_changed() && !other.is_changed() && !written.into_iter().any(was_written)
+            };
+            many.slots.get(slot).is_none_or(is_unchanged)
         })
     }
 

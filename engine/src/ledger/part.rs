@@ -8,6 +8,7 @@ use revm::state::{Account, AccountInfo};
 
 use super::effects::{self, Effect, Fate, SlotEffect};
 use super::entry::Entry;
+use super::written::Written;
 use crate::error::WitnessError;
 use crate::pre_state::PreState;
 
@@ -112,12 +113,13 @@ impl Part {
         }
     }
 
-    /// Whether two rows of transactions that have found the accounts alike, and of which each has changed no more than values,
-    /// could have come in either order.
-    pub(super) fn is_apart_from(&self, other: &Self) -> bool {
-        let is_apart =
-            |entry: &Entry| self.known(entry.address).is_none_or(|known| known.is_apart_from(entry));
-        other.entries.iter().all(is_apart)
+    /// Whether two rows of transactions that began with the same accounts, and have changed no more than values, could have
+    /// come in either order; what each of the two has changed is listed.
+    pub(super) fn is_apart_from(&self, other: &Self, written: [&Written; 2]) -> bool {
+        other
+            .entries
+            .iter()
+            .all(|entry| self.known(entry.address).is_none_or(|known| known.is_apart_from(entry, written)))
     }
 
     /// Takes over what a row of transactions has left that found the accounts as they are here, and has changed no more than
