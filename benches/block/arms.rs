@@ -1,5 +1,7 @@
 //! What is compared: three loops of revm's, and Weft on several numbers of threads.
 
+use std::thread;
+
 use anyhow::{Context, anyhow, bail};
 use serde::Serialize;
 use weft_benches::Workload;
@@ -14,9 +16,10 @@ use crate::clock::{Took, median, shortest, time};
 pub(crate) struct Arms {
     /// In the order in which a round begins.
     all: Vec<Arm>,
-    /// The thread on which the baselines run, and Weft where it has one. What a thread has made is freed there, or its
-    /// allocator would have to ask the system for more each time.
-    alone: Options,
+    /// The threads on which the baselines run, and Weft where it has one, in turn by rounds: one on each CPU, since one CPU
+    /// may be slower than another for minutes. What a thread has made is freed there, or its allocator would have to ask
+    /// the system for more each time.
+    alone: Vec<Options>,
 }
 
 /// One way to run a block.
@@ -28,7 +31,9 @@ enum Arm {
     Cache,
     /// revm's `State` with bundle and reverts.
     State,
-    /// Weft.
+    /// Weft, on the thread of the baselines.
+    WeftAlone,
+    /// Weft on more threads.
     Weft(Box<Options>),
 }
 
@@ -79,13 +84,14 @@ impl<'a> Prepared<'a> {
 impl Arms {
     /// The baselines, and Weft on these numbers of threads.
     pub(crate) fn new(threads: &[usize]) -> anyhow::Result<Self> {
-        let alone = Options::with_pinned_threads(1)?;
         let mut all = vec![Arm::Journal, Arm::Cache, Arm::State];
         for threads in threads {
-            let options = if *threads == 1 { alone.clone() } else { Options::with_pinned_threads(*threads)? };
-            all.push(Arm::Weft(Box::new(options)));
+            all.push(match threads {
+                1 => Arm::WeftAlone,
+                _ => Arm::Weft(Box::new(Options::with_pinned_threads(*threads)?)),
+            });
         }
-        Ok(Self { all, alone })
+        Ok(Self { all, alone: alone()? })
     }
 
     /// Checks the signatures and does all else that is not to be measured.
@@ -104,14 +110,22 @@ impl Arms {
         let Prepared { workload, input, ready } = block;
         let expected = sequential::run(ready, &workload.pre_state);
         for arm in &self.all {
+            let weft = |options: &Options| {
+                if options.install(|| parallel::run(ready, &workload.pre_state)).0 != expected {
+                    bail!("{}: {} gives another outcome", workload.name, arm.name());
+                }
+                Ok(())
+            };
             let ran = match arm {
                 Arm::Journal => journal::run(input)?,
                 Arm::Cache => cache::run(input)?,
                 Arm::State => state::run(input)?,
+                Arm::WeftAlone => {
+                    weft(&self.alone[0])?;
+                    continue;
+                }
                 Arm::Weft(options) => {
-                    if options.install(|| parallel::run(ready, &workload.pre_state)).0 != expected {
-                        bail!("{}: {} gives another outcome", workload.name, arm.name());
-                    }
+                    weft(options)?;
                     continue;
                 }
             };
@@ -128,9 +142,10 @@ impl Arms {
         let mut times = vec![Vec::new(); count];
         let mut counters = vec![Counters::default(); count];
         for round in 0..rounds as usize {
+            let alone = &self.alone[round % self.alone.len()];
             for turn in 0..count {
                 let arm = (round + turn) % count;
-                let (took, counted) = self.all[arm].run(block, &self.alone)?;
+                let (took, counted) = self.all[arm].run(block, alone)?;
                 times[arm].push(took);
                 counters[arm].executions += counted.executions;
                 counters[arm].aborts += counted.aborts;
@@ -140,7 +155,8 @@ impl Arms {
         let transactions = block.workload.block.body.transactions.len().max(1);
         let runs = f64::from(rounds) * count_of(transactions as u64);
         let measured = self.all.iter().zip(times).zip(counters).map(|((arm, times), counters)| {
-            let per_tx = |number| matches!(arm, Arm::Weft(_)).then(|| count_of(number) / runs);
+            let per_tx =
+                |number| matches!(arm, Arm::WeftAlone | Arm::Weft(_)).then(|| count_of(number) / runs);
             Measured {
                 arm: arm.name(),
                 median: median(&times),
@@ -161,23 +177,46 @@ impl Arm {
             Self::Journal => "journal".to_owned(),
             Self::Cache => "cache".to_owned(),
             Self::State => "state".to_owned(),
+            Self::WeftAlone => "weft-1".to_owned(),
             Self::Weft(options) => format!("weft-{}", options.threads()),
         }
     }
 
-    /// Runs the block once; a baseline does so on the thread of `alone`.
+    /// Runs the block once; all but Weft on more threads do so on the thread of `alone`.
     fn run(&self, block: &Prepared<'_>, alone: &Options) -> anyhow::Result<(Took, Counters)> {
         let Prepared { workload, input, ready } = block;
+        let weft = |options: &Options| {
+            options.install(|| {
+                let ((_outcome, counters), took) = warm(|| parallel::run(ready, &workload.pre_state));
+                (took, counters)
+            })
+        };
         match self {
             Self::Journal => baseline(alone, || journal::run(input)),
             Self::Cache => baseline(alone, || cache::run(input)),
             Self::State => baseline(alone, || state::run(input)),
-            Self::Weft(options) => Ok(options.install(|| {
-                let ((_outcome, counters), took) = warm(|| parallel::run(ready, &workload.pre_state));
-                (took, counters)
-            })),
+            Self::WeftAlone => Ok(weft(alone)),
+            Self::Weft(options) => Ok(weft(options)),
         }
     }
+}
+
+/// A thread on each CPU that this process may use.
+fn alone() -> anyhow::Result<Vec<Options>> {
+    let on = |cpu| {
+        // A thread's threads may use the CPUs that it may use itself.
+        let pinned = thread::spawn(move || {
+            core_affinity::set_for_current(cpu);
+            Options::with_threads(1)
+        });
+        Ok(pinned.join().map_err(|_| anyhow!("a thread has panicked"))??)
+    };
+    let alone: Vec<Options> = core_affinity::get_core_ids()
+        .unwrap_or_default()
+        .into_iter()
+        .map(on)
+        .collect::<anyhow::Result<_>>()?;
+    Ok(if alone.is_empty() { vec![Options::with_threads(1)?] } else { alone })
 }
 
 /// Runs a baseline on the thread of `alone`.
