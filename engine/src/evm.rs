@@ -100,6 +100,11 @@ impl<DB: StateDb> EthEvm<'_, DB> {
         self
     }
 
+    /// What it has hashed.
+    pub(crate) fn memo(&mut self) -> &mut HashMemo {
+        &mut self.0.ctx.chain
+    }
+
     /// The state below the journal.
     pub(crate) fn database(&mut self) -> &mut DB {
         &mut self.0.ctx.journaled_state.database

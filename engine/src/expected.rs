@@ -46,18 +46,46 @@ const LENIENCY: u64 = 2;
 /// How many bytes of an access list one change takes, with its share of what is listed once.
 const CHANGE_BYTES: usize = 36;
 
-/// Whether an access list of so many bytes can make up for what it takes to follow it, if transactions cost so much. Each
-/// change takes as long as most of what the scheduler adds to a run, and gas that was paid for storing takes hardly any
-/// time; but a change may also be one of a balance, or of a slot that was in use, so that is half of all gas at most.
-pub(crate) fn is_worth_following(bytes: usize, costs: &[u32], workers: usize) -> bool {
-    const FOLLOWING: u64 = 3 * RUN_OVERHEAD as u64 / 4;
-    const STORING: u64 = 5_000 / GAS_PER_COST;
-    let changes = (bytes / CHANGE_BYTES) as u64;
-    let cost: u64 = costs.iter().map(|cost| u64::from(*cost)).sum();
-    let gas = cost / LENIENCY;
-    let in_order = gas - (changes * STORING).min(gas / 2);
-    let added = costs.len() as u64 * u64::from(RUN_OVERHEAD) + changes * FOLLOWING;
-    in_order + added <= in_order.saturating_mul(workers as u64)
+/// What an access list of so many bytes says is worth, if transactions cost so much.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ListWorth {
+    /// How many changes it lists.
+    changes: u64,
+    /// How many transactions there are.
+    transactions: u64,
+    /// What they take in order. Gas that was paid for storing takes hardly any time; but a change may also be one of a
+    /// balance, or of a slot that was in use, so that is half of all gas at most.
+    in_order: u64,
+}
+
+impl ListWorth {
+    /// Of a list of so many bytes.
+    pub(crate) fn of(bytes: usize, costs: &[u32]) -> Self {
+        const STORING: u64 = 5_000 / GAS_PER_COST;
+        let changes = (bytes / CHANGE_BYTES) as u64;
+        let gas = costs.iter().map(|cost| u64::from(*cost)).sum::<u64>() / LENIENCY;
+        let in_order = gas - (changes * STORING).min(gas / 2);
+        Self { changes, transactions: costs.len() as u64, in_order }
+    }
+
+    /// Whether it can make up for what it takes the scheduler to follow it: each change takes as long as most of what the
+    /// scheduler adds to a run.
+    pub(crate) const fn pays_in_the_scheduler(self, workers: usize) -> bool {
+        const FOLLOWING: u64 = 3 * RUN_OVERHEAD as u64 / 4;
+        let added = self.transactions * RUN_OVERHEAD as u64 + self.changes * FOLLOWING;
+        self.pays(added, workers)
+    }
+
+    /// Whether it can make up for what it takes strands to follow it: each change takes as long as an eighth of that.
+    pub(crate) const fn pays_in_strands(self, workers: usize) -> bool {
+        const FOLLOWING: u64 = RUN_OVERHEAD as u64 / 8;
+        self.pays(self.changes * FOLLOWING, workers)
+    }
+
+    /// Whether so many workers can make up for what is added.
+    const fn pays(self, added: u64, workers: usize) -> bool {
+        self.in_order + added <= self.in_order.saturating_mul(workers as u64)
+    }
 }
 
 /// Gas that takes one unit of [`weft_scheduler::Execution::cost`].
@@ -107,13 +135,17 @@ mod tests {
     fn a_list_is_followed_where_runs_take_longer_than_its_changes() {
         let token = [cost_of(47_200); 100];
         let follows = |changes: usize, costs: &[u32], workers| {
-            is_worth_following(CHANGE_BYTES * changes * costs.len(), costs, workers)
+            ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs).pays_in_the_scheduler(workers)
         };
         assert!(!follows(3, &token, 2) && follows(3, &token, 8));
         let between_holders = [cost_of(5_700 * LENIENCY); 100];
         assert!(!follows(3, &between_holders, 2) && follows(3, &between_holders, 8));
         assert!(follows(8, &[cost_of(460_000); 100], 2));
         assert!(!follows(8, &[TRANSFER; 100], 64), "there is nothing to gain");
+        let in_strands = |changes: usize, costs: &[u32]| {
+            ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs).pays_in_strands(2)
+        };
+        assert!(in_strands(3, &between_holders) && !in_strands(3, &[TRANSFER; 100]));
     }
 
     /// The header says how much gas was used, and a hostile one says anything.

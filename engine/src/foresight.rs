@@ -55,7 +55,7 @@ struct Change<'a> {
 impl ReadyBlock<'_> {
     /// What its access list says: nothing if it has none, or one that does not decode, or that is longer or names more
     /// changes than the block has gas for. What is wrong with a list is found in its turn.
-    fn foretold(&self) -> &AlloyBal {
+    pub(crate) fn foretold(&self) -> &AlloyBal {
         self.foretold.get_or_init(|| {
             let transactions = self.transactions.len() as u64;
             let limits = self.transactions.iter().map(|transaction| transaction.env.gas_limit);

@@ -30,11 +30,42 @@ pub(crate) struct HashMemo {
     places: Vec<Place>,
     /// How many hashes may come until there are more places, if there can be.
     room: usize,
+    /// Somebody wants to know what is asked for.
+    listens: bool,
+    /// What was.
+    asked: Vec<[u8; LENGTH]>,
 }
 
+/// How many messages are told of one transaction at most.
+const ASKED_MAX: usize = 16;
+
 impl HashMemo {
+    /// From now on it is noted what is asked for.
+    pub(crate) fn listen(&mut self) {
+        self.listens = true;
+        self.asked.clear();
+    }
+
+    /// What was asked for since somebody wanted to know, who does no longer; `None` if nobody did.
+    pub(crate) fn asked(&mut self) -> Option<&[[u8; LENGTH]]> {
+        core::mem::take(&mut self.listens).then_some(&*self.asked)
+    }
+
     /// The hash of a message, if it is remembered.
-    pub(crate) fn get(&self, message: &[u8; LENGTH]) -> Option<B256> {
+    pub(crate) fn get(&mut self, message: &[u8; LENGTH]) -> Option<B256> {
+        if self.listens && self.asked.len() < ASKED_MAX {
+            self.asked.push(*message);
+        }
+        self.find(message)
+    }
+
+    /// Whether the hash of a message is remembered.
+    pub(crate) fn knows(&self, message: &[u8; LENGTH]) -> bool {
+        self.find(message).is_some()
+    }
+
+    /// The hash of a message, if it is remembered.
+    fn find(&self, message: &[u8; LENGTH]) -> Option<B256> {
         if self.places.is_empty() {
             return None;
         }

@@ -31,6 +31,7 @@ use crate::block_state::Committing;
 use crate::commit::{BlockRun, Summary};
 use crate::error::{ExecuteError, WitnessError};
 use crate::evm::EthEvm;
+use crate::hash_ahead::{AHEAD, HashesAhead};
 use crate::ledger::{Ledger, Written};
 use crate::trace::{Trace, Work};
 use crate::transaction::{self, Transacted, blame};
@@ -53,8 +54,13 @@ pub(crate) fn run_in_order(
 ) -> Result<(), ExecuteError> {
     let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
     let mut state = KeptState::new(ledger, block, !run.is_watching(), None);
-    for tx in indices {
+    let end = indices.end as usize;
+    for tx in indices.clone() {
         let index = tx as usize;
+        if ((tx - indices.start) as usize).is_multiple_of(AHEAD) {
+            let next = &block.transactions[index..end.min(index + AHEAD)];
+            state.look_ahead(next.iter().map(|ready| &ready.env));
+        }
         let ran = match run.admit(index) {
             Ok(()) => state.run(index, &block.transactions[index].env),
             Err(error) => Err(error.into()),
@@ -107,6 +113,8 @@ pub(crate) struct KeptState<'r, 'l, 't> {
     keeps: bool,
     /// What was changed, if that is wanted of transactions that only change values.
     written: Option<Written>,
+    /// What the next transactions will likely hash.
+    ahead: HashesAhead,
 }
 
 impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
@@ -118,7 +126,17 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         keeps: bool,
         written: Option<Written>,
     ) -> Self {
-        Self { evm: EthEvm::new(ledger, &block.env).with_memo(), keeps, written }
+        let evm = EthEvm::new(ledger, &block.env).with_memo();
+        Self { evm, keeps, written, ahead: HashesAhead::default() }
+    }
+
+    /// Is told what the next transactions are, [`AHEAD`] of them at once: so what they hash can be hashed together.
+    pub(crate) fn look_ahead(&mut self, next: impl Iterator<Item = &'t TxEnv>) {
+        if self.ahead.pays() {
+            let memo = self.evm.memo();
+            self.ahead.hash_for(next, memo);
+            memo.listen();
+        }
     }
 
     /// Runs the next transaction.
@@ -126,6 +144,7 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         let failed = |error| blame(index, error, ExecuteError::from);
         if !self.keeps {
             let transacted = transaction::transact_unpaid(&mut self.evm, transaction).map_err(failed)?;
+            self.learn(transaction);
             return Ok(Ran::Other(Box::new(transacted)));
         }
         if let Some(transfer) = Transfer::of(&mut self.evm, transaction)
@@ -139,10 +158,18 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         let written = self.written.take();
         let kept = transaction::transact_kept(&mut self.evm, transaction, written).map_err(failed)?;
         self.written = kept.written;
+        self.learn(transaction);
         if kept.changes_values_only && !self.ledger().has_shown_an_empty_account() {
             return Ok(Ran::Ordinary { summary: Summary::of(kept.result), reward: kept.unpaid_reward });
         }
         Ok(Ran::Other(Box::new(self.part_with(kept.result, kept.unpaid_reward))))
+    }
+
+    /// Learns what a transaction has hashed, if it is the first that has come so far after a look ahead.
+    fn learn(&mut self, transaction: &TxEnv) {
+        if let Some(asked) = self.evm.memo().asked() {
+            self.ahead.learn(transaction, asked);
+        }
     }
 
     /// Makes a transfer; false, and no change, if its sender cannot pay or it is none after all, or the pre-state has no

@@ -30,6 +30,7 @@ use crate::block::ReadyBlock;
 use crate::block_state::{BlockState, Committing};
 use crate::error::{ExecuteError, WitnessError};
 use crate::evm::StateDb;
+use crate::own_codes::Met;
 use crate::pre_state::PreState;
 use crate::transfer::Transfer;
 
@@ -64,6 +65,8 @@ pub(crate) struct Ledger<'a> {
     pub(crate) open: OpenStretch<'a>,
     /// Somebody has been shown an account that is there and empty.
     has_shown_an_empty_account: bool,
+    /// Codes that a strand has met, if it is one's.
+    met: Option<Met>,
 }
 
 /// What a strand has seen and changed, or room for it.
@@ -73,7 +76,12 @@ pub(crate) struct Seen {
     parts: Box<[Part]>,
     /// What it has changed, also for a while.
     written: Written,
+    /// Codes that its worker has met.
+    met: Met,
 }
+
+/// How often a strand uses a code that it loads, at least: it keeps it for a while.
+const USES: u32 = 4;
 
 /// Accounts that a block touches without a transaction: system contracts, who pays for them, withdrawals.
 const OWN_ACCOUNTS: usize = 32;
@@ -133,7 +141,7 @@ impl<'a> Ledger<'a> {
     /// The ledger of a strand, in the room of an earlier one.
     pub(crate) fn of_strand(pre_state: &'a dyn PreState, beneficiary: Address, room: Seen) -> Self {
         debug_assert!(room.parts.iter().all(|part| part.len() == 0), "it has been taken over");
-        Self::in_parts(pre_state, beneficiary, room.parts)
+        Self { met: Some(room.met), ..Self::in_parts(pre_state, beneficiary, room.parts) }
     }
 
     /// A ledger of which nothing is known, in these parts.
@@ -157,12 +165,12 @@ impl<'a> Ledger<'a> {
 
     /// What a strand has seen, which has changed so much.
     pub(crate) fn into_seen(self, written: Written) -> Seen {
-        Seen { parts: self.base.parts, written }
+        Seen { parts: self.base.parts, written, met: self.met.unwrap_or_default() }
     }
 
     /// A ledger put together again after a stretch.
     pub(crate) const fn from_parts(base: Base<'a>, open: OpenStretch<'a>) -> Self {
-        Self { base, open, has_shown_an_empty_account: false }
+        Self { base, open, has_shown_an_empty_account: false, met: None }
     }
 
     /// Whether anybody has been shown an account that is there and empty, since the last stretch: it goes when it is
@@ -280,7 +288,8 @@ fn part_of(address: Address, parts: usize) -> usize {
 impl Base<'_> {
     /// Room for what a strand sees.
     pub(crate) fn room(&self) -> Seen {
-        Seen { parts: self.parts.iter().map(|_| Part::default()).collect(), written: Written::default() }
+        let parts = self.parts.iter().map(|_| Part::default()).collect();
+        Seen { parts, written: Written::default(), met: Met::default() }
     }
 
     /// Whether no strand has changed what another has seen. All ran above these accounts, and have changed no more than
@@ -319,6 +328,18 @@ impl Base<'_> {
     /// The code with this hash, if an earlier stretch has brought it.
     pub(crate) fn known_code(&self, hash: B256) -> Option<&Bytecode> {
         self.codes.get(&hash)
+    }
+}
+
+impl Seen {
+    /// All that it has seen.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.parts.iter().flat_map(Part::entries)
+    }
+
+    /// What it has seen of an account.
+    pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
+        self.parts[part_of(address, self.parts.len())].known(address)
     }
 }
 
@@ -363,10 +384,17 @@ impl Database for Ledger<'_> {
     }
 
     fn code_by_hash(&mut self, hash: B256) -> Result<Bytecode, WitnessError> {
-        match self.base.known_code(hash) {
-            Some(code) => Ok(code.clone()),
-            None => self.base.pre_state.code(hash),
+        if let Some(own) = self.met.as_ref().and_then(|met| met.get(hash)) {
+            return Ok(own);
         }
+        let code = match self.base.known_code(hash) {
+            Some(code) => code.clone(),
+            None => self.base.pre_state.code(hash)?,
+        };
+        Ok(match &mut self.met {
+            Some(met) => met.note(hash, code, USES),
+            None => code,
+        })
     }
 
     fn storage(&mut self, address: Address, slot: U256) -> Result<U256, WitnessError> {

@@ -33,13 +33,13 @@ impl Met {
         }
     }
 
-    /// Notes that the worker uses a code, and returns what it should use.
-    pub(crate) fn note(&mut self, hash: B256, code: Bytecode) -> Bytecode {
+    /// Notes that the worker uses a code so many times, and returns what it should use.
+    pub(crate) fn note(&mut self, hash: B256, code: Bytecode, uses: u32) -> Bytecode {
         let met = self.0.entry(hash).or_insert(Code::Seldom(0));
         match met {
             Code::Often(own) => return own.clone(),
             Code::Seldom(times) if *times < OFTEN => {
-                *times += 1;
+                *times += uses;
                 return code;
             }
             Code::Seldom(_) => {}
@@ -61,7 +61,7 @@ mod tests {
         for time in 0..2 * OFTEN {
             let known = codes.get(hash);
             assert_eq!(known.is_some(), time > OFTEN, "{time}");
-            let used = known.unwrap_or_else(|| codes.note(hash, code.clone()));
+            let used = known.unwrap_or_else(|| codes.note(hash, code.clone(), 1));
             assert_eq!(used, code);
             assert_eq!(used.bytecode_ptr() != code.bytecode_ptr(), time >= OFTEN, "{time}");
         }

@@ -36,7 +36,7 @@ use crate::course::Course;
 use crate::desk::{Desk, OwnDesk};
 use crate::error::{ExecuteError, Fault, WitnessError};
 use crate::evm::EthEvm;
-use crate::expected;
+use crate::expected::{self, ListWorth};
 use crate::foresight::Foresight;
 use crate::in_order::run_in_order;
 use crate::ledger::{Base, EffectLog, Effects, Entry, Ledger, OpenStretch};
@@ -46,7 +46,7 @@ use crate::pre_state::PreState;
 use crate::sequential;
 use crate::setup::Setup;
 use crate::simulate::Rehearsal;
-use crate::strands::{Outlook, Strands};
+use crate::strands::{Outlook, Strands, Way};
 use crate::trace::Trace;
 use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
@@ -74,7 +74,7 @@ pub fn run_with(
     let workers = setup.rehearsal.map_or_else(rayon::current_num_threads, Rehearsal::workers);
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
-    let (pace, list) = plan(block, is_watched(block, &setup), workers, &setup);
+    let Plan { pace, list, way } = plan(block, is_watched(block, &setup), workers, &setup);
     let mut course = Course::new(pace, setup.rehearsal.is_none() && !setup.restless);
     // Who fills it alone is faster with one part.
     let is_in_order = course.pace().is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
@@ -87,12 +87,12 @@ pub fn run_with(
     let foresight = OnceCell::new();
     let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
-    let mut strands = Strands::new(workers, outlook(&run, list, &setup));
+    let mut strands = Strands::new(workers, outlook(&run, &setup), way);
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
         let (start, gas) = (Instant::now(), run.gas_paid());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
-        match measured.unwrap_or_else(|| course.next_stretch(left)) {
+        match strands.first(measured.unwrap_or_else(|| course.next_stretch(left))) {
             Stretch::InOrder(length) => {
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
@@ -105,6 +105,7 @@ pub fn run_with(
                     return (Err(error), counters);
                 }
                 course.note_in_order(run.gas_paid() - gas, start.elapsed());
+                strands.note_in_order();
             }
             Stretch::Speculative(length) => {
                 match strands.run(block, &mut run, &mut ledger, length, &mut counters, setup.trace) {
@@ -112,7 +113,6 @@ pub fn run_with(
                     Ok(false) => {}
                     Err(error) => return (Err(error), counters),
                 }
-                let length = strands.limit(length);
                 let read = || Foresight::read(block, pre_state);
                 let foresight = list.map(|_| {
                     foresight.get_or_init(|| match setup.rehearsal {
@@ -185,10 +185,10 @@ fn put_into(ledger: &mut Ledger<'_>, desks: &[Mutex<Desk>], threads: usize) {
     }
 }
 
-/// Whether strands are likely to hold, before anything has run. They know nothing of access lists or of virtual cores, and
-/// show nobody the accounts of a transaction.
-fn outlook(run: &BlockRun<'_>, list: Option<&[u8]>, setup: &Setup<'_>) -> Outlook {
-    if run.is_watching() || list.is_some() || setup.rehearsal.is_some() {
+/// Whether strands are likely to hold, before anything has run. They know nothing of virtual cores, and show nobody the
+/// accounts of a transaction.
+fn outlook(run: &BlockRun<'_>, setup: &Setup<'_>) -> Outlook {
+    if run.is_watching() || setup.rehearsal.is_some() {
         Outlook::Bad
     } else if setup.restless {
         Outlook::Restless
@@ -197,24 +197,34 @@ fn outlook(run: &BlockRun<'_>, list: Option<&[u8]>, setup: &Setup<'_>) -> Outloo
     }
 }
 
-/// How to begin a block with so many workers, and its access list if it is worth following.
-fn plan<'a>(
-    block: &ReadyBlock<'a>,
-    is_watching: bool,
-    workers: usize,
-    setup: &Setup<'_>,
-) -> (Pace, Option<&'a [u8]>) {
+/// How to begin a block.
+struct Plan<'a> {
+    /// How to begin.
+    pace: Pace,
+    /// The block's access list, if it is worth the scheduler's while to follow it.
+    list: Option<&'a [u8]>,
+    /// How strands are split, which follow the list if it is worth theirs.
+    way: Way<'a>,
+}
+
+/// How to begin a block with so many workers.
+fn plan<'a>(block: &ReadyBlock<'a>, is_watching: bool, workers: usize, setup: &Setup<'_>) -> Plan<'a> {
+    let way = |follow_list| if follow_list { Way::List(None) } else { Way::Families };
+    let list = block.access_list;
     if setup.restless {
-        return (Pace::restless(workers), block.access_list);
+        return Plan { pace: Pace::restless(workers), list, way: way(list.is_some()) };
     }
     // Who measures has a plan of his own.
     if workers < 2 || setup.rehearsal.is_some_and(Rehearsal::measures) {
-        return (Pace::new(workers), block.access_list);
+        return Plan { pace: Pace::new(workers), list, way: way(false) };
     }
     let costs = expected::costs(block, is_watching);
-    let is_worth_following = |list: &&[u8]| expected::is_worth_following(list.len(), &costs, workers);
-    let list = block.access_list.filter(is_worth_following);
-    (Pace::new(workers).expecting(costs.into_iter()), list)
+    let worth = list.map(|list| ListWorth::of(list.len(), &costs));
+    Plan {
+        list: list.filter(|_| worth.is_some_and(|worth| worth.pays_in_the_scheduler(workers))),
+        way: way(worth.is_some_and(|worth| worth.pays_in_strands(workers))),
+        pace: Pace::new(workers).expecting(costs.into_iter()),
+    }
 }
 
 /// A stretch of the block, as the scheduler drives it.

@@ -14,9 +14,21 @@
 //! scheduler runs the stretch.
 //!
 //! Who belongs together is guessed from senders, from recipients of calls without data, and from the addresses among the
-//! arguments. Strands are tried where the scheduler has met next to no conflict, on no more transactions than are part of
-//! the block by then, and never again in a block once they have not held. They may use no more gas and time than twice
-//! what the block has used: whoever contrives that they fail costs the block a part of its own time.
+//! arguments (`families.rs`). Such strands are tried where the scheduler has met next to no conflict.
+//!
+//! If the block came with an access list, a strand is a row of neighbours, and begins with what the list says of those
+//! before it: so even transactions that all depend on each other run side by side. The list is believed for no longer
+//! than until the strands are over (`listed.rs`).
+//!
+//! ```text
+//!  block      0  1  2  3  4  5  6  7
+//!  strand A   0  1  2  3                what lies before the stretch is there
+//!  strand B               4  5  6  7    what 0 to 3 will do is listed
+//! ```
+//!
+//! Strands are tried on no more transactions than are part of the block by then, and never again in a block once they have
+//! not held. They may use no more gas and time than twice what the block has used: whoever contrives that they fail costs
+//! the block a part of its own time.
 //!
 //! # Invariants
 //!
@@ -24,29 +36,33 @@
 //!   `in_order.rs`, and never see the beneficiary; whatever else they are shown stays in their ledger, and what they have
 //!   changed is listed beside it. `tests/determinism/strands.rs` has blocks that set strands apart from the specification,
 //!   and restless runs try them at every second chance.
+//! - **S2.** So it is where strands follow a list, whatever the list says. `tests/determinism/listed.rs` has lists that are
+//!   wrong where it matters.
 
-use core::cmp::Reverse;
-use core::hash::BuildHasher;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
-use alloy_primitives::map::{DefaultHashBuilder, HashMap};
 use rayon::prelude::*;
-use revm::context::TxEnv;
-use weft_scheduler::Stats;
+use weft_scheduler::{Stats, Stretch};
 
-use crate::alike::named_by;
-use crate::block::ReadyBlock;
+use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::commit::{BlockRun, Summary};
 use crate::counters::Counters;
 use crate::error::ExecuteError;
+use crate::families;
+use crate::hash_ahead::AHEAD;
 use crate::in_order::{KeptState, Ran};
-use crate::ledger::{Base, Ledger, Seen, Written};
+use crate::ledger::{Ledger, Seen, Written};
+use crate::listed::{ListedChanges, Row};
+use crate::pre_state::PreState;
 use crate::trace::{Trace, Work};
 
 /// So many transactions show whether the scheduler meets conflicts.
 const PROBE: u32 = 512;
+
+/// So many run in order where an access list says what follows: the strands' gas and time are measured by them.
+const PROBE_IN_ORDER: u32 = 64;
 
 /// By how many percent the longest strand may be longer than its share.
 const TOLERANCE: u128 = 25;
@@ -59,15 +75,27 @@ const RARE: u64 = 16;
 
 /// Runs stretches of a block in strands, where that is likely to hold.
 #[derive(Debug)]
-pub(crate) struct Strands {
+pub(crate) struct Strands<'b> {
     /// How many strands there are at most.
     workers: usize,
     /// What is known.
     outlook: Outlook,
+    /// How a stretch is split.
+    way: Way<'b>,
     /// When the block began.
     start: Instant,
     /// Room for their ledgers.
     rooms: Vec<Seen>,
+}
+
+/// How a stretch is split into strands.
+#[derive(Debug)]
+pub(crate) enum Way<'b> {
+    /// By who seems to meet whom.
+    Families,
+    /// Into rows of neighbours, each of which begins with what the block's access list says; what that is, once it has been
+    /// read.
+    List(Option<ListedChanges<'b>>),
 }
 
 /// Whether strands are likely to hold.
@@ -101,15 +129,30 @@ struct Finished {
     seen: Option<Seen>,
 }
 
-impl Strands {
+impl<'b> Strands<'b> {
     /// For a block of which nothing has run, with so many workers.
-    pub(crate) fn new(workers: usize, outlook: Outlook) -> Self {
-        Self { workers, outlook, start: Instant::now(), rooms: Vec::new() }
+    pub(crate) fn new(workers: usize, outlook: Outlook, way: Way<'b>) -> Self {
+        Self { workers, outlook, way, start: Instant::now(), rooms: Vec::new() }
     }
 
-    /// How many of the next `length` transactions the scheduler is to run before strands are thought of again.
-    pub(crate) fn limit(&self, length: u32) -> u32 {
-        if self.outlook == Outlook::Open { length.min(PROBE) } else { length }
+    /// How the next transactions are to run before strands are thought of again, which would run like this without them.
+    pub(crate) fn first(&self, stretch: Stretch) -> Stretch {
+        match (stretch, self.outlook, &self.way) {
+            (Stretch::Speculative(length), Outlook::Open, Way::Families) => {
+                Stretch::Speculative(length.min(PROBE))
+            }
+            (Stretch::Speculative(length), Outlook::Open, Way::List(_)) => {
+                Stretch::InOrder(length.min(PROBE_IN_ORDER))
+            }
+            _ => stretch,
+        }
+    }
+
+    /// A stretch has run in order.
+    pub(crate) fn note_in_order(&mut self) {
+        if self.outlook == Outlook::Open && matches!(self.way, Way::List(_)) {
+            self.outlook = Outlook::Good;
+        }
     }
 
     /// The scheduler has run a stretch.
@@ -140,7 +183,7 @@ impl Strands {
     /// As [`BlockRun::commit_summary`], of the first transaction in block order that fails.
     pub(crate) fn run(
         &mut self,
-        block: &ReadyBlock<'_>,
+        block: &'b ReadyBlock<'_>,
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
         length: u32,
@@ -150,17 +193,11 @@ impl Strands {
         let Some(length) = self.length(length, run.decided(), run.left()) else { return Ok(false) };
         let first = run.decided() as usize;
         let transactions = &block.transactions[first..first + length as usize];
-        let tolerance = if self.outlook == Outlook::Restless { u128::MAX } else { TOLERANCE };
-        let environments = transactions.iter().map(|ready| &ready.env);
-        let Some(strand_of) = split(environments, self.workers, tolerance) else {
+        let Some(strand_of) = self.split(block, transactions) else {
             self.give_up();
             return Ok(false);
         };
-        let mut rows = vec![Vec::new(); self.workers];
-        for (index, strand) in (first..).zip(&strand_of) {
-            rows[*strand].push(index);
-        }
-        let tried = self.run_rows(block, run, ledger, &rows, &strand_of, trace)?;
+        let tried = self.run_rows(block, run, ledger, &strand_of, trace)?;
         tracing::trace!(first, length, ?tried, "stretch in strands");
         match tried {
             Tried::Joined => counters.in_strands(length),
@@ -172,6 +209,22 @@ impl Strands {
         Ok(tried == Tried::Joined)
     }
 
+    /// Which strand each transaction of a stretch is to be in; `None` if there is no good way to split it.
+    fn split(&mut self, block: &'b ReadyBlock<'_>, transactions: &[ReadyTransaction]) -> Option<Vec<usize>> {
+        match &mut self.way {
+            Way::Families => {
+                let tolerance = if self.outlook == Outlook::Restless { u128::MAX } else { TOLERANCE };
+                families::split(transactions.iter().map(|ready| &ready.env), self.workers, tolerance)
+            }
+            Way::List(listed) => {
+                if listed.is_none() {
+                    *listed = Some(ListedChanges::read(block.foretold())?);
+                }
+                Some(shares(transactions.iter().map(|ready| ready.env.gas_limit), self.workers))
+            }
+        }
+    }
+
     /// Strands have not held, or would not.
     fn give_up(&mut self) {
         if self.outlook != Outlook::Restless {
@@ -179,17 +232,22 @@ impl Strands {
         }
     }
 
-    /// Runs each row by itself, and makes all of them part of the block if they have not met.
+    /// Runs each strand by itself, and makes all of them part of the block if they have found what they would have in
+    /// block order.
     fn run_rows(
         &mut self,
         block: &ReadyBlock<'_>,
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
-        rows: &[Vec<usize>],
         strand_of: &[usize],
         trace: Option<&Trace>,
     ) -> Result<Tried, ExecuteError> {
         let Ledger { base, open, .. } = ledger;
+        let first = run.decided() as usize;
+        let mut rows = vec![Vec::new(); self.workers];
+        for (index, strand) in (first..).zip(strand_of) {
+            rows[*strand].push(index);
+        }
         self.rooms.resize_with(rows.len(), || base.room());
         let bounds = match self.outlook {
             Outlook::Restless => Bounds::new(u64::MAX, u64::MAX, Duration::MAX),
@@ -197,8 +255,18 @@ impl Strands {
                 Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), 2 * self.start.elapsed())
             }
         };
+        let way = &self.way;
         let strand = |(worker, (row, room)): (usize, (&Vec<usize>, Seen))| {
-            run_row(block, row, base, room, &bounds, trace.map(|trace| (trace, worker)))
+            let run = |beneath: &dyn PreState, written| {
+                run_row(block, row, beneath, room, written, &bounds, trace.map(|trace| (trace, worker)))
+            };
+            match (way, row.first()) {
+                (Way::List(Some(listed)), Some(start)) if *start > first => {
+                    run(&listed.state_before(base, first..*start), None)
+                }
+                (Way::List(_), _) => run(base, None),
+                (Way::Families, _) => run(base, Some(Written::default())),
+            }
         };
         let rooms = core::mem::take(&mut self.rooms);
         let finished = rows.par_iter().zip(rooms).enumerate().with_max_len(1).map(strand);
@@ -215,7 +283,15 @@ impl Strands {
         };
         let done: Vec<(Summary, U256)> = strand_of.iter().filter_map(|strand| done[*strand].next()).collect();
         debug_assert_eq!(done.len(), strand_of.len(), "each row is at its end");
-        if !run.has_room(done.iter().map(|(summary, _)| summary.gas)) || !base.are_apart(&seen) {
+        let have_held = || match &self.way {
+            Way::Families => base.are_apart(&seen),
+            Way::List(listed) => {
+                let row = |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
+                let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
+                listed.as_ref().is_some_and(|listed| listed.agree(&rows))
+            }
+        };
+        if !run.has_room(done.iter().map(|(summary, _)| summary.gas)) || !have_held() {
             return Ok(in_vain);
         }
         let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
@@ -237,23 +313,50 @@ impl Strands {
     }
 }
 
-/// Runs a row of transactions above what the block did before, until one of them does what a strand must not, or one of
-/// another strand has.
+/// The transactions of a row that leaves none out; `None` if there are none.
+fn neighbours(row: &[usize]) -> Option<core::ops::Range<usize>> {
+    Some(*row.first()?..row.last()? + 1)
+}
+
+/// Splits transactions that may use so much gas each into so many strands of neighbours, and says which one each is in.
+fn shares(gas_limits: impl Iterator<Item = u64> + Clone, strands: usize) -> Vec<usize> {
+    let all: u128 = gas_limits.clone().map(u128::from).sum();
+    let mut before = 0;
+    let share = |gas: u64| {
+        // By where its middle lies.
+        let middle = 2 * before + u128::from(gas);
+        before += u128::from(gas);
+        let strand = middle.saturating_mul(strands as u128) / (2 * all).max(1);
+        usize::try_from(strand).map_or(strands - 1, |strand| strand.min(strands - 1))
+    };
+    gas_limits.map(share).collect()
+}
+
+/// Runs a row of transactions above some state, until one of them does what a strand must not, or one of another strand
+/// has. What they change is added to what was `written`.
 fn run_row(
     block: &ReadyBlock<'_>,
     row: &[usize],
-    base: &Base<'_>,
+    beneath: &dyn PreState,
     room: Seen,
+    written: Option<Written>,
     bounds: &Bounds,
     trace: Option<(&Trace, usize)>,
 ) -> Finished {
     let mut recorder = trace.map(|(trace, worker)| trace.recorder(Some(worker)));
-    let mut ledger = Ledger::of_strand(base, block.header.beneficiary, room);
-    let mut state = KeptState::new(&mut ledger, block, true, Some(Written::default()));
+    let mut ledger = Ledger::of_strand(beneath, block.header.beneficiary, room);
+    let mut state = KeptState::new(&mut ledger, block, true, written);
     let mut done = Vec::with_capacity(row.len());
-    for index in row {
+    // Gas that the others have not been told of: all look at that, and whoever tells makes them wait.
+    let mut used = 0;
+    for (nth, index) in row.iter().enumerate() {
         let environment = &block.transactions[*index].env;
-        if !bounds.allow(environment.gas_limit) {
+        if nth.is_multiple_of(AHEAD) {
+            bounds.note(core::mem::take(&mut used));
+            let next = row[nth..].iter().take(AHEAD);
+            state.look_ahead(next.map(|index| &block.transactions[*index].env));
+        }
+        if !bounds.allow(environment.gas_limit, used) {
             break;
         }
         let ran = state.run(*index, environment);
@@ -261,20 +364,20 @@ fn run_row(
             bounds.break_off();
             break;
         };
-        bounds.note(summary.gas.tx_gas_used());
-        done.push((summary, reward));
         if state.ledger().knows_the_beneficiary() {
             bounds.break_off();
             break;
         }
+        used += summary.gas.tx_gas_used();
+        done.push((summary, reward));
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(u32::try_from(*index).unwrap_or(u32::MAX)));
         }
         state.settle_if_full();
     }
-    let written = state.finish();
-    let is_whole = done.len() == row.len() && !ledger.knows_the_beneficiary();
-    Finished { done, seen: written.filter(|_| is_whole).map(|written| ledger.into_seen(written)) }
+    let written = state.finish().unwrap_or_default();
+    let is_whole = done.len() == row.len();
+    Finished { done, seen: is_whole.then(|| ledger.into_seen(written)) }
 }
 
 /// How far the strands of a stretch may go, all of them together. What they find may not be what there will be, and a
@@ -283,7 +386,7 @@ fn run_row(
 struct Bounds {
     /// Gas that they have used.
     used: AtomicU64,
-    /// What they may use. One transaction alone may not use an eighth of it.
+    /// What they may use; one transaction alone, no more than an eighth of it.
     most: u64,
     /// What the block has left.
     left: u64,
@@ -303,9 +406,10 @@ impl Bounds {
         Self { used, most, left, start: Instant::now(), longest, is_over }
     }
 
-    /// Whether a transaction may run that uses up to so much gas. If not, it is over for all.
-    fn allow(&self, gas_limit: u64) -> bool {
-        let used = self.used.load(Ordering::Relaxed);
+    /// Whether a transaction may run that uses up to so much gas, where so much has been used that is not noted. If not, it
+    /// is over for all.
+    fn allow(&self, gas_limit: u64, not_noted: u64) -> bool {
+        let used = self.used.load(Ordering::Relaxed).saturating_add(not_noted);
         let is_too_much = gas_limit > self.most / 8 || used.saturating_add(gas_limit) > self.most;
         if is_too_much || used > self.left || self.start.elapsed() > self.longest {
             self.break_off();
@@ -313,7 +417,7 @@ impl Bounds {
         !self.is_over.load(Ordering::Relaxed)
     }
 
-    /// A transaction has used so much.
+    /// Transactions have used so much.
     fn note(&self, gas: u64) {
         self.used.fetch_add(gas, Ordering::Relaxed);
     }
@@ -324,102 +428,9 @@ impl Bounds {
     }
 }
 
-/// Splits transactions into so many strands: which one each is in. Those that seem to meet are in the same one. `None` if
-/// one of the strands would be longer than its share by more than so many percent.
-fn split<'t>(
-    transactions: impl ExactSizeIterator<Item = &'t TxEnv> + Clone,
-    strands: usize,
-    tolerance: u128,
-) -> Option<Vec<usize>> {
-    // Keyed at random, and who shares a hash shares a strand.
-    let hasher = DefaultHashBuilder::default();
-    let mut families = Families::new(transactions.len());
-    let mut seen: HashMap<u64, usize> = HashMap::default();
-    seen.reserve(3 * transactions.len());
-    for (index, transaction) in transactions.clone().enumerate() {
-        let recipient = transaction.kind.to().filter(|_| transaction.data.is_empty());
-        let met = [transaction.caller.0.0].into_iter().chain(recipient.map(|to| to.0.0));
-        for address in met.chain(named_by(transaction)) {
-            let other = *seen.entry(hasher.hash_one(address)).or_insert(index);
-            families.unite(index, other);
-        }
-    }
-    let mut costs = vec![0_u128; transactions.len()];
-    for (index, transaction) in transactions.enumerate() {
-        costs[families.head(index)] += u128::from(transaction.gas_limit);
-    }
-    let all: u128 = costs.iter().sum();
-    let mut heads: Vec<usize> = (0..costs.len()).filter(|index| families.head(*index) == *index).collect();
-    heads.sort_by_key(|head| Reverse(costs[*head]));
-    let mut loads = vec![0_u128; strands];
-    let mut strand_of = vec![0; costs.len()];
-    for head in heads {
-        let strand = (0..strands).min_by_key(|strand| loads[*strand])?;
-        loads[strand] += costs[head];
-        strand_of[head] = strand;
-    }
-    let longest = loads.into_iter().max()?;
-    let share = all / strands as u128;
-    if longest > share.saturating_add(share.saturating_mul(tolerance) / 100) {
-        return None;
-    }
-    Some((0..strand_of.len()).map(|index| strand_of[families.head(index)]).collect())
-}
-
-/// Disjoint sets of transactions.
-#[derive(Debug)]
-struct Families(Vec<usize>);
-
-impl Families {
-    /// So many, each by itself.
-    fn new(count: usize) -> Self {
-        Self((0..count).collect())
-    }
-
-    /// The lowest of those in the same set.
-    fn head(&mut self, of: usize) -> usize {
-        let mut at = of;
-        while self.0[at] != at {
-            // Each look makes the way of the next one shorter.
-            self.0[at] = self.0[self.0[at]];
-            at = self.0[at];
-        }
-        at
-    }
-
-    /// Makes the sets of two into one.
-    fn unite(&mut self, one: usize, other: usize) {
-        let (one, other) = (self.head(one), self.head(other));
-        self.0[one.max(other)] = one.min(other);
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use alloy_primitives::{Address, Bytes, TxKind};
-
     use super::*;
-
-    /// A person's address.
-    fn person(number: u8) -> Address {
-        Address::repeat_byte(number)
-    }
-
-    /// A call by one person of a contract that all call, which names others.
-    fn call(by: u8, named: &[u8]) -> TxEnv {
-        let words = named.iter().flat_map(|number| person(*number).into_word().0);
-        let data = [7; 4].into_iter().chain(words).collect::<Vec<u8>>().into();
-        TxEnv { caller: person(by), kind: TxKind::Call(person(0xcc)), data, gas_limit: 1, ..TxEnv::default() }
-    }
-
-    #[test]
-    fn who_meets_is_in_one_strand() {
-        let payment = TxEnv { kind: TxKind::Call(person(3)), data: Bytes::new(), ..call(4, &[]) };
-        let transactions = [call(1, &[2]), call(3, &[9]), call(2, &[5]), payment, call(5, &[]), call(9, &[])];
-        assert_eq!(split(transactions.iter(), 2, TOLERANCE).unwrap(), [0, 1, 0, 1, 0, 1]);
-        assert_eq!(split(transactions[..3].iter(), 3, TOLERANCE), None, "one would take twice its share");
-        assert_eq!(split(transactions[..1].iter(), 1, TOLERANCE).unwrap(), [0]);
-    }
 
     /// What the scheduler says of 512 transactions.
     fn with(aborts: u64, waits: u64) -> Stats {
@@ -430,34 +441,59 @@ mod tests {
 
     #[test]
     fn no_stretch_is_longer_than_what_has_run() {
-        let mut strands = Strands::new(2, Outlook::Open);
-        assert_eq!(strands.limit(4_096), PROBE);
+        let mut strands = Strands::new(2, Outlook::Open, Way::Families);
+        let first = |strands: &Strands<'_>| strands.first(Stretch::Speculative(4_096));
+        assert_eq!(first(&strands), Stretch::Speculative(PROBE));
         assert_eq!(strands.length(4_096, 0, 9_000), None, "nobody knows yet");
         strands.note(&with(32, 0));
-        assert_eq!(strands.limit(4_096), 4_096);
+        assert_eq!(first(&strands), Stretch::Speculative(4_096));
         for (decided, left, length) in [(512, 9_999, 512), (2_048, 700, 700), (30_000, 99_999, 16_384)] {
             assert_eq!(strands.length(4_096, decided, left), Some(length));
         }
     }
 
     #[test]
+    fn where_there_is_a_list_some_run_in_order_first() {
+        let mut strands = Strands::new(2, Outlook::Open, Way::List(None));
+        assert_eq!(strands.first(Stretch::Speculative(4_096)), Stretch::InOrder(PROBE_IN_ORDER));
+        assert_eq!(strands.first(Stretch::InOrder(7)), Stretch::InOrder(7));
+        strands.note_in_order();
+        assert_eq!(strands.first(Stretch::Speculative(4_096)), Stretch::Speculative(4_096));
+        assert_eq!(strands.length(4_096, PROBE_IN_ORDER, 9_000), Some(PROBE_IN_ORDER));
+    }
+
+    #[test]
+    fn neighbours_share_the_gas() {
+        let share = |gas: &[u64], strands| shares(gas.iter().copied(), strands);
+        assert_eq!(share(&[5; 6], 2), [0, 0, 0, 1, 1, 1]);
+        assert_eq!(share(&[1, 1, 1, 1, 20, 1], 2), [0, 0, 0, 0, 1, 1]);
+        assert_eq!(share(&[u64::MAX; 3], 3), [0, 1, 2]);
+        assert_eq!(share(&[0, 0], 3), [0, 0], "who uses nothing takes no time");
+        assert_eq!(share(&[9], 3), [1]);
+    }
+
+    #[test]
     fn strands_break_off_when_they_have_used_too_much() {
         let hour = Duration::from_hours(1);
         let bounds = |left, longest| Bounds::new(800, left, longest);
-        assert!(bounds(800, hour).allow(100) && !bounds(800, hour).allow(101), "no more than an eighth each");
-        assert!(!bounds(800, Duration::ZERO).allow(1));
+        assert!(
+            bounds(800, hour).allow(100, 0) && !bounds(800, hour).allow(101, 0),
+            "no more than an eighth each"
+        );
+        assert!(!bounds(800, Duration::ZERO).allow(1, 0));
         let (together, in_the_block) = (bounds(800, hour), bounds(600, hour));
         for bounds in [&together, &in_the_block] {
             bounds.note(601);
         }
-        assert!(together.allow(100) && !in_the_block.allow(100));
+        assert!(!bounds(800, hour).allow(100, 701), "what is not noted counts");
+        assert!(together.allow(100, 0) && !in_the_block.allow(100, 0));
         together.note(100);
-        assert!(!together.allow(100) && !together.allow(1), "it is over for all");
+        assert!(!together.allow(100, 0) && !together.allow(1, 0), "it is over for all");
     }
 
     #[test]
     fn where_transactions_meet_strands_are_not_tried() {
-        let mut strands = Strands::new(2, Outlook::Open);
+        let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         strands.note(&with(20, 13));
         assert_eq!(strands.length(4_096, 512, 9_000), None);
         strands.note(&with(0, 0));

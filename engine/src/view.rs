@@ -153,11 +153,11 @@ impl Database for ViewDb<'_> {
         // What a hash stands for cannot change, so the pre-state's code needs no look at the block's, and one that an
         // earlier stretch brought none at this one's.
         let absent = match self.pre_state.code(hash) {
-            Ok(code) => return Ok(self.desk.codes.note(hash, code)),
+            Ok(code) => return Ok(self.desk.codes.note(hash, code, 1)),
             Err(absent) => absent,
         };
         if let Some(code) = self.committed.code(hash) {
-            return Ok(self.desk.codes.note(hash, code));
+            return Ok(self.desk.codes.note(hash, code, 1));
         }
         match self.view.read(&Location::Code(hash))? {
             Some(Value::Code(code)) => Ok(code),

@@ -12,10 +12,13 @@ use alloy_evm::block::system_calls::{
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::map::{AddressMap, HashMap};
 use alloy_primitives::{Address, B256, Bytes, Signature, TxKind, U256, keccak256};
+use alloy_rlp::Decodable;
 use k256::ecdsa::SigningKey;
 use revm::state::AccountInfo;
+use revm::state::bal::alloy::AlloyBal;
 use weft_engine::error::ExecuteError;
 use weft_engine::pre_state::{Ancestors, PlainAccount, PlainState};
+use weft_engine::simulate::access_list;
 use weft_engine::{
     Block, Chain, Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, SignedTransaction, parallel,
     sequential,
@@ -127,6 +130,8 @@ pub(crate) struct World {
     pub(crate) invalid: InvalidTransactions,
     /// Withdrawals, as address and Gwei.
     pub(crate) withdrawals: Vec<(Address, u64)>,
+    /// The block comes with its access list, changed like this.
+    pub(crate) list: Option<Box<dyn Fn(&mut AlloyBal)>>,
 }
 
 impl Default for World {
@@ -139,6 +144,7 @@ impl Default for World {
             gas_limit: 30_000_000,
             invalid: InvalidTransactions::Reject,
             withdrawals: Vec::new(),
+            list: None,
         }
     }
 }
@@ -211,10 +217,18 @@ impl World {
             BlockBody { transactions, ommers: Vec::new(), withdrawals: Some(Withdrawals::new(withdrawals)) };
         let block = Block { header, body };
         let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
-        let ready = match ReadyBlock::new(&rules, &block, None) {
+        let mut ready = match ReadyBlock::new(&rules, &block, None) {
             Ok(ready) => ready,
             Err(error) => return (Err(error), [0; 2]),
         };
+        let list = self.list.map(|change| {
+            let mut list = AlloyBal::decode(&mut &*access_list(&ready, &pre_state).unwrap()).unwrap();
+            change(&mut list);
+            alloy_rlp::encode(list)
+        });
+        if let Some(list) = &list {
+            ready = ready.with_access_list(list);
+        }
         let in_strands = [const { AtomicU64::new(0) }; 2];
         let heard = |steps, run: &(dyn Fn(Setup<'_>) -> Result<Outcome, ExecuteError> + Sync)| {
             let told = Mutex::new(Vec::new());

@@ -7,6 +7,7 @@ mod bare_storage;
 mod edges;
 mod invalid;
 mod kept;
+mod listed;
 mod made;
 mod peers;
 mod strands;

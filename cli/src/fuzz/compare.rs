@@ -5,12 +5,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
 use alloy_primitives::{B256, U256};
+use alloy_rlp::Decodable;
 use revm::state::bal::alloy::AlloyBal;
 use weft_engine::Counters;
 use weft_engine::error::ExecuteError;
 use weft_engine::execute::Options;
 use weft_engine::pre_state::PreState;
-use weft_engine::{Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, parallel, sequential};
+use weft_engine::{
+    Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, parallel, sequential, simulate,
+};
 
 use super::account_for;
 use super::case::{Case, State};
@@ -90,14 +93,13 @@ impl Matrix {
             }
             caught("account", || account_for::check(case, outcome, expected_roots.as_ref()))??;
         }
-        // What the transactions will do, said right and said wrong.
-        let lists = match &expected {
-            Ok(Outcome { block_access_list: Some(list), .. }) => {
-                let misleading = misleading(list.clone(), Random::new(case.delays));
-                vec![alloy_rlp::encode(list), alloy_rlp::encode(misleading)]
-            }
-            _ => Vec::new(),
-        };
+        // What the transactions will do, said right, nearly right, and wrong.
+        let list = expected.as_ref().ok().and_then(|_| access_list(&ready, state.get()));
+        let lists = list.map_or_else(Vec::new, |list| {
+            let random = || Random::new(case.delays);
+            let (inexact, misleading) = (inexact(list.clone(), random()), misleading(list.clone(), random()));
+            [list, inexact, misleading].map(alloy_rlp::encode).to_vec()
+        });
         let mut variants = vec![ready.clone()];
         variants.extend(lists.iter().map(|list| ready.clone().with_access_list(list)));
         for pool in &self.pools {
@@ -179,6 +181,28 @@ impl Matrix {
 /// The parallel engine, changing between speculation and running in order every few transactions.
 fn restless(block: &ReadyBlock<'_>, state: &dyn PreState) -> (Result<Outcome, ExecuteError>, Counters) {
     parallel::run_with(block, state, Setup::default().restless())
+}
+
+/// The access list that a block has, or would have in Amsterdam.
+fn access_list(ready: &ReadyBlock<'_>, pre_state: &dyn PreState) -> Option<AlloyBal> {
+    let list = simulate::access_list(ready, pre_state).ok()?;
+    AlloyBal::decode(&mut &*list).ok()
+}
+
+/// The same list in its order, with few other values, and without few changes.
+fn inexact(mut list: AlloyBal, mut random: Random) -> AlloyBal {
+    for account in &mut list {
+        account.storage_changes.retain(|_| !random.chance(1));
+        account.balance_changes.retain(|_| !random.chance(1));
+        account.nonce_changes.retain(|_| !random.chance(1));
+        for change in account.storage_changes.iter_mut().flat_map(|slot| &mut slot.changes) {
+            change.new_value ^= U256::from(random.chance(2));
+        }
+        for change in &mut account.balance_changes {
+            change.post_balance ^= U256::from(random.chance(1));
+        }
+    }
+    list
 }
 
 /// The same list with other values, at other transactions, and without some changes.

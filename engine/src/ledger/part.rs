@@ -137,6 +137,11 @@ impl Part {
         }
     }
 
+    /// The accounts.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.iter()
+    }
+
     /// The accounts, in pieces of so many.
     pub(super) fn pieces(&mut self, accounts: usize) -> impl Iterator<Item = &mut [Entry]> {
         self.entries.chunks_mut(accounts)

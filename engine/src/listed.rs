@@ -1,0 +1,331 @@
+//! What a block access list says of accounts and slots (EIP-7928): what they are before each transaction.
+//!
+//! Who believes it can begin anywhere in the block. It is a claim like any other, so whoever has begun there compares what
+//! he has found with what those before him have left ([`ListedChanges::agree`]).
+
+use core::ops::Range;
+
+use alloy_primitives::map::AddressMap;
+use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use rayon::prelude::*;
+use revm::bytecode::Bytecode;
+use revm::database::states::StorageSlot;
+use revm::state::AccountInfo;
+use revm::state::bal::alloy::{AlloyAccountChanges, AlloyBal, AlloyStorageChange};
+
+use crate::error::WitnessError;
+use crate::ledger::{Base, Entry, Seen};
+use crate::pre_state::PreState;
+
+/// An account with more changed slots than that has a directory of them.
+const SLOTS_IN_LINE: usize = 16;
+
+/// So many accounts are looked through without asking whether another thread is free.
+const ACCOUNTS_AT_ONCE: usize = 512;
+
+/// Where keys are in a list that is in their order: for each way to begin, the first that begins like that or comes after
+/// it. Addresses and most slots are hashes, and so there are about as many ways as keys, one for each. Whoever contrives
+/// that all begin alike has them searched.
+#[derive(Debug)]
+struct Directory {
+    /// How many bits make a beginning.
+    bits: u32,
+    /// Where each beginning starts, and behind them all the end.
+    starts: Vec<usize>,
+}
+
+/// What a list says that changes, by location.
+#[derive(Debug)]
+pub(crate) struct ListedChanges<'l> {
+    /// All of it, in order.
+    list: &'l AlloyBal,
+    /// Where each account is.
+    accounts: Directory,
+    /// Where each slot is, of accounts with many.
+    slots: AddressMap<Directory>,
+}
+
+/// What a list says that changes of an account.
+#[derive(Debug, Clone, Copy)]
+struct ListedAccount<'l> {
+    /// All of it, in order.
+    changes: &'l AlloyAccountChanges,
+    /// Where each slot is, if there are many.
+    slots: Option<&'l Directory>,
+}
+
+/// What some transactions change of an account, but for its storage: the last change of each kind, and by whom.
+#[derive(Debug, Clone, Copy)]
+struct LastChanges<'l> {
+    /// Of the balance.
+    balance: Option<(usize, U256)>,
+    /// Of the nonce.
+    nonce: Option<(usize, u64)>,
+    /// Of the code.
+    code: Option<(usize, &'l Bytes)>,
+}
+
+/// State before some transaction, if the list is right.
+#[derive(Debug)]
+pub(crate) struct StateBefore<'s> {
+    /// State before some earlier transaction, as it is.
+    base: &'s Base<'s>,
+    /// What has changed since.
+    listed: &'s ListedChanges<'s>,
+    /// By which transactions.
+    by: Range<usize>,
+}
+
+/// A row of transactions that began where the list says the ones before it would end.
+#[derive(Debug)]
+pub(crate) struct Row<'s> {
+    /// Which ones they are.
+    pub(crate) transactions: Range<usize>,
+    /// What they have seen and changed: no more than values.
+    pub(crate) seen: &'s Seen,
+}
+
+impl<'l> ListedChanges<'l> {
+    /// What a list says, read on the threads of the current pool; `None` if it is not in the order that EIP-7928 asks for.
+    pub(crate) fn read(list: &'l AlloyBal) -> Option<Self> {
+        let is_in_order = list.is_sorted_by(|one, other| one.address < other.address)
+            && list.par_iter().with_min_len(ACCOUNTS_AT_ONCE).all(is_in_order);
+        if !is_in_order {
+            return None;
+        }
+        let has_many = |account: &&AlloyAccountChanges| account.storage_changes.len() > SLOTS_IN_LINE;
+        let directory = |account: &AlloyAccountChanges| {
+            let slots = account.storage_changes.iter().map(|slot| head_of_slot(slot.slot));
+            (account.address, Directory::of(slots))
+        };
+        let slots = list.par_iter().filter(has_many).map(directory).collect::<Vec<_>>().into_iter().collect();
+        let accounts = Directory::of(list.iter().map(|account| head_of_address(account.address)));
+        Some(Self { list, accounts, slots })
+    }
+
+    /// What the list says of an account, if it says anything.
+    fn of(&self, address: Address) -> Option<ListedAccount<'_>> {
+        let range = self.accounts.range(head_of_address(address));
+        let near = &self.list[range];
+        let changes = &near[near.binary_search_by_key(&address, |account| account.address).ok()?];
+        let has_many = changes.storage_changes.len() > SLOTS_IN_LINE;
+        Some(ListedAccount { changes, slots: if has_many { self.slots.get(&address) } else { None } })
+    }
+
+    /// State before a transaction, where `base` is the state before an earlier one.
+    pub(crate) fn state_before<'s>(&'s self, base: &'s Base<'s>, by: Range<usize>) -> StateBefore<'s> {
+        StateBefore { base, listed: self, by }
+    }
+
+    /// Whether rows of transactions, of which each begins where the one before it ends, have found what those before them
+    /// have left.
+    ///
+    /// A row has if the list is right about all that it has found there. It is if every row has left what the list says of
+    /// all that it has seen, and has seen all that the list says it changes and a later row has found. So the first row is
+    /// right, and each is if those before it are.
+    pub(crate) fn agree(&self, rows: &[Row<'_>]) -> bool {
+        rows.par_iter().all(|row| row.seen.entries().all(|entry| self.agrees(row, entry, rows)))
+    }
+
+    /// The same for what one row has seen of one account.
+    fn agrees(&self, row: &Row<'_>, entry: &Entry, rows: &[Row<'_>]) -> bool {
+        let Some(listed) = self.of(entry.address) else {
+            return entry.before == entry.now && !entry.slots.values().any(StorageSlot::is_changed);
+        };
+        let own = &row.transactions;
+        let earlier = rows.first().map_or(own.start, |first| first.transactions.start)..own.start;
+        // What another row has seen of the account.
+        let seen_by = |tx: usize| {
+            let at = rows.partition_point(|row| row.transactions.end <= tx);
+            rows.get(at).and_then(|row| row.seen.known(entry.address))
+        };
+        let before = entry.before.as_ref().map(AccountInfo::copy_without_code);
+        listed.changes_by(own).make_of(before) == entry.now
+            && listed.changes_by(&earlier).by_whom().all(|tx| seen_by(tx).is_some())
+            && entry.slots.iter().all(|(slot, value)| {
+                let changes = listed.slot(*slot);
+                let left = last_by(changes, own, |change| change.block_access_index.0)
+                    .map_or(value.previous_or_original_value, |(_, change)| change.new_value);
+                let writer = last_by(changes, &earlier, |change| change.block_access_index.0);
+                let has_seen = |tx| seen_by(tx).is_some_and(|entry| entry.slots.contains_key(slot));
+                left == value.present_value && writer.is_none_or(|(tx, _)| has_seen(tx))
+            })
+    }
+}
+
+impl<'l> ListedAccount<'l> {
+    /// The changes of a slot.
+    fn slot(&self, slot: U256) -> &'l [AlloyStorageChange] {
+        let all = &self.changes.storage_changes;
+        let range = self.slots.map_or(0..all.len(), |slots| slots.range(head_of_slot(slot)));
+        let near = &all[range];
+        let found = near.binary_search_by_key(&slot, |listed| listed.slot);
+        found.map(|at| &*near[at].changes).unwrap_or_default()
+    }
+
+    /// What these transactions change.
+    fn changes_by(&self, by: &Range<usize>) -> LastChanges<'l> {
+        let AlloyAccountChanges { balance_changes, nonce_changes, code_changes, .. } = self.changes;
+        let balance = last_by(balance_changes, by, |change| change.block_access_index.0);
+        let nonce = last_by(nonce_changes, by, |change| change.block_access_index.0);
+        let code = last_by(code_changes, by, |change| change.block_access_index.0);
+        LastChanges {
+            balance: balance.map(|(tx, change)| (tx, change.post_balance)),
+            nonce: nonce.map(|(tx, change)| (tx, change.new_nonce)),
+            code: code.map(|(tx, change)| (tx, &change.new_code)),
+        }
+    }
+}
+
+impl LastChanges<'_> {
+    /// What they make of an account.
+    fn make_of(&self, found: Option<AccountInfo>) -> Option<AccountInfo> {
+        let Self { balance, nonce, code } = *self;
+        if balance.is_none() && nonce.is_none() && code.is_none() {
+            return found;
+        }
+        let mut info = found.unwrap_or_default();
+        info.balance = balance.map_or(info.balance, |(_, balance)| balance);
+        info.nonce = nonce.map_or(info.nonce, |(_, nonce)| nonce);
+        info.code_hash = code.map_or(info.code_hash, |(_, code)| keccak256(code));
+        // An empty account does not stay (EIP-161).
+        (!info.is_empty()).then_some(info)
+    }
+
+    /// Who has made them.
+    fn by_whom(&self) -> impl Iterator<Item = usize> {
+        let Self { balance, nonce, code } = *self;
+        let (balance, nonce, code) =
+            (balance.map(|(tx, _)| tx), nonce.map(|(tx, _)| tx), code.map(|(tx, _)| tx));
+        [balance, nonce, code].into_iter().flatten()
+    }
+}
+
+impl Directory {
+    /// Of keys in their order, of which these are the heads.
+    fn of(heads: impl ExactSizeIterator<Item = u64>) -> Self {
+        let bits = heads.len().next_power_of_two().ilog2().max(1);
+        let places = 1_usize << bits;
+        let mut starts = Vec::with_capacity(places + 1);
+        let count = heads.len();
+        for (at, head) in heads.enumerate() {
+            let place = usize::try_from(head >> (64 - bits)).unwrap_or(places);
+            if starts.len() <= place {
+                starts.resize(place + 1, at);
+            }
+        }
+        starts.resize(places + 1, count);
+        Self { bits, starts }
+    }
+
+    /// Where the keys are that begin like this one.
+    fn range(&self, head: u64) -> Range<usize> {
+        let place = usize::try_from(head >> (64 - self.bits)).unwrap_or(0);
+        self.starts[place]..self.starts[place + 1]
+    }
+}
+
+/// The first bits of an address.
+fn head_of_address(address: Address) -> u64 {
+    address.first_chunk::<8>().map_or(0, |head| u64::from_be_bytes(*head))
+}
+
+/// The first bits of a slot.
+const fn head_of_slot(slot: U256) -> u64 {
+    slot.as_limbs()[3]
+}
+
+/// Whether what a list says of an account is in the order that EIP-7928 asks for.
+fn is_in_order(account: &AlloyAccountChanges) -> bool {
+    let AlloyAccountChanges { storage_changes, balance_changes, nonce_changes, code_changes, .. } = account;
+    storage_changes.is_sorted_by(|one, other| one.slot < other.slot)
+        && storage_changes
+            .iter()
+            .all(|slot| are_in_order(&slot.changes, |change| change.block_access_index.0))
+        && are_in_order(balance_changes, |change| change.block_access_index.0)
+        && are_in_order(nonce_changes, |change| change.block_access_index.0)
+        && are_in_order(code_changes, |change| change.block_access_index.0)
+}
+
+impl PreState for StateBefore<'_> {
+    fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
+        let found = self.base.account(address)?;
+        Ok(match self.listed.of(address) {
+            Some(listed) => listed.changes_by(&self.by).make_of(found),
+            None => found,
+        })
+    }
+
+    fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
+        let changes = self.listed.of(address).map(|listed| listed.slot(slot)).unwrap_or_default();
+        match last_by(changes, &self.by, |change| change.block_access_index.0) {
+            Some((_, change)) => Ok(change.new_value),
+            None => self.base.storage(address, slot),
+        }
+    }
+
+    /// It is asked for before a creation, of accounts without code. Their storage can only be wiped, which does more than
+    /// change values.
+    fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
+        self.base.has_storage(address)
+    }
+
+    fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {
+        self.base.code(hash)
+    }
+
+    fn block_hash(&self, number: u64) -> Result<B256, WitnessError> {
+        self.base.block_hash(number)
+    }
+}
+
+/// Whether changes come in the order of their transactions, of which each makes one at most.
+fn are_in_order<C>(changes: &[C], index: impl Fn(&C) -> u64) -> bool {
+    changes.is_sorted_by(|one, other| index(one) < index(other))
+}
+
+/// The last of the changes that one of these transactions makes, and which one it is.
+fn last_by<'c, C>(
+    changes: &'c [C],
+    transactions: &Range<usize>,
+    index: impl Fn(&C) -> u64,
+) -> Option<(usize, &'c C)> {
+    // Index 0 is before the transactions.
+    let behind = changes.partition_point(|change| index(change) <= transactions.end as u64);
+    let change = changes[..behind].last()?;
+    let tx = usize::try_from(index(change).checked_sub(1)?).ok()?;
+    (tx >= transactions.start).then_some((tx, change))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_finds_every_key() {
+        let scattered = |count: u64| (0..count).map(|key| key.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+        let lists: [Vec<u64>; 5] = [vec![], vec![7], scattered(1_000), (0..300).collect(), vec![u64::MAX; 9]];
+        for mut keys in lists {
+            keys.sort_unstable();
+            let directory = Directory::of(keys.iter().copied());
+            for (at, key) in keys.iter().enumerate() {
+                assert!(directory.range(*key).contains(&at), "{key:x}");
+            }
+            assert!(directory.starts.len() <= 2 * keys.len().max(1) + 1);
+            assert!(directory.range(u64::MAX).end == keys.len() && directory.range(0).start == 0);
+        }
+    }
+
+    #[test]
+    fn the_last_change_is_that_of_the_last_who_made_one() {
+        let last =
+            |changes: &[u64], by: Range<usize>| last_by(changes, &by, |index| *index).map(|(tx, _)| tx);
+        // Before the transactions, and by 1, 4 and 5.
+        let changes = [0, 2, 5, 6];
+        assert_eq!(last(&changes, 0..1), None);
+        assert_eq!(last(&changes, 0..2), Some(1));
+        assert_eq!(last(&changes, 1..5), Some(4));
+        assert_eq!(last(&changes, 2..4), None, "the one of 1 came before");
+        assert_eq!(last(&changes, 5..9), Some(5));
+    }
+}
