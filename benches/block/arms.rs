@@ -204,12 +204,14 @@ impl Arm {
 /// A thread on each CPU that this process may use.
 fn alone() -> anyhow::Result<Vec<Options>> {
     let on = |cpu| {
-        // A thread's threads may use the CPUs that it may use itself.
+        // On Linux, a thread's threads may use the CPUs that it may use itself.
         let pinned = thread::spawn(move || {
-            core_affinity::set_for_current(cpu);
-            Options::with_threads(1)
+            if !core_affinity::set_for_current(cpu) {
+                bail!("the system pins no thread to {cpu:?}");
+            }
+            Ok(Options::with_threads(1)?)
         });
-        Ok(pinned.join().map_err(|_| anyhow!("a thread has panicked"))??)
+        pinned.join().map_err(|_| anyhow!("a thread has panicked"))?
     };
     let alone: Vec<Options> = core_affinity::get_core_ids()
         .unwrap_or_default()

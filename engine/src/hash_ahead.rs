@@ -19,10 +19,10 @@ use weft_trie::Backend;
 
 use crate::hash_memo::{HashMemo, LENGTH};
 
-/// For so many transactions it is guessed together.
+/// For so many transactions it is guessed together: two hashes each fill four times eight lanes.
 pub(crate) const AHEAD: usize = 16;
 
-/// How many habits a contract has at most. Those that it has given up cost time.
+/// How many habits a contract has at most. One that it has given up costs a hash per call until another call is looked at.
 const HABITS_MAX: usize = 4;
 
 /// How many words of the arguments may be keys.
@@ -110,6 +110,9 @@ impl HashesAhead {
     /// A transaction has asked for the hashes of these.
     pub(crate) fn learn(&mut self, transaction: &TxEnv, asked: &[[u8; LENGTH]]) {
         let Some(contract) = transaction.kind.to() else { return };
+        if asked.is_empty() && !self.habits.contains_key(contract) {
+            return;
+        }
         let habits = self.habits.entry(*contract).or_default();
         habits.clear();
         for message in asked {

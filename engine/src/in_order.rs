@@ -113,7 +113,7 @@ pub(crate) struct KeptState<'r, 'l, 't> {
     keeps: bool,
     /// What was changed, if that is wanted of transactions that only change values.
     written: Option<Written>,
-    /// What the next transactions will likely hash.
+    /// What the next transactions will likely hash. It is learnt anew in each stretch.
     ahead: HashesAhead,
 }
 
@@ -165,7 +165,7 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         Ok(Ran::Other(Box::new(self.part_with(kept.result, kept.unpaid_reward))))
     }
 
-    /// Learns what a transaction has hashed, if it is the first that has come so far after a look ahead.
+    /// Learns what a transaction has hashed, if it is the first on the EVM since the last look ahead.
     fn learn(&mut self, transaction: &TxEnv) {
         if let Some(asked) = self.evm.memo().asked() {
             self.ahead.learn(transaction, asked);

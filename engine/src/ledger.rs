@@ -30,7 +30,7 @@ use crate::block::ReadyBlock;
 use crate::block_state::{BlockState, Committing};
 use crate::error::{ExecuteError, WitnessError};
 use crate::evm::StateDb;
-use crate::own_codes::Met;
+use crate::own_codes::{Met, USES_BY_STRAND};
 use crate::pre_state::PreState;
 use crate::transfer::Transfer;
 
@@ -43,7 +43,7 @@ mod tests;
 mod written;
 
 pub(crate) use effects::{EffectLog, Effects};
-pub(crate) use entry::Entry;
+pub(crate) use entry::{About, Entry};
 use part::Part;
 pub(crate) use written::Written;
 
@@ -69,7 +69,7 @@ pub(crate) struct Ledger<'a> {
     met: Option<Met>,
 }
 
-/// What a strand has seen and changed, or room for it.
+/// What a strand has seen and changed, and what its worker keeps for the next one; or room for both.
 #[derive(Debug)]
 pub(crate) struct Seen {
     /// The accounts.
@@ -79,9 +79,6 @@ pub(crate) struct Seen {
     /// Codes that its worker has met.
     met: Met,
 }
-
-/// How often a strand uses a code that it loads, at least: it keeps it for a while.
-const USES: u32 = 4;
 
 /// Accounts that a block touches without a transaction: system contracts, who pays for them, withdrawals.
 const OWN_ACCOUNTS: usize = 32;
@@ -252,20 +249,15 @@ impl<'a> Ledger<'a> {
 /// State as the block has left it before the stretch, as those see it who run ahead of each other.
 impl PreState for Base<'_> {
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        match self.known(address) {
-            Some(entry) => Ok(entry.now.as_ref().map(AccountInfo::copy_without_code)),
-            None => self.pre_state.account(address),
-        }
+        self.about(address).account()
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        let known = self.known(address).and_then(|entry| entry.known_slot(slot));
-        known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
+        self.about(address).storage(slot)
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        let known = self.known(address).and_then(Entry::knows_storage);
-        known.map_or_else(|| self.pre_state.has_storage(address), Ok)
+        self.about(address).has_storage()
     }
 
     fn code(&self, hash: B256) -> Result<Bytecode, WitnessError> {
@@ -314,9 +306,15 @@ impl Base<'_> {
         parts.for_each(|(part, strands)| strands.into_iter().for_each(|strand| part.take_over(strand)));
     }
 
-    /// The entry of an account that is not the beneficiary's, if nobody need ask the pre-state for it.
-    pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
-        self.parts[part_of(address, self.parts.len())].known(address)
+    /// What can be said of an account that is not the beneficiary's.
+    pub(crate) fn about(&self, address: Address) -> About<'_> {
+        let entry = self.parts[part_of(address, self.parts.len())].known(address);
+        About { address, entry, pre_state: self.pre_state }
+    }
+
+    /// State before the block.
+    pub(crate) const fn pre_state(&self) -> &dyn PreState {
+        self.pre_state
     }
 
     /// The part that an account belongs to.
@@ -344,33 +342,16 @@ impl Seen {
 }
 
 impl OpenStretch<'_> {
-    /// The entry of the beneficiary's account, if nobody need ask the pre-state for it.
-    pub(crate) fn known(&self) -> Option<&Entry> {
-        self.part.known(self.beneficiary)
+    /// What can be said of the beneficiary's account.
+    pub(crate) fn about_the_beneficiary(&self) -> About<'_> {
+        let entry = self.part.known(self.beneficiary);
+        About { address: self.beneficiary, entry, pre_state: self.pre_state }
     }
 
     /// What a transaction of the stretch did that has just been committed is in this worker's log. None of the accounts
     /// is the beneficiary's.
     pub(crate) fn push(&mut self, worker: usize, effects: Effects) {
         self.pending.push((Some(worker), effects));
-    }
-}
-
-impl Entry {
-    /// The value of a slot, if nobody need ask the pre-state for it.
-    pub(crate) fn known_slot(&self, slot: U256) -> Option<U256> {
-        match self.slots.get(&slot) {
-            Some(kept) => Some(kept.present_value),
-            None => self.storage_known.then_some(U256::ZERO),
-        }
-    }
-
-    /// Whether the account has storage, if nobody need ask the pre-state for it.
-    pub(crate) fn knows_storage(&self) -> Option<bool> {
-        if self.slots.values().any(|slot| !slot.present_value.is_zero()) {
-            return Some(true);
-        }
-        self.status.was_destroyed().then_some(false)
     }
 }
 
@@ -392,7 +373,7 @@ impl Database for Ledger<'_> {
             None => self.base.pre_state.code(hash)?,
         };
         Ok(match &mut self.met {
-            Some(met) => met.note(hash, code, USES),
+            Some(met) => met.note(hash, code, USES_BY_STRAND),
             None => code,
         })
     }

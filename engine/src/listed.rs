@@ -1,7 +1,7 @@
 //! What a block access list says of accounts and slots (EIP-7928): what they are before each transaction.
 //!
-//! Who believes it can begin anywhere in the block. It is a claim like any other, so whoever has begun there compares what
-//! he has found with what those before him have left ([`ListedChanges::agree`]).
+//! So a row of transactions can begin anywhere, on the state that the list claims. The claim is as good as any other:
+//! afterwards, [`ListedChanges::agree`] compares what the row has found with what the rows before it have left.
 
 use core::ops::Range;
 
@@ -17,15 +17,15 @@ use crate::error::WitnessError;
 use crate::ledger::{Base, Entry, Seen};
 use crate::pre_state::PreState;
 
-/// An account with more changed slots than that has a directory of them.
+/// An account with more changed slots has a directory of them; up to here a search touches two or three lines of memory.
 const SLOTS_IN_LINE: usize = 16;
 
-/// So many accounts are looked through without asking whether another thread is free.
+/// So many accounts are worth waking another thread: to look through them takes some 10 µs.
 const ACCOUNTS_AT_ONCE: usize = 512;
 
-/// Where keys are in a list that is in their order: for each way to begin, the first that begins like that or comes after
-/// it. Addresses and most slots are hashes, and so there are about as many ways as keys, one for each. Whoever contrives
-/// that all begin alike has them searched.
+/// Where keys are in a list that is in their order, by their first bits. Addresses and most slots are hashes, so with as
+/// many bits as make one place for each key, a search begins next to its end. Whoever contrives that all keys begin alike
+/// has them searched from the middle on.
 #[derive(Debug)]
 struct Directory {
     /// How many bits make a beginning.
@@ -86,9 +86,11 @@ pub(crate) struct Row<'s> {
 }
 
 impl<'l> ListedChanges<'l> {
-    /// What a list says, read on the threads of the current pool; `None` if it is not in the order that EIP-7928 asks for.
+    /// What a list says, read on the threads of the current pool; `None` if it says nothing, or is not in the order that
+    /// EIP-7928 asks for.
     pub(crate) fn read(list: &'l AlloyBal) -> Option<Self> {
-        let is_in_order = list.is_sorted_by(|one, other| one.address < other.address)
+        let is_in_order = !list.is_empty()
+            && list.is_sorted_by(|one, other| one.address < other.address)
             && list.par_iter().with_min_len(ACCOUNTS_AT_ONCE).all(is_in_order);
         if !is_in_order {
             return None;
@@ -117,12 +119,17 @@ impl<'l> ListedChanges<'l> {
         StateBefore { base, listed: self, by }
     }
 
-    /// Whether rows of transactions, of which each begins where the one before it ends, have found what those before them
-    /// have left.
+    /// Whether rows of transactions, each of which ends where the next begins, have found what those before them have left.
     ///
-    /// A row has if the list is right about all that it has found there. It is if every row has left what the list says of
-    /// all that it has seen, and has seen all that the list says it changes and a later row has found. So the first row is
-    /// right, and each is if those before it are.
+    /// The first row begins on the state that is there. Suppose that all rows before some row have found what is true. What
+    /// that row has found is the state before them, with the last change that the list says one of them makes. The one that
+    /// is to make it has seen the place, and has left there what the list says. No row between them has left anything else:
+    /// it would have seen the place, and the list would say so. So this row has found what is true as well.
+    ///
+    /// It takes for granted what rows do: they change nothing but values, so that what the list says of codes never comes
+    /// true, and no storage goes; they don't know the beneficiary; and what they have seen is in their ledger, but for the
+    /// slots of accounts that are not there. A change by nobody, before the first transaction or behind the last, is in no
+    /// row.
     pub(crate) fn agree(&self, rows: &[Row<'_>]) -> bool {
         rows.par_iter().all(|row| row.seen.entries().all(|entry| self.agrees(row, entry, rows)))
     }
@@ -187,7 +194,9 @@ impl LastChanges<'_> {
         let mut info = found.unwrap_or_default();
         info.balance = balance.map_or(info.balance, |(_, balance)| balance);
         info.nonce = nonce.map_or(info.nonce, |(_, nonce)| nonce);
-        info.code_hash = code.map_or(info.code_hash, |(_, code)| keccak256(code));
+        if let Some((_, code)) = code {
+            (info.code_hash, info.code) = (keccak256(code), None);
+        }
         // An empty account does not stay (EIP-161).
         (!info.is_empty()).then_some(info)
     }
@@ -264,8 +273,7 @@ impl PreState for StateBefore<'_> {
         }
     }
 
-    /// It is asked for before a creation, of accounts without code. Their storage can only be wiped, which does more than
-    /// change values.
+    /// Only accounts without code are asked about, before a creation, and no row changes the storage of those.
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
         self.base.has_storage(address)
     }

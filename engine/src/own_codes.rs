@@ -8,8 +8,11 @@ use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
 use revm::bytecode::Bytecode;
 
-/// From this use on, a worker has a copy of its own.
+/// After so many uses, a worker makes a copy of its own.
 const OFTEN: u32 = 8;
+
+/// How often a strand uses a code that it loads, at least: it keeps the account for a while.
+pub(crate) const USES_BY_STRAND: u32 = 4;
 
 /// What one worker has met, by hash.
 #[derive(Debug, Default)]

@@ -39,7 +39,7 @@ use crate::evm::EthEvm;
 use crate::expected::{self, ListWorth};
 use crate::foresight::Foresight;
 use crate::in_order::run_in_order;
-use crate::ledger::{Base, EffectLog, Effects, Entry, Ledger, OpenStretch};
+use crate::ledger::{About, Base, EffectLog, Effects, Ledger, OpenStretch};
 use crate::location::{Location, Value, are_ordinary, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
@@ -92,7 +92,9 @@ pub fn run_with(
         let (first, left) = (run.decided(), run.left());
         let (start, gas) = (Instant::now(), run.gas_paid());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
-        match strands.first(measured.unwrap_or_else(|| course.next_stretch(left))) {
+        let planned = measured.unwrap_or_else(|| course.next_stretch(left));
+        let stretch = strands.probe(planned, || block.foretold());
+        match stretch {
             Stretch::InOrder(length) => {
                 counters.in_order(length);
                 tracing::trace!(first, length, "stretch in order");
@@ -104,7 +106,10 @@ pub fn run_with(
                 if let Err(error) = ran {
                     return (Err(error), counters);
                 }
-                course.note_in_order(run.gas_paid() - gas, start.elapsed());
+                // The first few of a block say little.
+                if stretch == planned {
+                    course.note_in_order(run.gas_paid() - gas, start.elapsed());
+                }
                 strands.note_in_order();
             }
             Stretch::Speculative(length) => {
@@ -113,6 +118,7 @@ pub fn run_with(
                     Ok(false) => {}
                     Err(error) => return (Err(error), counters),
                 }
+                let start = Instant::now();
                 let read = || Foresight::read(block, pre_state);
                 let foresight = list.map(|_| {
                     foresight.get_or_init(|| match setup.rehearsal {
@@ -127,7 +133,6 @@ pub fn run_with(
                     foresight,
                     beneath: Beneath {
                         base,
-                        pre_state,
                         beneficiary: block.header.beneficiary,
                         committer: RwLock::new(Committer { run, open, error: None }),
                     },
@@ -146,13 +151,7 @@ pub fn run_with(
                 (run, ledger) = (done, Ledger::from_parts(base, open));
                 let stats = match stats {
                     Ok(stats) => stats,
-                    Err(fault) => {
-                        // A bug of ours is no property of the block: the specification decides, and the counters tell.
-                        debug_assert!(false, "the scheduler failed: {fault}");
-                        counters.fallbacks += 1;
-                        tracing::error!(%fault, "the scheduler failed; the block runs again in order");
-                        return (sequential::run_telling_from(run.told(), block, pre_state, setup), counters);
-                    }
+                    Err(fault) => return fall_back(&fault, counters, run.told(), block, pre_state, setup),
                 };
                 counters.speculative(&stats);
                 strands.note(&stats);
@@ -175,6 +174,22 @@ pub fn run_with(
     (run.finish(&mut ledger), counters)
 }
 
+/// Runs a block again in order, of whose first transactions somebody has been told: a bug of ours is no property of the
+/// block. So the specification decides, and the counters tell.
+fn fall_back(
+    fault: &weft_scheduler::Fault,
+    mut counters: Counters,
+    told: usize,
+    block: &ReadyBlock<'_>,
+    pre_state: &dyn PreState,
+    setup: Setup<'_>,
+) -> (Result<Outcome, ExecuteError>, Counters) {
+    debug_assert!(false, "the scheduler failed: {fault}");
+    counters.fallbacks += 1;
+    tracing::error!(%fault, "the scheduler failed; the block runs again in order");
+    (sequential::run_telling_from(told, block, pre_state, setup), counters)
+}
+
 /// Puts what the workers' runs did in a stretch that is over into the ledger, on so many threads.
 fn put_into(ledger: &mut Ledger<'_>, desks: &[Mutex<Desk>], threads: usize) {
     let mut logs: Vec<EffectLog> =
@@ -186,7 +201,7 @@ fn put_into(ledger: &mut Ledger<'_>, desks: &[Mutex<Desk>], threads: usize) {
 }
 
 /// Whether strands are likely to hold, before anything has run. They know nothing of virtual cores, and show nobody the
-/// accounts of a transaction.
+/// accounts of a transaction, which is what somebody wants to see where the header commits to an access list.
 fn outlook(run: &BlockRun<'_>, setup: &Setup<'_>) -> Outlook {
     if run.is_watching() || setup.rehearsal.is_some() {
         Outlook::Bad
@@ -197,9 +212,9 @@ fn outlook(run: &BlockRun<'_>, setup: &Setup<'_>) -> Outlook {
     }
 }
 
-/// How to begin a block.
+/// What is decided of a block before it runs.
 struct Plan<'a> {
-    /// How to begin.
+    /// How long stretches are, and whether they speculate.
     pace: Pace,
     /// The block's access list, if it is worth the scheduler's while to follow it.
     list: Option<&'a [u8]>,
@@ -207,9 +222,9 @@ struct Plan<'a> {
     way: Way<'a>,
 }
 
-/// How to begin a block with so many workers.
+/// Decides how to run a block with so many workers.
 fn plan<'a>(block: &ReadyBlock<'a>, is_watching: bool, workers: usize, setup: &Setup<'_>) -> Plan<'a> {
-    let way = |follow_list| if follow_list { Way::List(None) } else { Way::Families };
+    let way = |follow_list| if follow_list { Way::Unread } else { Way::Families };
     let list = block.access_list;
     if setup.restless {
         return Plan { pace: Pace::restless(workers), list, way: way(list.is_some()) };
@@ -350,8 +365,6 @@ struct Committer<'a> {
 struct Beneath<'a> {
     /// What the block did before.
     base: Base<'a>,
-    /// State before the block.
-    pre_state: &'a dyn PreState,
     /// Whose account is the committer's.
     beneficiary: Address,
     /// What is being committed.
@@ -359,12 +372,12 @@ struct Beneath<'a> {
 }
 
 impl Beneath<'_> {
-    /// What `ask` finds out from the entry of an account, if there is one and it knows.
-    fn known<R>(&self, address: Address, ask: impl FnOnce(&Entry) -> Option<R>) -> Option<R> {
+    /// Asks about an account.
+    fn ask<R>(&self, address: Address, question: impl FnOnce(About<'_>) -> R) -> R {
         if address == self.beneficiary {
-            self.committer.read().open.known().and_then(ask)
+            question(self.committer.read().open.about_the_beneficiary())
         } else {
-            self.base.known(address).and_then(ask)
+            question(self.base.about(address))
         }
     }
 }
@@ -375,18 +388,15 @@ impl CommittedState for Beneath<'_> {
     }
 
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
-        let known = self.known(address, |entry| Some(entry.now.as_ref().map(AccountInfo::copy_without_code)));
-        known.map_or_else(|| self.pre_state.account(address), Ok)
+        self.ask(address, |about| about.account())
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
-        let known = self.known(address, |entry| entry.known_slot(slot));
-        known.map_or_else(|| self.pre_state.storage(address, slot), Ok)
+        self.ask(address, |about| about.storage(slot))
     }
 
     fn has_storage(&self, address: Address) -> Result<bool, WitnessError> {
-        let known = self.known(address, Entry::knows_storage);
-        known.map_or_else(|| self.pre_state.has_storage(address), Ok)
+        self.ask(address, |about| about.has_storage())
     }
 
     fn code(&self, hash: B256) -> Option<Bytecode> {
@@ -462,7 +472,7 @@ impl Executor for BlockExecutor<'_, '_> {
     fn scratch<'b>(&'b self, worker: usize, view: View<'b, Location, Value>) -> Self::Scratch<'b> {
         let database = ViewDb {
             view,
-            pre_state: self.beneath.pre_state,
+            pre_state: self.beneath.base.pre_state(),
             beneficiary: self.block.header.beneficiary,
             committed: &self.beneath,
             first: self.first,

@@ -18,7 +18,8 @@
 //!
 //! If the block came with an access list, a strand is a row of neighbours, and begins with what the list says of those
 //! before it: so even transactions that all depend on each other run side by side. The list is believed for no longer
-//! than until the strands are over (`listed.rs`).
+//! than until the strands are over (`listed.rs`). Where the header commits to the list (Amsterdam), each transaction's
+//! accounts are looked at for the one to compare it with, and there are no strands.
 //!
 //! ```text
 //!  block      0  1  2  3  4  5  6  7
@@ -34,9 +35,10 @@
 //!
 //! - **S1.** What strands leave is what their transactions would have left in block order. They only change values, as in
 //!   `in_order.rs`, and never see the beneficiary; whatever else they are shown stays in their ledger, and what they have
-//!   changed is listed beside it. `tests/determinism/strands.rs` has blocks that set strands apart from the specification,
+//!   changed, even for a while, is noted beside it. `tests/determinism/strands.rs` has blocks that set strands apart from the specification,
 //!   and restless runs try them at every second chance.
-//! - **S2.** So it is where strands follow a list, whatever the list says. `tests/determinism/listed.rs` has lists that are
+//! - **S2.** So it is where strands follow a list, whatever the list says; there nothing need be noted, since rows of
+//!   neighbours are compared where they meet. `tests/determinism/listed.rs` has lists that are
 //!   wrong where it matters.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -44,6 +46,7 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
 use rayon::prelude::*;
+use revm::state::bal::alloy::AlloyBal;
 use weft_scheduler::{Stats, Stretch};
 
 use crate::block::{ReadyBlock, ReadyTransaction};
@@ -93,9 +96,10 @@ pub(crate) struct Strands<'b> {
 pub(crate) enum Way<'b> {
     /// By who seems to meet whom.
     Families,
-    /// Into rows of neighbours, each of which begins with what the block's access list says; what that is, once it has been
-    /// read.
-    List(Option<ListedChanges<'b>>),
+    /// By the block's access list, if that can be followed: nobody has read it.
+    Unread,
+    /// Into rows of neighbours, each of which begins with what the list says.
+    List(ListedChanges<'b>),
 }
 
 /// Whether strands are likely to hold.
@@ -135,16 +139,17 @@ impl<'b> Strands<'b> {
         Self { workers, outlook, way, start: Instant::now(), rooms: Vec::new() }
     }
 
-    /// How the next transactions are to run before strands are thought of again, which would run like this without them.
-    pub(crate) fn first(&self, stretch: Stretch) -> Stretch {
-        match (stretch, self.outlook, &self.way) {
-            (Stretch::Speculative(length), Outlook::Open, Way::Families) => {
-                Stretch::Speculative(length.min(PROBE))
-            }
-            (Stretch::Speculative(length), Outlook::Open, Way::List(_)) => {
-                Stretch::InOrder(length.min(PROBE_IN_ORDER))
-            }
-            _ => stretch,
+    /// The next stretch, of which this was the plan: shorter, or in order if there is a list to follow, until it is known
+    /// whether strands are worth a try.
+    pub(crate) fn probe(&mut self, planned: Stretch, list: impl FnOnce() -> &'b AlloyBal) -> Stretch {
+        let Stretch::Speculative(length) = planned else { return planned };
+        if matches!(self.way, Way::Unread) && self.outlook != Outlook::Bad {
+            self.way = ListedChanges::read(list()).map_or(Way::Families, Way::List);
+        }
+        match (self.outlook, &self.way) {
+            (Outlook::Open, Way::Families) => Stretch::Speculative(length.min(PROBE)),
+            (Outlook::Open, Way::List(_) | Way::Unread) => Stretch::InOrder(length.min(PROBE_IN_ORDER)),
+            _ => planned,
         }
     }
 
@@ -183,7 +188,7 @@ impl<'b> Strands<'b> {
     /// As [`BlockRun::commit_summary`], of the first transaction in block order that fails.
     pub(crate) fn run(
         &mut self,
-        block: &'b ReadyBlock<'_>,
+        block: &ReadyBlock<'_>,
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
         length: u32,
@@ -193,11 +198,21 @@ impl<'b> Strands<'b> {
         let Some(length) = self.length(length, run.decided(), run.left()) else { return Ok(false) };
         let first = run.decided() as usize;
         let transactions = &block.transactions[first..first + length as usize];
-        let Some(strand_of) = self.split(block, transactions) else {
+        let bounds = match self.outlook {
+            Outlook::Restless => Bounds::new(u64::MAX, u64::MAX, Duration::MAX),
+            Outlook::Open | Outlook::Good | Outlook::Bad => {
+                Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), 2 * self.start.elapsed())
+            }
+        };
+        // Later, the same may be little.
+        if transactions.iter().any(|ready| bounds.is_much(ready.env.gas_limit)) {
+            return Ok(false);
+        }
+        let Some(strand_of) = self.split(transactions) else {
             self.give_up();
             return Ok(false);
         };
-        let tried = self.run_rows(block, run, ledger, &strand_of, trace)?;
+        let tried = self.run_rows(block, run, ledger, &strand_of, &bounds, trace)?;
         tracing::trace!(first, length, ?tried, "stretch in strands");
         match tried {
             Tried::Joined => counters.in_strands(length),
@@ -210,18 +225,14 @@ impl<'b> Strands<'b> {
     }
 
     /// Which strand each transaction of a stretch is to be in; `None` if there is no good way to split it.
-    fn split(&mut self, block: &'b ReadyBlock<'_>, transactions: &[ReadyTransaction]) -> Option<Vec<usize>> {
-        match &mut self.way {
+    fn split(&self, transactions: &[ReadyTransaction]) -> Option<Vec<usize>> {
+        match &self.way {
             Way::Families => {
                 let tolerance = if self.outlook == Outlook::Restless { u128::MAX } else { TOLERANCE };
                 families::split(transactions.iter().map(|ready| &ready.env), self.workers, tolerance)
             }
-            Way::List(listed) => {
-                if listed.is_none() {
-                    *listed = Some(ListedChanges::read(block.foretold())?);
-                }
-                Some(shares(transactions.iter().map(|ready| ready.env.gas_limit), self.workers))
-            }
+            Way::Unread => None,
+            Way::List(_) => Some(shares(transactions.iter().map(|ready| ready.env.gas_limit), self.workers)),
         }
     }
 
@@ -240,6 +251,7 @@ impl<'b> Strands<'b> {
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
         strand_of: &[usize],
+        bounds: &Bounds,
         trace: Option<&Trace>,
     ) -> Result<Tried, ExecuteError> {
         let Ledger { base, open, .. } = ledger;
@@ -249,23 +261,17 @@ impl<'b> Strands<'b> {
             rows[*strand].push(index);
         }
         self.rooms.resize_with(rows.len(), || base.room());
-        let bounds = match self.outlook {
-            Outlook::Restless => Bounds::new(u64::MAX, u64::MAX, Duration::MAX),
-            Outlook::Open | Outlook::Good | Outlook::Bad => {
-                Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), 2 * self.start.elapsed())
-            }
-        };
         let way = &self.way;
         let strand = |(worker, (row, room)): (usize, (&Vec<usize>, Seen))| {
             let run = |beneath: &dyn PreState, written| {
-                run_row(block, row, beneath, room, written, &bounds, trace.map(|trace| (trace, worker)))
+                run_row(block, row, beneath, room, written, bounds, trace.map(|trace| (trace, worker)))
             };
             match (way, row.first()) {
-                (Way::List(Some(listed)), Some(start)) if *start > first => {
+                (Way::List(listed), Some(start)) if *start > first => {
                     run(&listed.state_before(base, first..*start), None)
                 }
                 (Way::List(_), _) => run(base, None),
-                (Way::Families, _) => run(base, Some(Written::default())),
+                (Way::Families | Way::Unread, _) => run(base, Some(Written::default())),
             }
         };
         let rooms = core::mem::take(&mut self.rooms);
@@ -284,11 +290,11 @@ impl<'b> Strands<'b> {
         let done: Vec<(Summary, U256)> = strand_of.iter().filter_map(|strand| done[*strand].next()).collect();
         debug_assert_eq!(done.len(), strand_of.len(), "each row is at its end");
         let have_held = || match &self.way {
-            Way::Families => base.are_apart(&seen),
+            Way::Families | Way::Unread => base.are_apart(&seen),
             Way::List(listed) => {
                 let row = |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
                 let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
-                listed.as_ref().is_some_and(|listed| listed.agree(&rows))
+                listed.agree(&rows)
             }
         };
         if !run.has_room(done.iter().map(|(summary, _)| summary.gas)) || !have_held() {
@@ -332,8 +338,8 @@ fn shares(gas_limits: impl Iterator<Item = u64> + Clone, strands: usize) -> Vec<
     gas_limits.map(share).collect()
 }
 
-/// Runs a row of transactions above some state, until one of them does what a strand must not, or one of another strand
-/// has. What they change is added to what was `written`.
+/// Runs a row of transactions above some state, until one of them does what a strand must not, or another strand has broken
+/// off. What they change is noted if there is something to note it in.
 fn run_row(
     block: &ReadyBlock<'_>,
     row: &[usize],
@@ -410,11 +416,16 @@ impl Bounds {
     /// is over for all.
     fn allow(&self, gas_limit: u64, not_noted: u64) -> bool {
         let used = self.used.load(Ordering::Relaxed).saturating_add(not_noted);
-        let is_too_much = gas_limit > self.most / 8 || used.saturating_add(gas_limit) > self.most;
+        let is_too_much = self.is_much(gas_limit) || used.saturating_add(gas_limit) > self.most;
         if is_too_much || used > self.left || self.start.elapsed() > self.longest {
             self.break_off();
         }
         !self.is_over.load(Ordering::Relaxed)
+    }
+
+    /// Whether no transaction may use so much by itself.
+    const fn is_much(&self, gas_limit: u64) -> bool {
+        gas_limit > self.most / 8
     }
 
     /// Transactions have used so much.
@@ -430,7 +441,12 @@ impl Bounds {
 
 #[cfg(test)]
 mod tests {
+    use revm::state::bal::alloy::AlloyAccountChanges;
+
     use super::*;
+
+    /// A stretch that is planned.
+    const LONG: Stretch = Stretch::Speculative(4_096);
 
     /// What the scheduler says of 512 transactions.
     fn with(aborts: u64, waits: u64) -> Stats {
@@ -442,11 +458,11 @@ mod tests {
     #[test]
     fn no_stretch_is_longer_than_what_has_run() {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
-        let first = |strands: &Strands<'_>| strands.first(Stretch::Speculative(4_096));
-        assert_eq!(first(&strands), Stretch::Speculative(PROBE));
+        let none = || unreachable!("there is none to read");
+        assert_eq!(strands.probe(LONG, none), Stretch::Speculative(PROBE));
         assert_eq!(strands.length(4_096, 0, 9_000), None, "nobody knows yet");
         strands.note(&with(32, 0));
-        assert_eq!(first(&strands), Stretch::Speculative(4_096));
+        assert_eq!(strands.probe(LONG, none), LONG);
         for (decided, left, length) in [(512, 9_999, 512), (2_048, 700, 700), (30_000, 99_999, 16_384)] {
             assert_eq!(strands.length(4_096, decided, left), Some(length));
         }
@@ -454,12 +470,22 @@ mod tests {
 
     #[test]
     fn where_there_is_a_list_some_run_in_order_first() {
-        let mut strands = Strands::new(2, Outlook::Open, Way::List(None));
-        assert_eq!(strands.first(Stretch::Speculative(4_096)), Stretch::InOrder(PROBE_IN_ORDER));
-        assert_eq!(strands.first(Stretch::InOrder(7)), Stretch::InOrder(7));
+        let list = AlloyBal::from(vec![AlloyAccountChanges::default()]);
+        let mut strands = Strands::new(2, Outlook::Open, Way::Unread);
+        assert_eq!(strands.probe(LONG, || &list), Stretch::InOrder(PROBE_IN_ORDER));
+        assert_eq!(strands.probe(Stretch::InOrder(7), || &list), Stretch::InOrder(7));
         strands.note_in_order();
-        assert_eq!(strands.first(Stretch::Speculative(4_096)), Stretch::Speculative(4_096));
+        assert_eq!(strands.probe(LONG, || &list), LONG);
         assert_eq!(strands.length(4_096, PROBE_IN_ORDER, 9_000), Some(PROBE_IN_ORDER));
+    }
+
+    #[test]
+    fn a_list_that_says_nothing_is_none() {
+        let list = AlloyBal::default();
+        let mut strands = Strands::new(2, Outlook::Open, Way::Unread);
+        assert_eq!(strands.probe(LONG, || &list), Stretch::Speculative(PROBE));
+        strands.note_in_order();
+        assert_eq!(strands.outlook, Outlook::Open, "as in any block without one");
     }
 
     #[test]

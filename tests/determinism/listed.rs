@@ -3,7 +3,9 @@
 use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, U256};
 use revm::state::bal::BlockAccessIndex;
-use revm::state::bal::alloy::{AlloyAccountChanges, AlloyBal, AlloyBalanceChange, AlloyStorageChange};
+use revm::state::bal::alloy::{
+    AlloyAccountChanges, AlloyBal, AlloyBalanceChange, AlloyCodeChange, AlloyStorageChange,
+};
 use weft_engine::{Outcome, SignedTransaction};
 
 use crate::made::{Signer, World};
@@ -14,8 +16,10 @@ const COUNT: [u8; 9] = [0x5f, 0x35, 0x80, 0x54, 0x60, 0x01, 0x01, 0x90, 0x55];
 /// How many transactions there are.
 const MANY: usize = 600;
 
-/// How many of them run before strands are tried, and in them if the list is right.
+/// How many of them run before strands are tried.
 const BEFORE: u64 = 64;
+
+/// How many run in strands if the list is right.
 const ALL: u64 = MANY as u64 - BEFORE;
 
 /// How many people send them.
@@ -87,6 +91,12 @@ const PRICE: u64 = 8;
 /// Where on two threads the first row of a stretch ends, and the second begins.
 const BORDERS: [u64; 3] = [64 + 32, 128 + 64, 256 + 128];
 
+/// How many run in strands if those of the stretch with this border don't hold: the stretches before it are as long as all
+/// that came before them.
+const fn until(border: u64) -> u64 {
+    border * 2 / 3 - BEFORE
+}
+
 #[test]
 fn s2_whatever_depends_on_the_one_before_runs_in_strands() {
     let in_strands = run(|_| ());
@@ -101,13 +111,24 @@ fn s2_what_was_another_value_is_found_out() {
             let at = last_before(changes, border);
             changes[at].new_value += U256::from(7);
         });
-        assert!(in_strands < ALL, "{border}");
+        assert_eq!(in_strands, until(border));
         let in_strands = run(move |list| {
             let changes = &mut of(list, PAID).balance_changes;
             let at = changes.iter().rposition(|change| change.block_access_index.0 <= border).unwrap();
             changes[at].post_balance += U256::from(7);
         });
-        assert!(in_strands < ALL, "{border}");
+        assert_eq!(in_strands, until(border));
+    }
+}
+
+#[test]
+fn s2_a_code_that_is_listed_is_never_there() {
+    for border in BORDERS {
+        let in_strands = run(move |list| {
+            let index = BlockAccessIndex::new(border - 3);
+            of(list, COUNTER).code_changes.push(AlloyCodeChange::new(index, vec![0x00].into()));
+        });
+        assert_eq!(in_strands, until(border));
     }
 }
 
@@ -118,12 +139,12 @@ fn s2_what_is_not_listed_is_found_out() {
             let changes = of_slot(list, 3);
             changes.remove(last_before(changes, border));
         });
-        assert!(in_strands < ALL, "{border}");
+        assert_eq!(in_strands, until(border));
     }
     let in_strands = run(|list| list.retain(|account| account.address != PAID));
-    assert!(in_strands < ALL);
+    assert_eq!(in_strands, 0);
     let in_strands = run(|list| of(list, Signer::new(3).address()).nonce_changes.clear());
-    assert!(in_strands < ALL);
+    assert_eq!(in_strands, 0);
 }
 
 /// Who comes behind a border finds a slot, or an account, to which the list says that somebody before it has done
@@ -153,7 +174,7 @@ fn s2_what_has_not_happened_is_found_out() {
             },
         );
         assert_eq!(outcome.changes.changed_slot(COUNTER, U256::from(SLOT)), Some(U256::ONE));
-        assert!(in_strands < ALL, "{border}");
+        assert_eq!(in_strands, until(border));
         let (outcome, in_strands) = run_changed(
             |people, calls| {
                 calls[behind] = people[behind % PEOPLE].pay_with_gas(nonce(behind), PERSON, 1, GAS);
@@ -165,13 +186,14 @@ fn s2_what_has_not_happened_is_found_out() {
             },
         );
         assert_eq!(outcome.changes.bundle.state[&PERSON].info.as_ref().unwrap().balance, U256::ONE);
-        assert!(in_strands < ALL, "{border}");
+        assert_eq!(in_strands, until(border));
     }
 }
 
 #[test]
 fn s2_a_list_that_is_not_in_order_is_not_followed() {
-    let mislead: [fn(&mut AlloyBal); 4] = [
+    let mislead: [fn(&mut AlloyBal); 5] = [
+        |list| list.clear(),
         |list| list.reverse(),
         |list| of(list, COUNTER).storage_changes.reverse(),
         |list| of_slot(list, 1).reverse(),

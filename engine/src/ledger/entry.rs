@@ -10,6 +10,8 @@ use revm::state::{AccountInfo, EvmStorage};
 
 use super::effects::{Fate, SlotEffect};
 use super::written::Written;
+use crate::error::WitnessError;
+use crate::pre_state::PreState;
 
 /// One account.
 #[derive(Debug, Clone)]
@@ -36,6 +38,37 @@ pub(crate) struct Entry {
     pub(crate) slots: U256Map<StorageSlot>,
 }
 
+/// What can be said of an account: by its entry, or else by the state before the block.
+#[derive(Debug)]
+pub(crate) struct About<'k> {
+    /// Whose it is.
+    pub(super) address: Address,
+    /// The entry, if nobody need ask for the account.
+    pub(super) entry: Option<&'k Entry>,
+    /// Whom to ask.
+    pub(super) pre_state: &'k dyn PreState,
+}
+
+impl About<'_> {
+    /// The account, if there is one, without its code.
+    pub(crate) fn account(&self) -> Result<Option<AccountInfo>, WitnessError> {
+        let known = self.entry.map(|entry| entry.now.as_ref().map(AccountInfo::copy_without_code));
+        known.map_or_else(|| self.pre_state.account(self.address), Ok)
+    }
+
+    /// Value of a slot.
+    pub(crate) fn storage(&self, slot: U256) -> Result<U256, WitnessError> {
+        let known = self.entry.and_then(|entry| entry.known_slot(slot));
+        known.map_or_else(|| self.pre_state.storage(self.address, slot), Ok)
+    }
+
+    /// Whether any slot is not zero.
+    pub(crate) fn has_storage(&self) -> Result<bool, WitnessError> {
+        let known = self.entry.and_then(Entry::knows_storage);
+        known.map_or_else(|| self.pre_state.has_storage(self.address), Ok)
+    }
+}
+
 impl Entry {
     /// An account as the block finds it.
     pub(crate) fn new(address: Address, found: Option<AccountInfo>) -> Self {
@@ -55,6 +88,22 @@ impl Entry {
             storage_destroyed: false,
             slots: U256Map::default(),
         }
+    }
+
+    /// The value of a slot, if nobody need ask the pre-state for it.
+    pub(super) fn known_slot(&self, slot: U256) -> Option<U256> {
+        match self.slots.get(&slot) {
+            Some(kept) => Some(kept.present_value),
+            None => self.storage_known.then_some(U256::ZERO),
+        }
+    }
+
+    /// Whether the account has storage, if nobody need ask the pre-state for it.
+    pub(super) fn knows_storage(&self) -> Option<bool> {
+        if self.slots.values().any(|slot| !slot.present_value.is_zero()) {
+            return Some(true);
+        }
+        self.status.was_destroyed().then_some(false)
     }
 
     /// Follows what a transaction has made of the account: what it is, if it is at all, and which slots were changed.
