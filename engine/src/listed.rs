@@ -6,7 +6,7 @@
 use core::ops::Range;
 
 use alloy_primitives::map::AddressMap;
-use alloy_primitives::{Address, B256, Bytes, U256, keccak256};
+use alloy_primitives::{Address, B256, U256};
 use rayon::prelude::*;
 use revm::bytecode::Bytecode;
 use revm::database::states::StorageSlot;
@@ -56,13 +56,13 @@ struct ListedAccount<'l> {
 
 /// What some transactions change of an account, but for its storage: the last change of each kind, and by whom.
 #[derive(Debug, Clone, Copy)]
-struct LastChanges<'l> {
+struct LastChanges {
     /// Of the balance.
     balance: Option<(usize, U256)>,
     /// Of the nonce.
     nonce: Option<(usize, u64)>,
-    /// Of the code.
-    code: Option<(usize, &'l Bytes)>,
+    /// Of the code, which no row changes: so what is listed of it is of no use to any.
+    code: Option<usize>,
 }
 
 /// State before some transaction, if the list is right.
@@ -126,8 +126,8 @@ impl<'l> ListedChanges<'l> {
     /// is to make it has seen the place, and has left there what the list says. No row between them has left anything else:
     /// it would have seen the place, and the list would say so. So this row has found what is true as well.
     ///
-    /// It takes for granted what rows do: they change nothing but values, so that what the list says of codes never comes
-    /// true, and no storage goes; they don't know the beneficiary; and what they have seen is in their ledger, but for the
+    /// It takes for granted what rows do: they change nothing but values, so that no code comes and no storage goes, and where the
+    /// list says so a row comes to no end; they don't know the beneficiary; and what they have seen is in their ledger, but for the
     /// slots of accounts that are not there. A change by nobody, before the first transaction or behind the last, is in no
     /// row.
     pub(crate) fn agree(&self, rows: &[Row<'_>]) -> bool {
@@ -147,7 +147,9 @@ impl<'l> ListedChanges<'l> {
             rows.get(at).and_then(|row| row.seen.known(entry.address))
         };
         let before = entry.before.as_ref().map(AccountInfo::copy_without_code);
-        listed.changes_by(own).make_of(before) == entry.now
+        let changes = listed.changes_by(own);
+        changes.code.is_none()
+            && changes.make_of(before) == entry.now
             && listed.changes_by(&earlier).by_whom().all(|tx| seen_by(tx).is_some())
             && entry.slots.iter().all(|(slot, value)| {
                 let changes = listed.slot(*slot);
@@ -171,7 +173,7 @@ impl<'l> ListedAccount<'l> {
     }
 
     /// What these transactions change.
-    fn changes_by(&self, by: &Range<usize>) -> LastChanges<'l> {
+    fn changes_by(&self, by: &Range<usize>) -> LastChanges {
         let AlloyAccountChanges { balance_changes, nonce_changes, code_changes, .. } = self.changes;
         let balance = last_by(balance_changes, by, |change| change.block_access_index.0);
         let nonce = last_by(nonce_changes, by, |change| change.block_access_index.0);
@@ -179,34 +181,29 @@ impl<'l> ListedAccount<'l> {
         LastChanges {
             balance: balance.map(|(tx, change)| (tx, change.post_balance)),
             nonce: nonce.map(|(tx, change)| (tx, change.new_nonce)),
-            code: code.map(|(tx, change)| (tx, &change.new_code)),
+            code: code.map(|(tx, _)| tx),
         }
     }
 }
 
-impl LastChanges<'_> {
-    /// What they make of an account.
+impl LastChanges {
+    /// What they make of an account, its code aside.
     fn make_of(&self, found: Option<AccountInfo>) -> Option<AccountInfo> {
-        let Self { balance, nonce, code } = *self;
-        if balance.is_none() && nonce.is_none() && code.is_none() {
+        let Self { balance, nonce, .. } = *self;
+        if balance.is_none() && nonce.is_none() {
             return found;
         }
         let mut info = found.unwrap_or_default();
         info.balance = balance.map_or(info.balance, |(_, balance)| balance);
         info.nonce = nonce.map_or(info.nonce, |(_, nonce)| nonce);
-        if let Some((_, code)) = code {
-            (info.code_hash, info.code) = (keccak256(code), None);
-        }
         // An empty account does not stay (EIP-161).
         (!info.is_empty()).then_some(info)
     }
 
     /// Who has made them.
     fn by_whom(&self) -> impl Iterator<Item = usize> {
-        let Self { balance, nonce, code } = *self;
-        let (balance, nonce, code) =
-            (balance.map(|(tx, _)| tx), nonce.map(|(tx, _)| tx), code.map(|(tx, _)| tx));
-        [balance, nonce, code].into_iter().flatten()
+        let (balance, nonce) = (self.balance.map(|(tx, _)| tx), self.nonce.map(|(tx, _)| tx));
+        [balance, nonce].into_iter().flatten()
     }
 }
 
@@ -259,10 +256,14 @@ fn is_in_order(account: &AlloyAccountChanges) -> bool {
 impl PreState for StateBefore<'_> {
     fn account(&self, address: Address) -> Result<Option<AccountInfo>, WitnessError> {
         let found = self.base.account(address)?;
-        Ok(match self.listed.of(address) {
-            Some(listed) => listed.changes_by(&self.by).make_of(found),
-            None => found,
-        })
+        let Some(listed) = self.listed.of(address) else { return Ok(found) };
+        let changes = listed.changes_by(&self.by);
+        if changes.code.is_some() {
+            // Nobody has it yet.
+            let hash = found.unwrap_or_default().code_hash;
+            return Err(WitnessError::CodeMissing { hash });
+        }
+        Ok(changes.make_of(found))
     }
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {

@@ -4,8 +4,8 @@
 //! waits for the others to have done so, although none of them changes the code. So a worker that keeps coming back to a
 //! code makes a copy for itself.
 
-use alloy_primitives::B256;
 use alloy_primitives::map::B256Map;
+use alloy_primitives::{B256, Bytes};
 use revm::bytecode::Bytecode;
 
 /// After so many uses, a worker makes a copy of its own.
@@ -38,6 +38,10 @@ impl Met {
 
     /// Notes that the worker uses a code so many times, and returns what it should use.
     pub(crate) fn note(&mut self, hash: B256, code: Bytecode, uses: u32) -> Bytecode {
+        // It names whom to call instead, and is not run itself.
+        if code.is_eip7702() {
+            return code;
+        }
         let met = self.0.entry(hash).or_insert(Code::Seldom(0));
         match met {
             Code::Often(own) => return own.clone(),
@@ -47,7 +51,8 @@ impl Met {
             }
             Code::Seldom(_) => {}
         }
-        let Ok(own) = Bytecode::new_raw_checked(code.original_bytes()) else { return code };
+        // Not by what it looks like: before London, a code may have begun like a delegation.
+        let own = Bytecode::new_legacy(Bytes::copy_from_slice(code.original_byte_slice()));
         *met = Code::Often(own.clone());
         own
     }
@@ -67,6 +72,25 @@ mod tests {
             let used = known.unwrap_or_else(|| codes.note(hash, code.clone(), 1));
             assert_eq!(used, code);
             assert_eq!(used.bytecode_ptr() != code.bytecode_ptr(), time >= OFTEN, "{time}");
+        }
+    }
+
+    /// Until London (EIP-3541), a contract could have 23 bytes that would be a delegation in Prague. Calls of it fail.
+    #[test]
+    fn what_only_looks_like_a_delegation_is_none_in_the_copy() {
+        let bytes = [&[0xef, 0x01, 0x00][..], &[0xc0; 20]].concat();
+        let (code, delegation) =
+            (Bytecode::new_legacy(bytes.clone().into()), Bytecode::new_raw(bytes.into()));
+        let mut codes = Met::default();
+        for (hash, code) in [(B256::repeat_byte(1), code), (B256::repeat_byte(2), delegation)] {
+            for _ in 0..2 * OFTEN {
+                let used = codes.get(hash).unwrap_or_else(|| codes.note(hash, code.clone(), 1));
+                assert_eq!(
+                    (used.is_eip7702(), used.original_bytes()),
+                    (code.is_eip7702(), code.original_bytes())
+                );
+            }
+            assert_eq!(codes.get(hash).is_some(), !code.is_eip7702());
         }
     }
 }

@@ -4,7 +4,7 @@ use alloy_hardforks::EthereumHardfork;
 use alloy_primitives::{Address, U256};
 use revm::state::bal::BlockAccessIndex;
 use revm::state::bal::alloy::{
-    AlloyAccountChanges, AlloyBal, AlloyBalanceChange, AlloyCodeChange, AlloyStorageChange,
+    AlloyAccountChanges, AlloyBal, AlloyBalanceChange, AlloyCodeChange, AlloyNonceChange, AlloyStorageChange,
 };
 use weft_engine::{Outcome, SignedTransaction};
 
@@ -186,6 +186,14 @@ fn s2_what_has_not_happened_is_found_out() {
             },
         );
         assert_eq!(outcome.changes.bundle.state[&PERSON].info.as_ref().unwrap().balance, U256::ONE);
+        assert_eq!(in_strands, until(border));
+        let (outcome, in_strands) = run_changed(
+            |people, calls| {
+                calls[behind] = people[behind % PEOPLE].pay_with_gas(nonce(behind), PERSON, 1, GAS);
+            },
+            move |list| of(list, PERSON).nonce_changes.push(AlloyNonceChange::new(before, 1)),
+        );
+        assert_eq!(outcome.changes.bundle.state[&PERSON].info.as_ref().unwrap().nonce, 0);
         assert_eq!(in_strands, until(border));
     }
 }
