@@ -47,8 +47,7 @@ fn what_is_allocated_for_a_transaction() {
         }
     }
     // A log has topics and data and stands in a list: that is three. The other four are revm's: an account as it was
-    // before the transaction, what the call returns, and twice the frame of a call. Of every sixteen, hashes are computed
-    // together, in an order that is a list.
+    // before the transaction, what the call returns, and twice the frame of a call.
     let (txs, allocated) = count("erc20/independent", 0.2, 1);
-    assert!(allocated <= 7 * txs + txs / 16 + PER_BLOCK, "{allocated} for {txs} transactions");
+    assert!(allocated <= 7 * txs + PER_BLOCK, "{allocated} for {txs} transactions");
 }

@@ -55,6 +55,23 @@ fn t1_t2_a_simulation_is_the_same_each_time_and_comes_to_the_same_outcome() {
 }
 
 #[test]
+fn what_keeps_apart_or_is_listed_is_simulated_in_strands() {
+    let plans = catalogue(Scale::new(0.05).unwrap());
+    for (name, is_listed) in [("erc20/independent", false), ("erc20/chain", false), ("erc20/chain", true)] {
+        let workload = plans.iter().find(|plan| plan.name == name).unwrap().make().unwrap();
+        let rules = workload.rules();
+        let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
+        let list = access_list(&block, &workload.pre_state).unwrap();
+        let block = if is_listed { block.with_access_list(&list) } else { block };
+        let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
+        let prediction = simulation.run(4, 0).unwrap();
+        let transactions = workload.block.body.transactions.len() as u64;
+        let most = if name == "erc20/independent" || is_listed { transactions } else { 0 };
+        assert!((most / 2..=most).contains(&prediction.in_strands), "{name}: {}", prediction.in_strands);
+    }
+}
+
+#[test]
 fn whoever_foresees_all_runs_once() {
     let plans = catalogue(Scale::new(0.02).unwrap());
     let workload = plans.iter().find(|plan| plan.name == "erc20/chain").unwrap().make().unwrap();

@@ -31,10 +31,8 @@ enum Arm {
     Cache,
     /// revm's `State` with bundle and reverts.
     State,
-    /// Weft, on the thread of the baselines.
-    WeftAlone,
-    /// Weft on more threads.
-    Weft(Box<Options>),
+    /// Weft, on threads of its own or, if it has none, on that of the baselines.
+    Weft(Option<Box<Options>>),
 }
 
 /// A workload, ready for every arm.
@@ -87,8 +85,8 @@ impl Arms {
         let mut all = vec![Arm::Journal, Arm::Cache, Arm::State];
         for threads in threads {
             all.push(match threads {
-                1 => Arm::WeftAlone,
-                _ => Arm::Weft(Box::new(Options::with_pinned_threads(*threads)?)),
+                1 => Arm::Weft(None),
+                _ => Arm::Weft(Some(Box::new(Options::with_pinned_threads(*threads)?))),
             });
         }
         Ok(Self { all, alone: alone()? })
@@ -120,12 +118,8 @@ impl Arms {
                 Arm::Journal => journal::run(input)?,
                 Arm::Cache => cache::run(input)?,
                 Arm::State => state::run(input)?,
-                Arm::WeftAlone => {
-                    weft(&self.alone[0])?;
-                    continue;
-                }
                 Arm::Weft(options) => {
-                    weft(options)?;
+                    weft(options.as_deref().unwrap_or(&self.alone[0]))?;
                     continue;
                 }
             };
@@ -155,8 +149,7 @@ impl Arms {
         let transactions = block.workload.block.body.transactions.len().max(1);
         let runs = f64::from(rounds) * count_of(transactions as u64);
         let measured = self.all.iter().zip(times).zip(counters).map(|((arm, times), counters)| {
-            let per_tx =
-                |number| matches!(arm, Arm::WeftAlone | Arm::Weft(_)).then(|| count_of(number) / runs);
+            let per_tx = |number| matches!(arm, Arm::Weft(_)).then(|| count_of(number) / runs);
             Measured {
                 arm: arm.name(),
                 median: median(&times),
@@ -177,8 +170,9 @@ impl Arm {
             Self::Journal => "journal".to_owned(),
             Self::Cache => "cache".to_owned(),
             Self::State => "state".to_owned(),
-            Self::WeftAlone => "weft-1".to_owned(),
-            Self::Weft(options) => format!("weft-{}", options.threads()),
+            Self::Weft(options) => {
+                format!("weft-{}", options.as_deref().map_or(1, Options::threads))
+            }
         }
     }
 
@@ -195,8 +189,7 @@ impl Arm {
             Self::Journal => baseline(alone, || journal::run(input)),
             Self::Cache => baseline(alone, || cache::run(input)),
             Self::State => baseline(alone, || state::run(input)),
-            Self::WeftAlone => Ok(weft(alone)),
-            Self::Weft(options) => Ok(weft(options)),
+            Self::Weft(options) => Ok(weft(options.as_deref().unwrap_or(alone))),
         }
     }
 }

@@ -49,6 +49,8 @@ struct Simulated {
     aborts_per_tx: f64,
     /// Part of the transactions that ran in order.
     in_order: f64,
+    /// Part of them that ran in strands.
+    in_strands: f64,
     /// What all cores together spend their time on, in shares of that time.
     shares: BTreeMap<&'static str, f64>,
 }
@@ -93,6 +95,7 @@ impl Row {
             executions_per_tx: number(prediction.executions) / transactions,
             aborts_per_tx: number(prediction.aborts) / transactions,
             in_order: number(prediction.in_order.into()) / transactions,
+            in_strands: number(prediction.in_strands) / transactions,
             shares: one.into_iter().map(|(name, time)| (name, number(time) / all)).collect(),
         });
     }

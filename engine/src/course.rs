@@ -55,6 +55,11 @@ impl Course {
         &self.pace
     }
 
+    /// How many of the next `left` transactions make a stretch where nothing meets; `None` if it would not pay even there.
+    pub(crate) fn stretch_if_nothing_meets(&self, left: u32) -> Option<u32> {
+        self.pace.stretch_if_nothing_meets(left)
+    }
+
     /// How to run the next of `left` transactions.
     pub(crate) fn next_stretch(&mut self, left: u32) -> Stretch {
         match &self.clock {

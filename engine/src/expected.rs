@@ -3,9 +3,12 @@
 //! Gas stands for time. All of it is a guess about time: no outcome depends on it.
 
 use core::cmp::Reverse;
+use core::time::Duration;
 
+use revm::interpreter::gas::{SSTORE_RESET, SSTORE_SET};
 use revm::primitives::hardfork::SpecId;
-use weft_scheduler::{RUN_OVERHEAD, TxIndex};
+use revm::state::{EvmState, EvmStorageSlot};
+use weft_scheduler::{LOCATION_OVERHEAD, RUN_OVERHEAD, TxIndex};
 
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::chain::Rules;
@@ -106,6 +109,28 @@ pub(crate) fn cost_of_gas(gas: u64, rules: &Rules) -> u32 {
     LEAST.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))
 }
 
+/// How long a run took that has used so much gas and has left this. What it has paid for storing took hardly any time:
+/// each slot an eighth of what the scheduler adds to a run, whatever its price (EIP-2200).
+pub(crate) fn cost_of_run(gas: u64, state: &EvmState, rules: &Rules) -> u32 {
+    const PER_SLOT: u32 = RUN_OVERHEAD / 8;
+    let slots = state.values().flat_map(|account| account.storage.values()).filter(|slot| slot.is_changed());
+    let price = |slot: &EvmStorageSlot| if slot.original_value.is_zero() { SSTORE_SET } else { SSTORE_RESET };
+    let (count, storing) =
+        slots.fold((0_u32, 0), |(count, storing), slot| (count + 1, storing + price(slot)));
+    cost_of_gas(gas.saturating_sub(storing), rules).saturating_add(count.saturating_mul(PER_SLOT))
+}
+
+/// How long a run takes in order that took so long beside others, reading and writing so many locations, and is expected to
+/// cost so much by its gas. Of what the scheduler adds, a fourth comes after the run. Who was interrupted took long for
+/// another reason.
+pub(crate) fn cost_of_time(time: Duration, locations: usize, by_gas: u32) -> u32 {
+    const UNIT: u128 = 125;
+    let locations = u32::try_from(locations).unwrap_or(u32::MAX);
+    let added = RUN_OVERHEAD.saturating_add(LOCATION_OVERHEAD.saturating_mul(locations)) / 4 * 3;
+    let all = u32::try_from(time.as_nanos() / UNIT).unwrap_or(u32::MAX);
+    all.saturating_sub(added).max(all / 4).min(by_gas.saturating_mul(8))
+}
+
 /// Those that may use more than a fourth of a worker's share of the gas, the longest first, and no more than there could
 /// be if all did. Of what transactions may use, most is often not used; what the header says that the block uses is
 /// closer, if it says anything, but may be wrong.
@@ -130,6 +155,15 @@ mod tests {
     use super::*;
     use crate::block::{Block, SignedTransaction};
     use crate::chain::Chain;
+
+    #[test]
+    fn who_takes_long_for_little_gas_costs_much() {
+        let micros = |time| cost_of_time(Duration::from_micros(time), 8, 100);
+        assert_eq!(micros(5), 40 - 18);
+        assert_eq!(micros(20), 160 - 18);
+        assert_eq!(micros(1), 2, "it took some time");
+        assert_eq!(micros(1_000_000), 800, "it was interrupted");
+    }
 
     /// On two threads a list does not pay for calls of a token, and pays for swaps.
     #[test]

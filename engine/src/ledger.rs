@@ -54,7 +54,7 @@ const PARTS_MAX: usize = 64;
 const PART: usize = 64;
 
 /// So many transactions go into the parts before others can help.
-const WORTH_SHARING: usize = 128;
+pub(crate) const WORTH_SHARING: u32 = 128;
 
 /// The committed state of a block.
 #[derive(Debug)]
@@ -128,17 +128,21 @@ impl<'a> Ledger<'a> {
         accounts: usize,
     ) -> Self {
         let mut parts: Box<[Part]> = (0..parts.next_power_of_two()).map(|_| Part::default()).collect();
-        let each = accounts / parts.len();
-        // Some parts get more than others.
-        let room = if parts.len() == 1 { each } else { each + each / 4 };
-        parts.iter_mut().for_each(|part| part.reserve(room));
+        reserve(&mut parts, accounts);
         Self::in_parts(pre_state, beneficiary, parts)
     }
 
-    /// The ledger of a strand, in the room of an earlier one.
-    pub(crate) fn of_strand(pre_state: &'a dyn PreState, beneficiary: Address, room: Seen) -> Self {
+    /// The ledger of a strand of so many transactions, in the room of an earlier one.
+    pub(crate) fn of_strand(
+        pre_state: &'a dyn PreState,
+        beneficiary: Address,
+        room: Seen,
+        transactions: usize,
+    ) -> Self {
         debug_assert!(room.parts.iter().all(|part| part.len() == 0), "it has been taken over");
-        Self { met: Some(room.met), ..Self::in_parts(pre_state, beneficiary, room.parts) }
+        let Seen { mut parts, met, .. } = room;
+        reserve(&mut parts, 2 * transactions);
+        Self { met: Some(met), ..Self::in_parts(pre_state, beneficiary, parts) }
     }
 
     /// A ledger of which nothing is known, in these parts.
@@ -222,7 +226,7 @@ impl<'a> Ledger<'a> {
         let OpenStretch { pending, log: own, codes, .. } = &mut self.open;
         self.base.codes.extend(codes.drain());
         let parts = &mut self.base.parts;
-        let threads = if pending.len() < WORTH_SHARING { 1 } else { threads };
+        let threads = if pending.len() < WORTH_SHARING as usize { 1 } else { threads };
         let (count, share) = (parts.len(), parts.len().div_ceil(threads));
         let apply = |(nth, parts): (usize, &mut [Part])| {
             let first = nth * share;
@@ -272,6 +276,21 @@ impl PreState for Base<'_> {
     }
 }
 
+/// Takes room for so many accounts in empty parts.
+fn reserve(parts: &mut [Part], accounts: usize) {
+    let each = accounts / parts.len();
+    // Some parts get more than others.
+    let room = if parts.len() == 1 { each } else { each + each / 4 };
+    for part in parts {
+        part.reserve(room);
+    }
+}
+
+/// What is known of an account that belongs to one of these parts.
+fn known(parts: &[Part], address: Address) -> Option<&Entry> {
+    parts[part_of(address, parts.len())].known(address)
+}
+
 /// The part, of so many, that an account belongs to.
 fn part_of(address: Address, parts: usize) -> usize {
     usize::from(address[19]) & (parts - 1)
@@ -308,8 +327,7 @@ impl Base<'_> {
 
     /// What can be said of an account that is not the beneficiary's.
     pub(crate) fn about(&self, address: Address) -> About<'_> {
-        let entry = self.parts[part_of(address, self.parts.len())].known(address);
-        About { address, entry, pre_state: self.pre_state }
+        About { address, entry: known(&self.parts, address), pre_state: self.pre_state }
     }
 
     /// State before the block.
@@ -337,7 +355,7 @@ impl Seen {
 
     /// What it has seen of an account.
     pub(crate) fn known(&self, address: Address) -> Option<&Entry> {
-        self.parts[part_of(address, self.parts.len())].known(address)
+        known(&self.parts, address)
     }
 }
 

@@ -11,7 +11,9 @@ use rayon::prelude::*;
 use revm::bytecode::Bytecode;
 use revm::database::states::StorageSlot;
 use revm::state::AccountInfo;
-use revm::state::bal::alloy::{AlloyAccountChanges, AlloyBal, AlloyStorageChange};
+use revm::state::bal::alloy::{
+    AlloyAccountChanges, AlloyBal, AlloyBalanceChange, AlloyCodeChange, AlloyNonceChange, AlloyStorageChange,
+};
 
 use crate::error::WitnessError;
 use crate::ledger::{Base, Entry, Seen};
@@ -126,10 +128,10 @@ impl<'l> ListedChanges<'l> {
     /// is to make it has seen the place, and has left there what the list says. No row between them has left anything else:
     /// it would have seen the place, and the list would say so. So this row has found what is true as well.
     ///
-    /// It takes for granted what rows do: they change nothing but values, so that no code comes and no storage goes, and where the
-    /// list says so a row comes to no end; they don't know the beneficiary; and what they have seen is in their ledger, but for the
-    /// slots of accounts that are not there. A change by nobody, before the first transaction or behind the last, is in no
-    /// row.
+    /// It takes for granted what rows do: they change nothing but values, so that no code comes and no storage goes, and
+    /// where the list says so a row comes to no end; they don't know the beneficiary; and what they have seen is in their
+    /// ledger, but for the slots of accounts that are not there. A change by nobody, before the first transaction or behind
+    /// the last, is in no row.
     pub(crate) fn agree(&self, rows: &[Row<'_>]) -> bool {
         rows.par_iter().all(|row| row.seen.entries().all(|entry| self.agrees(row, entry, rows)))
     }
@@ -153,9 +155,9 @@ impl<'l> ListedChanges<'l> {
             && listed.changes_by(&earlier).by_whom().all(|tx| seen_by(tx).is_some())
             && entry.slots.iter().all(|(slot, value)| {
                 let changes = listed.slot(*slot);
-                let left = last_by(changes, own, |change| change.block_access_index.0)
+                let left = last_by(changes, own)
                     .map_or(value.previous_or_original_value, |(_, change)| change.new_value);
-                let writer = last_by(changes, &earlier, |change| change.block_access_index.0);
+                let writer = last_by(changes, &earlier);
                 let has_seen = |tx| seen_by(tx).is_some_and(|entry| entry.slots.contains_key(slot));
                 left == value.present_value && writer.is_none_or(|(tx, _)| has_seen(tx))
             })
@@ -175,9 +177,9 @@ impl<'l> ListedAccount<'l> {
     /// What these transactions change.
     fn changes_by(&self, by: &Range<usize>) -> LastChanges {
         let AlloyAccountChanges { balance_changes, nonce_changes, code_changes, .. } = self.changes;
-        let balance = last_by(balance_changes, by, |change| change.block_access_index.0);
-        let nonce = last_by(nonce_changes, by, |change| change.block_access_index.0);
-        let code = last_by(code_changes, by, |change| change.block_access_index.0);
+        let balance = last_by(balance_changes, by);
+        let nonce = last_by(nonce_changes, by);
+        let code = last_by(code_changes, by);
         LastChanges {
             balance: balance.map(|(tx, change)| (tx, change.post_balance)),
             nonce: nonce.map(|(tx, change)| (tx, change.new_nonce)),
@@ -245,12 +247,10 @@ const fn head_of_slot(slot: U256) -> u64 {
 fn is_in_order(account: &AlloyAccountChanges) -> bool {
     let AlloyAccountChanges { storage_changes, balance_changes, nonce_changes, code_changes, .. } = account;
     storage_changes.is_sorted_by(|one, other| one.slot < other.slot)
-        && storage_changes
-            .iter()
-            .all(|slot| are_in_order(&slot.changes, |change| change.block_access_index.0))
-        && are_in_order(balance_changes, |change| change.block_access_index.0)
-        && are_in_order(nonce_changes, |change| change.block_access_index.0)
-        && are_in_order(code_changes, |change| change.block_access_index.0)
+        && storage_changes.iter().all(|slot| are_in_order(&slot.changes))
+        && are_in_order(balance_changes)
+        && are_in_order(nonce_changes)
+        && are_in_order(code_changes)
 }
 
 impl PreState for StateBefore<'_> {
@@ -268,7 +268,7 @@ impl PreState for StateBefore<'_> {
 
     fn storage(&self, address: Address, slot: U256) -> Result<U256, WitnessError> {
         let changes = self.listed.of(address).map(|listed| listed.slot(slot)).unwrap_or_default();
-        match last_by(changes, &self.by, |change| change.block_access_index.0) {
+        match last_by(changes, &self.by) {
             Some((_, change)) => Ok(change.new_value),
             None => self.base.storage(address, slot),
         }
@@ -288,27 +288,47 @@ impl PreState for StateBefore<'_> {
     }
 }
 
+/// A change that a list has.
+trait Change {
+    /// Who has made it: nobody before the first transaction is 0, and the first transaction 1.
+    fn index(&self) -> u64;
+}
+
+macro_rules! changes {
+    ($($change:ty),+) => {
+        $(impl Change for $change {
+            fn index(&self) -> u64 {
+                self.block_access_index.0
+            }
+        })+
+    };
+}
+
+changes!(AlloyStorageChange, AlloyBalanceChange, AlloyNonceChange, AlloyCodeChange);
+
 /// Whether changes come in the order of their transactions, of which each makes one at most.
-fn are_in_order<C>(changes: &[C], index: impl Fn(&C) -> u64) -> bool {
-    changes.is_sorted_by(|one, other| index(one) < index(other))
+fn are_in_order(changes: &[impl Change]) -> bool {
+    changes.is_sorted_by(|one, other| one.index() < other.index())
 }
 
 /// The last of the changes that one of these transactions makes, and which one it is.
-fn last_by<'c, C>(
-    changes: &'c [C],
-    transactions: &Range<usize>,
-    index: impl Fn(&C) -> u64,
-) -> Option<(usize, &'c C)> {
+fn last_by<'c, C: Change>(changes: &'c [C], transactions: &Range<usize>) -> Option<(usize, &'c C)> {
     // Index 0 is before the transactions.
-    let behind = changes.partition_point(|change| index(change) <= transactions.end as u64);
+    let behind = changes.partition_point(|change| change.index() <= transactions.end as u64);
     let change = changes[..behind].last()?;
-    let tx = usize::try_from(index(change).checked_sub(1)?).ok()?;
+    let tx = usize::try_from(change.index().checked_sub(1)?).ok()?;
     (tx >= transactions.start).then_some((tx, change))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Change for u64 {
+        fn index(&self) -> u64 {
+            *self
+        }
+    }
 
     #[test]
     fn a_directory_finds_every_key() {
@@ -327,8 +347,7 @@ mod tests {
 
     #[test]
     fn the_last_change_is_that_of_the_last_who_made_one() {
-        let last =
-            |changes: &[u64], by: Range<usize>| last_by(changes, &by, |index| *index).map(|(tx, _)| tx);
+        let last = |changes: &[u64], by: Range<usize>| last_by(changes, &by).map(|(tx, _)| tx);
         // Before the transactions, and by 1, 4 and 5.
         let changes = [0, 2, 5, 6];
         assert_eq!(last(&changes, 0..1), None);

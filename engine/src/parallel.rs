@@ -39,7 +39,7 @@ use crate::evm::EthEvm;
 use crate::expected::{self, ListWorth};
 use crate::foresight::Foresight;
 use crate::in_order::run_in_order;
-use crate::ledger::{About, Base, EffectLog, Effects, Ledger, OpenStretch};
+use crate::ledger::{About, Base, EffectLog, Effects, Ledger, OpenStretch, WORTH_SHARING};
 use crate::location::{Location, Value, are_ordinary, write_set};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
@@ -75,7 +75,8 @@ pub fn run_with(
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
     let Plan { pace, list, way } = plan(block, is_watched(block, &setup), workers, &setup);
-    let mut course = Course::new(pace, setup.rehearsal.is_none() && !setup.restless);
+    let looks_at_the_clock = setup.rehearsal.is_none() && !setup.restless;
+    let mut course = Course::new(pace, looks_at_the_clock);
     // Who fills it alone is faster with one part.
     let is_in_order = course.pace().is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
     let mut ledger = Ledger::new(block, pre_state, if is_in_order { 1 } else { workers });
@@ -90,6 +91,14 @@ pub fn run_with(
     let mut strands = Strands::new(workers, outlook(&run, &setup), way);
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
+        if let Some(length) = course.stretch_if_nothing_meets(left) {
+            match strands.run(block, &mut run, &mut ledger, length, &mut counters, &setup) {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(error) => return (Err(error), counters),
+            }
+        }
+        // Strands that have failed are nobody else's fault.
         let (start, gas) = (Instant::now(), run.gas_paid());
         let measured = setup.rehearsal.and_then(|rehearsal| rehearsal.stretch(left));
         let planned = measured.unwrap_or_else(|| course.next_stretch(left));
@@ -113,12 +122,6 @@ pub fn run_with(
                 strands.note_in_order();
             }
             Stretch::Speculative(length) => {
-                match strands.run(block, &mut run, &mut ledger, length, &mut counters, setup.trace) {
-                    Ok(true) => continue,
-                    Ok(false) => {}
-                    Err(error) => return (Err(error), counters),
-                }
-                let start = Instant::now();
                 let read = || Foresight::read(block, pre_state);
                 let foresight = list.map(|_| {
                     foresight.get_or_init(|| match setup.rehearsal {
@@ -138,6 +141,8 @@ pub fn run_with(
                     },
                     first,
                     is_watched,
+                    looks_at_the_clock,
+                    rehearsal: setup.rehearsal,
                     likely_wiped: AtomicBool::new(false),
                     desks: &desks,
                 };
@@ -159,13 +164,8 @@ pub fn run_with(
                 if let Some(error) = error {
                     return (Err(error), counters);
                 }
-                let mut merge = |threads| put_into(&mut ledger, &desks, threads);
-                match setup.rehearsal {
-                    Some(rehearsal) => rehearsal.merge(run.decided() - first, merge),
-                    None => {
-                        rayon::join(|| room.tidy(), || merge(workers));
-                    }
-                }
+                let committed = run.decided() - first;
+                clear_away(&mut room, &mut ledger, &desks, committed, workers, setup.rehearsal);
                 workspace = Some(room);
                 course.note(stats, run.gas_paid() - gas, start.elapsed());
             }
@@ -190,6 +190,30 @@ fn fall_back(
     (sequential::run_telling_from(told, block, pre_state, setup), counters)
 }
 
+/// A stretch is over of which so many transactions are committed: what they did goes into the ledger, and what the scheduler
+/// has of them is forgotten.
+fn clear_away(
+    room: &mut WorkspaceOf<BlockExecutor<'_, '_>>,
+    ledger: &mut Ledger<'_>,
+    desks: &[Mutex<Desk>],
+    committed: u32,
+    workers: usize,
+    rehearsal: Option<&Rehearsal<'_>>,
+) {
+    let mut merge = |threads| put_into(ledger, desks, threads);
+    match rehearsal {
+        Some(rehearsal) => rehearsal.merge(committed, merge),
+        // It takes less than to wake somebody.
+        None if committed < WORTH_SHARING => {
+            room.tidy();
+            merge(1);
+        }
+        None => {
+            rayon::join(|| room.tidy(), || merge(workers));
+        }
+    }
+}
+
 /// Puts what the workers' runs did in a stretch that is over into the ledger, on so many threads.
 fn put_into(ledger: &mut Ledger<'_>, desks: &[Mutex<Desk>], threads: usize) {
     let mut logs: Vec<EffectLog> =
@@ -200,10 +224,10 @@ fn put_into(ledger: &mut Ledger<'_>, desks: &[Mutex<Desk>], threads: usize) {
     }
 }
 
-/// Whether strands are likely to hold, before anything has run. They know nothing of virtual cores, and show nobody the
-/// accounts of a transaction, which is what somebody wants to see where the header commits to an access list.
+/// Whether strands are likely to hold, before anything has run. They show nobody the accounts of a transaction, which is
+/// what somebody wants to see where the header commits to an access list, and are not what is measured of the scheduler.
 fn outlook(run: &BlockRun<'_>, setup: &Setup<'_>) -> Outlook {
-    if run.is_watching() || setup.rehearsal.is_some() {
+    if run.is_watching() || setup.rehearsal.is_some_and(|rehearsal| !rehearsal.simulates()) {
         Outlook::Bad
     } else if setup.restless {
         Outlook::Restless
@@ -254,6 +278,10 @@ struct BlockExecutor<'s, 'a> {
     first: u32,
     /// Somebody wants to see the accounts of each transaction when it is committed.
     is_watched: bool,
+    /// What runs cost is told by the clock, and not by their gas alone.
+    looks_at_the_clock: bool,
+    /// Who knows what the clock would say.
+    rehearsal: Option<&'a Rehearsal<'a>>,
     /// Whether any run has wiped an account.
     likely_wiped: AtomicBool,
     /// What each worker has of its own.
@@ -497,6 +525,7 @@ impl Executor for BlockExecutor<'_, '_> {
     ) -> Result<Execution<Location, Value, Self::Output>, Blocked> {
         let index = self.index(tx);
         let environment = &self.transaction(tx).env;
+        let start = self.looks_at_the_clock.then(Instant::now);
         evm.database().begin(environment.caller);
         if !self.is_watched
             && let Some(transfer) = Transfer::of(evm, environment)
@@ -518,7 +547,17 @@ impl Executor for BlockExecutor<'_, '_> {
                     // ORDERING: a hint.
                     self.likely_wiped.store(true, Ordering::Relaxed);
                 }
-                let cost = expected::cost_of_gas(transacted.result.tx_gas_used(), self.block.rules);
+                let gas = transacted.result.tx_gas_used();
+                let by_gas = expected::cost_of_run(gas, &transacted.state, self.block.rules);
+                let time = match start {
+                    Some(start) => Some(start.elapsed()),
+                    None => self.rehearsal.and_then(|rehearsal| rehearsal.run_time(index)),
+                };
+                let cost = time.map_or(by_gas, |time| {
+                    let read =
+                        transacted.state.values().map(|account| 1 + account.storage.len()).sum::<usize>();
+                    expected::cost_of_time(time, read + writes.len(), by_gas)
+                });
                 let done = if self.is_watched
                     || !are_ordinary(&mut transacted.state, self.block.header.beneficiary)
                 {

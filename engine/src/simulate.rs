@@ -26,8 +26,9 @@ mod rehearsal;
 mod simulator;
 
 pub use costs::Costs;
+pub(crate) use costs::nanos;
 pub use machine::measure_kernel;
-pub(crate) use rehearsal::Rehearsal;
+pub(crate) use rehearsal::{Around, Rehearsal};
 pub use simulator::{Plan, Report, Simulator};
 pub use weft_scheduler::simulate::{KernelCosts, Spent};
 
@@ -53,6 +54,8 @@ pub struct Prediction {
     pub aborts: u64,
     /// Transactions that ran in order, since speculation did not pay or there was nobody to speculate.
     pub in_order: u32,
+    /// Transactions that ran in strands.
+    pub in_strands: u64,
     /// Of the time, what went into setting stretches up and clearing them away, on one core.
     pub between: u64,
     /// Of the time, what one core did in order: the transactions counted in `in_order`, and the ends of the block.
@@ -105,7 +108,7 @@ impl<'a> Simulation<'a> {
     pub fn run(&self, workers: usize, seed: u64) -> Result<Prediction, Fault> {
         let rehearsal = Rehearsal::simulation(&self.costs, workers, seed);
         let setup = Setup::default().with_rehearsal(&rehearsal);
-        let (outcome, counters) = parallel::run_with(self.block, self.pre_state, setup);
+        let (outcome, counters) = costs::alone(|| parallel::run_with(self.block, self.pre_state, setup))?;
         if counters.fallbacks > 0 || outcome != self.outcome {
             return Err(Fault::Simulation { workers, seed });
         }

@@ -35,13 +35,11 @@
 //!
 //! - **S1.** What strands leave is what their transactions would have left in block order. They only change values, as in
 //!   `in_order.rs`, and never see the beneficiary; whatever else they are shown stays in their ledger, and what they have
-//!   changed, even for a while, is noted beside it. `tests/determinism/strands.rs` has blocks that set strands apart from the specification,
-//!   and restless runs try them at every second chance.
+//!   changed, even for a while, is noted beside it. `tests/determinism/strands.rs` has blocks that set strands apart from
+//!   the specification, and restless runs try them at every second chance.
 //! - **S2.** So it is where strands follow a list, whatever the list says; there nothing need be noted, since rows of
-//!   neighbours are compared where they meet. `tests/determinism/listed.rs` has lists that are
-//!   wrong where it matters.
+//!   neighbours are compared where they meet. `tests/determinism/listed.rs` has lists that are wrong where it matters.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::U256;
@@ -59,7 +57,13 @@ use crate::in_order::{KeptState, Ran};
 use crate::ledger::{Ledger, Seen, Written};
 use crate::listed::{ListedChanges, Row};
 use crate::pre_state::PreState;
+use crate::setup::Setup;
+use crate::simulate::{Around, nanos};
 use crate::trace::{Trace, Work};
+
+mod bounds;
+
+use bounds::Bounds;
 
 /// So many transactions show whether the scheduler meets conflicts.
 const PROBE: u32 = 512;
@@ -124,6 +128,17 @@ enum Tried {
     InVain(u32),
 }
 
+/// A stretch that is split into strands.
+#[derive(Debug)]
+struct Split {
+    /// Which one each of its transactions is in.
+    strand_of: Vec<usize>,
+    /// How far they may go.
+    bounds: Bounds,
+    /// How long it took to split it, in nanoseconds.
+    took: u64,
+}
+
 /// A strand that is over.
 #[derive(Debug)]
 struct Finished {
@@ -164,7 +179,7 @@ impl<'b> Strands<'b> {
     pub(crate) fn note(&mut self, stats: &Stats) {
         if self.outlook == Outlook::Open {
             let conflicts = stats.aborts + stats.waits + stats.delays;
-            let is_good = !stats.gave_up && conflicts * RARE <= u64::from(stats.committed);
+            let is_good = conflicts * RARE <= u64::from(stats.committed);
             self.outlook = if is_good { Outlook::Good } else { Outlook::Bad };
         }
     }
@@ -193,7 +208,7 @@ impl<'b> Strands<'b> {
         ledger: &mut Ledger<'_>,
         length: u32,
         counters: &mut Counters,
-        trace: Option<&Trace>,
+        setup: &Setup<'_>,
     ) -> Result<bool, ExecuteError> {
         let Some(length) = self.length(length, run.decided(), run.left()) else { return Ok(false) };
         let first = run.decided() as usize;
@@ -201,18 +216,22 @@ impl<'b> Strands<'b> {
         let bounds = match self.outlook {
             Outlook::Restless => Bounds::new(u64::MAX, u64::MAX, Duration::MAX),
             Outlook::Open | Outlook::Good | Outlook::Bad => {
-                Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), 2 * self.start.elapsed())
+                let longest =
+                    if setup.rehearsal.is_some() { Duration::MAX } else { 2 * self.start.elapsed() };
+                Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), longest)
             }
         };
         // Later, the same may be little.
         if transactions.iter().any(|ready| bounds.is_much(ready.env.gas_limit)) {
             return Ok(false);
         }
+        let start = Instant::now();
         let Some(strand_of) = self.split(transactions) else {
             self.give_up();
             return Ok(false);
         };
-        let tried = self.run_rows(block, run, ledger, &strand_of, &bounds, trace)?;
+        let split = Split { strand_of, bounds, took: nanos(start.elapsed()) };
+        let tried = self.run_rows(block, run, ledger, &split, setup)?;
         tracing::trace!(first, length, ?tried, "stretch in strands");
         match tried {
             Tried::Joined => counters.in_strands(length),
@@ -250,10 +269,12 @@ impl<'b> Strands<'b> {
         block: &ReadyBlock<'_>,
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
-        strand_of: &[usize],
-        bounds: &Bounds,
-        trace: Option<&Trace>,
+        split: &Split,
+        setup: &Setup<'_>,
     ) -> Result<Tried, ExecuteError> {
+        let Split { strand_of, bounds, took } = split;
+        let mut around = Around { split: *took, ..Around::default() };
+        let trace = setup.trace;
         let Ledger { base, open, .. } = ledger;
         let first = run.decided() as usize;
         let mut rows = vec![Vec::new(); self.workers];
@@ -278,15 +299,23 @@ impl<'b> Strands<'b> {
         let finished = rows.par_iter().zip(rooms).enumerate().with_max_len(1).map(strand);
         let finished: Vec<Finished> = finished.collect();
 
-        let ran: usize = finished.iter().map(|strand| strand.done.len()).sum();
-        let in_vain = Tried::InVain(u32::try_from(ran).unwrap_or(u32::MAX));
+        let lengths: Vec<usize> = finished.iter().map(|strand| strand.done.len()).collect();
+        let in_vain = Tried::InVain(u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX));
+        let rehearse = |around, joined| {
+            if let Some(rehearsal) = setup.rehearsal {
+                let ran = rows.iter().zip(&lengths).map(|(row, length)| &row[..*length]);
+                rehearsal.note_strands(ran, around, joined);
+            }
+        };
         let Some((mut done, mut seen)) = finished
             .into_iter()
             .map(|Finished { done, seen }| Some((done.into_iter(), seen?)))
             .collect::<Option<(Vec<_>, Vec<_>)>>()
         else {
+            rehearse(around, false);
             return Ok(in_vain);
         };
+        let start = Instant::now();
         let done: Vec<(Summary, U256)> = strand_of.iter().filter_map(|strand| done[*strand].next()).collect();
         debug_assert_eq!(done.len(), strand_of.len(), "each row is at its end");
         let have_held = || match &self.way {
@@ -297,18 +326,30 @@ impl<'b> Strands<'b> {
                 listed.agree(&rows)
             }
         };
+        let merged = nanos(start.elapsed());
         if !run.has_room(done.iter().map(|(summary, _)| summary.gas)) || !have_held() {
+            rehearse(around, false);
             return Ok(in_vain);
         }
+        around.compare = nanos(start.elapsed()) - merged;
         let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
         let first = run.decided();
         let commit = || {
-            (first as usize..).zip(done).try_for_each(|(index, (summary, reward))| {
+            let start = Instant::now();
+            let committed = (first as usize..).zip(done).try_for_each(|(index, (summary, reward))| {
                 run.commit_summary(open, index, summary, Some(reward))
-            })
+            });
+            (committed, nanos(start.elapsed()))
         };
-        let (committed, ()) = rayon::join(commit, || base.take_over(&mut seen));
+        let take_over = || {
+            let start = Instant::now();
+            base.take_over(&mut seen);
+            nanos(start.elapsed())
+        };
+        let ((committed, commits), take_over) = rayon::join(commit, take_over);
         committed?;
+        (around.commit, around.take_over) = (merged + commits, take_over);
+        rehearse(around, true);
         // A reward of zero is committed as a transaction that has changed nothing.
         ledger.end_stretch(&mut [], 1);
         self.rooms = seen;
@@ -350,7 +391,7 @@ fn run_row(
     trace: Option<(&Trace, usize)>,
 ) -> Finished {
     let mut recorder = trace.map(|(trace, worker)| trace.recorder(Some(worker)));
-    let mut ledger = Ledger::of_strand(beneath, block.header.beneficiary, room);
+    let mut ledger = Ledger::of_strand(beneath, block.header.beneficiary, room, row.len());
     let mut state = KeptState::new(&mut ledger, block, true, written);
     let mut done = Vec::with_capacity(row.len());
     // Gas that the others have not been told of: all look at that, and whoever tells makes them wait.
@@ -384,59 +425,6 @@ fn run_row(
     let written = state.finish().unwrap_or_default();
     let is_whole = done.len() == row.len();
     Finished { done, seen: is_whole.then(|| ledger.into_seen(written)) }
-}
-
-/// How far the strands of a stretch may go, all of them together. What they find may not be what there will be, and a
-/// transaction that is misled may use all the gas that it has.
-#[derive(Debug)]
-struct Bounds {
-    /// Gas that they have used.
-    used: AtomicU64,
-    /// What they may use; one transaction alone, no more than an eighth of it.
-    most: u64,
-    /// What the block has left.
-    left: u64,
-    /// When they began.
-    start: Instant,
-    /// How long they may take.
-    longest: Duration,
-    /// It is over for all of them.
-    is_over: AtomicBool,
-}
-
-// ORDERING: all of it is about time. Who reads an old value runs for nothing.
-impl Bounds {
-    /// Nothing is used.
-    fn new(most: u64, left: u64, longest: Duration) -> Self {
-        let (used, is_over) = (AtomicU64::new(0), AtomicBool::new(false));
-        Self { used, most, left, start: Instant::now(), longest, is_over }
-    }
-
-    /// Whether a transaction may run that uses up to so much gas, where so much has been used that is not noted. If not, it
-    /// is over for all.
-    fn allow(&self, gas_limit: u64, not_noted: u64) -> bool {
-        let used = self.used.load(Ordering::Relaxed).saturating_add(not_noted);
-        let is_too_much = self.is_much(gas_limit) || used.saturating_add(gas_limit) > self.most;
-        if is_too_much || used > self.left || self.start.elapsed() > self.longest {
-            self.break_off();
-        }
-        !self.is_over.load(Ordering::Relaxed)
-    }
-
-    /// Whether no transaction may use so much by itself.
-    const fn is_much(&self, gas_limit: u64) -> bool {
-        gas_limit > self.most / 8
-    }
-
-    /// Transactions have used so much.
-    fn note(&self, gas: u64) {
-        self.used.fetch_add(gas, Ordering::Relaxed);
-    }
-
-    /// It is over for all.
-    fn break_off(&self) {
-        self.is_over.store(true, Ordering::Relaxed);
-    }
 }
 
 #[cfg(test)]
@@ -496,25 +484,6 @@ mod tests {
         assert_eq!(share(&[u64::MAX; 3], 3), [0, 1, 2]);
         assert_eq!(share(&[0, 0], 3), [0, 0], "who uses nothing takes no time");
         assert_eq!(share(&[9], 3), [1]);
-    }
-
-    #[test]
-    fn strands_break_off_when_they_have_used_too_much() {
-        let hour = Duration::from_hours(1);
-        let bounds = |left, longest| Bounds::new(800, left, longest);
-        assert!(
-            bounds(800, hour).allow(100, 0) && !bounds(800, hour).allow(101, 0),
-            "no more than an eighth each"
-        );
-        assert!(!bounds(800, Duration::ZERO).allow(1, 0));
-        let (together, in_the_block) = (bounds(800, hour), bounds(600, hour));
-        for bounds in [&together, &in_the_block] {
-            bounds.note(601);
-        }
-        assert!(!bounds(800, hour).allow(100, 701), "what is not noted counts");
-        assert!(together.allow(100, 0) && !in_the_block.allow(100, 0));
-        together.note(100);
-        assert!(!together.allow(100, 0) && !together.allow(1, 0), "it is over for all");
     }
 
     #[test]

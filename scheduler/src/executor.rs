@@ -54,8 +54,7 @@ pub trait Executor: Sync {
 pub struct Execution<K, V, O> {
     /// What it wrote. If a location comes twice, the last value counts.
     pub writes: Vec<(K, V)>,
-    /// How long the run takes in order, in sixteenths of what the scheduler adds to it ([`RUN_OVERHEAD`]): a guess, but
-    /// always the same for the same run. It decides whether speculation pays, and never what comes out.
+    /// How long the run takes in order, in sixteenths of what the scheduler adds to any ([`RUN_OVERHEAD`]): a guess. It decides whether speculation pays, and never what comes out.
     ///
     /// [`RUN_OVERHEAD`]: crate::RUN_OVERHEAD
     pub cost: u32,

@@ -98,6 +98,11 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq> ReadSet<K, V> {
         self.presumed.push(key);
     }
 
+    /// How many reads there are to replay.
+    pub(crate) const fn len(&self) -> usize {
+        self.reads.len()
+    }
+
     /// Whether anything was read that `writer` wrote.
     pub(crate) fn reads_from(&self, writer: TxIndex) -> bool {
         self.writers().any(|(tx, _)| tx == writer)

@@ -11,7 +11,7 @@
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    pace::{Habits, RUN_OVERHEAD, STEADY},
+    pace::{Habits, LOCATION_OVERHEAD, RUN_OVERHEAD, STEADY},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -39,13 +39,14 @@ struct Workers {
 }
 
 impl Waste {
-    /// What a run of this cost, which is just over, has taken of all workers that are here: its cost and overhead, and as
-    /// much again for each that had nothing to do meanwhile.
-    pub(crate) fn spent(&self, cost: u32) -> u64 {
+    /// What a run of this cost, which is just over and has read and written so many locations, has taken of all workers that
+    /// are here: its cost and overhead, and as much again for each that had nothing to do meanwhile.
+    pub(crate) fn spent(&self, cost: u32, locations: usize) -> u64 {
         let here = self.here();
         // ORDERING: a count that is only compared.
         let busy = self.workers.busy.load(Ordering::Relaxed).clamp(1, here);
-        (u64::from(cost) + u64::from(RUN_OVERHEAD)) * u64::from(here) / u64::from(busy)
+        let overhead = u64::from(RUN_OVERHEAD) + u64::from(LOCATION_OVERHEAD) * locations as u64;
+        (u64::from(cost) + overhead) * u64::from(here) / u64::from(busy)
     }
 
     /// Workers that have come so far, one at least.
@@ -198,7 +199,7 @@ mod tests {
         for _ in 0..STEADY.round {
             assert!(pays, "A2: nothing is said within a round");
             note(&waste);
-            pays = round.note_commit(cost, waste.spent(cost), &waste);
+            pays = round.note_commit(cost, waste.spent(cost, 0), &waste);
         }
         pays
     }
@@ -218,7 +219,7 @@ mod tests {
     fn a2_who_comes_late_has_met_nobody() {
         for late in [0, 1, 63, 64, 100, 511] {
             let (waste, mut round) = (Waste::default(), Round::steady(2));
-            let mut commit = |cost| round.note_commit(cost, waste.spent(cost), &waste);
+            let mut commit = |cost| round.note_commit(cost, waste.spent(cost, 0), &waste);
             waste.note_here();
             waste.note_busy(true);
             assert!((0..late).all(|_| commit(2 * RUN_OVERHEAD)), "one worker pays nothing, but is not asked");
@@ -230,7 +231,7 @@ mod tests {
         let (waste, mut round) = (Waste::default(), Round::steady(2));
         waste.note_here();
         waste.note_busy(true);
-        let over = (0..1_000).find(|_| !round.note_commit(1_000, waste.spent(1_000), &waste));
+        let over = (0..1_000).find(|_| !round.note_commit(1_000, waste.spent(1_000, 0), &waste));
         assert_eq!(over, Some(LONELY_ROUNDS * STEADY.round - 1), "nobody else comes");
     }
 
@@ -245,6 +246,20 @@ mod tests {
     }
 
     #[test]
+    fn a2_what_is_read_and_written_takes_time_too() {
+        let waste = Waste::default();
+        waste.note_here();
+        waste.note_busy(true);
+        let overhead = |locations| waste.spent(100, locations) - 100;
+        assert_eq!(overhead(0), u64::from(RUN_OVERHEAD));
+        assert_eq!(
+            overhead(8),
+            2 * u64::from(RUN_OVERHEAD),
+            "eight locations take as long as the run around them"
+        );
+    }
+
+    #[test]
     fn a2_workers_who_trickle_in_put_nothing_off() {
         let (waste, mut round) = (Waste::default(), Round::steady(8));
         let commit = |nth: u32| {
@@ -252,7 +267,7 @@ mod tests {
                 waste.note_here();
                 waste.note_busy(true);
             }
-            round.note_commit(RUN_OVERHEAD / 4, waste.spent(RUN_OVERHEAD / 4), &waste)
+            round.note_commit(RUN_OVERHEAD / 4, waste.spent(RUN_OVERHEAD / 4, 0), &waste)
         };
         assert_eq!((0..1_000).map(commit).position(|goes_on| !goes_on), Some(60 + 63));
     }
@@ -264,7 +279,7 @@ mod tests {
             waste.note_here();
             waste.note_busy(true);
         }
-        let mut commit = |cost| round.note_commit(cost, waste.spent(cost), &waste);
+        let mut commit = |cost| round.note_commit(cost, waste.spent(cost, 0), &waste);
         let goes_on: Vec<bool> = (0..128).map(|nth| commit(if nth < 64 { 1 } else { 1_000 })).collect();
         assert_eq!(goes_on.iter().position(|goes_on| !goes_on), Some(63));
         assert!(goes_on[63..127].iter().all(|goes_on| !goes_on), "also where it cannot end yet");

@@ -244,7 +244,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
     ) -> Result<bool, Fault> {
         let version = claim.version();
         let Execution { writes, cost, output } = execution;
-        let spent = self.waste.spent(cost);
+        let spent = self.waste.spent(cost, footprint.reads.len() + writes.len());
         let estimates = claim.take_estimates();
         let room = core::mem::take(&mut footprint.written);
         let Applied { written, missed, hits } = self.memory.apply_in(room, version, writes, &estimates);

@@ -162,7 +162,7 @@ fn a_long_stretch_goes_into_the_parts_side_by_side_and_in_order() {
     let mut alone = Ledger::with_parts(&pre_state, address(4), 1, 0);
     let mut shared = Ledger::with_parts(&pre_state, address(4), 64, 0);
     let mut logs = [EffectLog::default(), EffectLog::default()];
-    for balance in 1..2 * super::WORTH_SHARING as u64 {
+    for balance in 1..2 * u64::from(super::WORTH_SHARING) {
         // As if it were the first: the last one counts, and each part has several accounts.
         let mut account = Account::new_not_existing(TransactionId::ZERO);
         account.mark_touch();

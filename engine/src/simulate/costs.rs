@@ -15,13 +15,13 @@ use weft_scheduler::simulate::{KernelCosts, TxCosts};
 
 use super::bound;
 use super::machine;
-use super::rehearsal::{How, Log, Rehearsal};
+use super::rehearsal::{Around, How, Log, Rehearsal};
 use crate::block::ReadyBlock;
 use crate::error::Fault;
 use crate::parallel;
 use crate::pre_state::PreState;
 use crate::setup::Setup;
-use crate::trace::{Trace, Work};
+use crate::trace::{Lane, Trace, Work};
 
 /// So many transactions leave no more behind than a core's own caches hold.
 const NEAR: u32 = 64;
@@ -42,6 +42,10 @@ pub struct Costs {
     between: (u64, u64),
     /// Putting what all of it did into the ledger, which the threads share.
     merge: u64,
+    /// What each takes in a strand, where it has run in one.
+    in_strands: Vec<Option<u64>>,
+    /// What two strands take besides, and for how many transactions that is.
+    around_strands: (Around, u32),
     /// What comes before the first transaction and behind the last.
     rest: u64,
     /// The kernel.
@@ -78,6 +82,8 @@ impl Costs {
             far: Vec::new(),
             between: (u64::MAX, u64::MAX),
             merge: u64::MAX,
+            in_strands: vec![None; count],
+            around_strands: (Around::default(), 0),
             rest: u64::MAX,
             kernel: KernelCosts { claim: u64::MAX, ..machine::MEASURED },
             critical_path: 0,
@@ -99,6 +105,9 @@ impl Costs {
             }
         }
         costs.kernel.look = costs.kernel.claim / 2;
+        for _ in 0..rounds.max(1) {
+            costs.note_strands(block, pre_state, clock)?;
+        }
         costs.note_reads(speculate(block, pre_state, How { reads: true, ..HOW })?);
         let chained = block.access_list.is_none();
         let whole = How { whole: true, ..HOW };
@@ -133,6 +142,37 @@ impl Costs {
             *kept = time.min(*kept);
         }
         self.rest = self.rest.min(all.saturating_sub(in_loop));
+    }
+
+    /// Runs the block as two workers would, and measures the strands in which that does without the scheduler. They run one
+    /// after the other.
+    fn note_strands(
+        &mut self,
+        block: &ReadyBlock<'_>,
+        pre_state: &dyn PreState,
+        clock: u64,
+    ) -> Result<(), Fault> {
+        let (trace, rehearsal) = (Trace::default(), Rehearsal::simulation(self, 2, 0));
+        let setup = Setup::default().with_trace(Some(&trace)).with_rehearsal(&rehearsal);
+        let outcome = alone(|| parallel::run_with(block, pre_state, setup))?;
+        drop(outcome);
+        let log = rehearsal.into_log();
+        if log.joined == 0 {
+            return Ok(());
+        }
+        let of_strand = |lane: &Lane| !lane.spans.iter().any(|span| matches!(span.work, Work::Commit(..)));
+        for span in trace.lanes().into_iter().filter(of_strand).flat_map(|lane| lane.spans) {
+            if let Work::Execution(tx) = span.work {
+                let (kept, time) =
+                    (&mut self.in_strands[tx as usize], nanos(span.duration).saturating_sub(clock));
+                *kept = Some(kept.map_or(time, |kept| kept.min(time)));
+            }
+        }
+        let (around, count) = self.around_strands;
+        if count == 0 || log.around.sum() < around.sum() {
+            self.around_strands = (log.around, log.joined);
+        }
+        Ok(())
     }
 
     /// When runs read: the share of the run counts, since the clock makes such runs longer.
@@ -191,6 +231,34 @@ impl Costs {
         pairs.map(one).collect()
     }
 
+    /// What a run takes beside others, if it was measured.
+    pub(super) fn run_beside_others(&self, index: usize) -> Option<u64> {
+        self.far.get(index).map(|costs| costs.run)
+    }
+
+    /// What a transaction takes in a strand.
+    pub(super) fn in_strand(&self, index: usize) -> u64 {
+        let measured = self.in_strands.get(index).copied().flatten();
+        measured.or_else(|| self.in_order.get(index).map(|costs| costs.run)).unwrap_or_default()
+    }
+
+    /// What so many strands of so many transactions take besides their runs: until all have begun, and if they are part of
+    /// the block then, all the rest. All workers compare, each strand with every other; then one commits, and the others
+    /// fill the ledger.
+    pub(super) fn around_strands(&self, transactions: u32, workers: usize, joined: bool) -> u64 {
+        let (around, measured) = self.around_strands;
+        let part = |whole: u64| share(whole, transactions.into(), measured.into());
+        let workers = workers as u64;
+        let begin = self.kernel.begin + self.kernel.hand_out * (workers - 1);
+        let split = part(around.split) + begin;
+        if !joined {
+            return split;
+        }
+        let compare = begin + part(around.compare) * (workers - 1) / workers;
+        let take_over = self.kernel.begin + part(around.take_over) / (workers - 1).max(1);
+        split + compare + part(around.commit).max(take_over)
+    }
+
     /// Setting a stretch of so many up.
     pub(super) fn setup(&self, length: u32) -> u64 {
         share(self.between.0, length.into(), self.in_order.len() as u64)
@@ -207,7 +275,7 @@ impl Costs {
     }
 
     /// Sums of what was measured, by name.
-    pub fn sums(&self) -> [(&'static str, u64); 12] {
+    pub fn sums(&self) -> [(&'static str, u64); 17] {
         let in_order = |part: fn(&InOrder) -> u64| self.in_order.iter().map(part).sum();
         let near = |part: fn(&TxCosts) -> u64| self.near.iter().map(part).sum();
         let far = |part: fn(&TxCosts) -> u64| self.far.iter().map(part).sum();
@@ -223,6 +291,11 @@ impl Costs {
             ("setup", self.between.0),
             ("teardown", self.between.1),
             ("merge", self.merge),
+            ("runs_in_strands", self.in_strands.iter().flatten().sum()),
+            ("split", self.around_strands.0.split),
+            ("compare", self.around_strands.0.compare),
+            ("commits_of_strands", self.around_strands.0.commit),
+            ("take_over", self.around_strands.0.take_over),
             ("rest", self.rest),
         ]
     }
@@ -256,6 +329,16 @@ fn speculate(block: &ReadyBlock<'_>, pre_state: &dyn PreState, how: How) -> Resu
     Ok(rehearsal.into_log())
 }
 
+/// Runs something on a pool of one thread: what its parts take together is what one core takes, and whatever is decided
+/// on the way is always the same.
+pub(super) fn alone<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, Fault> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .map_err(|error| Fault::Threads(error.to_string()))?;
+    Ok(pool.install(work))
+}
+
 /// `part / all` of `whole`.
 fn share(whole: u64, part: u64, all: u64) -> u64 {
     let share = u128::from(whole) * u128::from(part) / u128::from(all.max(1));
@@ -272,6 +355,6 @@ fn clock() -> u64 {
 }
 
 /// Nanoseconds.
-pub(super) fn nanos(duration: Duration) -> u64 {
+pub(crate) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -1,6 +1,6 @@
 //! A run of `parallel` without threads: to measure what it takes, or on virtual cores.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use weft_scheduler::simulate::{self, Measured, Spent};
@@ -40,6 +40,23 @@ enum Purpose<'c> {
     },
 }
 
+impl Around {
+    /// Both together.
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            split: self.split + other.split,
+            compare: self.compare + other.compare,
+            commit: self.commit + other.commit,
+            take_over: self.take_over + other.take_over,
+        }
+    }
+
+    /// All of it, on one core.
+    pub(super) const fn sum(self) -> u64 {
+        self.split + self.compare + self.commit + self.take_over
+    }
+}
+
 /// How to measure speculative runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
@@ -70,6 +87,23 @@ pub(super) struct Log {
     in_order: u32,
     /// What the workers spent their time on.
     spent: Spent,
+    /// What strands have taken on this machine, on one thread, besides their runs.
+    pub(super) around: Around,
+    /// For how many transactions that have joined the block.
+    pub(super) joined: u32,
+}
+
+/// What strands take besides their runs, in nanoseconds.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Around {
+    /// Splitting the transactions.
+    pub(crate) split: u64,
+    /// Comparing what they have found.
+    pub(crate) compare: u64,
+    /// Committing their transactions, one after the other.
+    pub(crate) commit: u64,
+    /// Putting what they have left into the ledger.
+    pub(crate) take_over: u64,
 }
 
 impl<'c> Rehearsal<'c> {
@@ -105,6 +139,45 @@ impl<'c> Rehearsal<'c> {
     /// Whether speculative runs are measured.
     pub(crate) fn measures(&self) -> bool {
         matches!(self.purpose, Purpose::Measure(_))
+    }
+
+    /// Whether it is a simulation.
+    pub(crate) const fn simulates(&self) -> bool {
+        matches!(self.purpose, Purpose::Simulate { .. })
+    }
+
+    /// How long a run takes beside others, if that is known.
+    pub(crate) fn run_time(&self, index: usize) -> Option<Duration> {
+        match self.purpose {
+            Purpose::Simulate { costs, .. } => costs.run_beside_others(index).map(Duration::from_nanos),
+            Purpose::InOrder | Purpose::Measure(_) => None,
+        }
+    }
+
+    /// Strands have run so many transactions of each of these rows, and been compared if all have come to their end. If they
+    /// have `joined` the block, all of `around` was done.
+    pub(crate) fn note_strands<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r [usize]>,
+        around: Around,
+        joined: bool,
+    ) {
+        let Purpose::Simulate { costs, workers, .. } = self.purpose else { return };
+        let (mut longest, mut all, mut count) = (0, 0, 0);
+        for row in rows {
+            let time = row.iter().map(|index| costs.in_strand(*index)).sum::<u64>();
+            (longest, all, count) = (longest.max(time), all + time, count + row.len());
+        }
+        let count = u32::try_from(count).unwrap_or(u32::MAX);
+        let mut log = self.log.lock();
+        log.stretches += longest;
+        log.spent.runs += all;
+        log.spent.idle += (longest * workers as u64).saturating_sub(all);
+        log.setup += costs.around_strands(count, workers, joined);
+        if joined {
+            log.joined += count;
+            log.around = log.around.plus(around);
+        }
     }
 
     /// The next of `left` transactions to be measured: all speculate, whether or not it would pay.
@@ -213,6 +286,7 @@ impl<'c> Rehearsal<'c> {
             executions: counters.executions,
             aborts: counters.aborts,
             in_order: log.in_order,
+            in_strands: counters.in_strands,
             between,
             alone,
             spent: log.spent,

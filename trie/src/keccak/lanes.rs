@@ -45,17 +45,17 @@ pub(super) fn hash<const N: usize, K: Kernel<N>, M: AsRef<[u8]>>(
     messages: &[M],
     digests: &mut [B256],
 ) {
-    let order = longest_first(messages);
-    let (alone, together) = order.split_at(better_alone::<N>(&order, |place| blocks_of(messages, place)));
-    for place in alone {
-        digests[*place as usize] = keccak256(&messages[*place as usize]);
+    let order = (!are_short_and_alike(messages)).then(|| longest_first(messages));
+    let order = order.as_deref();
+    let place = |nth: usize| order.map_or(nth, |order| order[nth] as usize);
+    let alone = order.map_or(0, |order| better_alone::<N>(order, |place| blocks_of(messages, place)));
+    for place in (0..alone).map(place) {
+        digests[place] = keccak256(&messages[place]);
     }
-    let mut waiting = together.iter().map(|place| {
-        let place = *place as usize;
-        Lane::new(place, messages[place].as_ref())
-    });
+    let mut waiting =
+        (alone..messages.len()).map(place).map(|place| Lane::new(place, messages[place].as_ref()));
     // What the lanes take next after what they take now.
-    let mut following = together.get(N..).unwrap_or_default().iter();
+    let mut following = (alone + N..messages.len()).map(place);
     let mut lanes = [Lane::default(); N];
     let mut sponges = Sponges([[0; N]; 25]);
     let mut last_blocks = [[0; RATE]; N];
@@ -66,7 +66,7 @@ pub(super) fn hash<const N: usize, K: Kernel<N>, M: AsRef<[u8]>>(
             if finished >> number & 1 == 1 {
                 *lane = waiting.next().unwrap_or_default();
                 if let Some(place) = following.next() {
-                    prefetch(messages[*place as usize].as_ref());
+                    prefetch(messages[place].as_ref());
                 }
             }
         }
@@ -121,6 +121,13 @@ pub(super) fn hash_padded<'m, const N: usize, K: Kernel<N>>(
     for (lane, digest) in digests.iter_mut().enumerate() {
         *digest = squeeze(&sponges, lane);
     }
+}
+
+/// Whether the messages have the same number of blocks, and few: then they can stay as they are.
+fn are_short_and_alike<M: AsRef<[u8]>>(messages: &[M]) -> bool {
+    let mut blocks = messages.iter().map(|message| permutations(message.as_ref().len()));
+    let first = blocks.next().unwrap_or_default();
+    first <= COUNTED_BLOCKS && blocks.all(|others| others == first)
 }
 
 /// The places of the messages, those with the most blocks first.
