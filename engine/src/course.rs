@@ -1,9 +1,9 @@
 //! How the next transactions run: as [`Pace`] says, unless the clock has shown otherwise.
 //!
-//! The scheduler takes gas for time. That is right on average, and wrong by a factor of two where a block comes back to the
-//! same few slots again and again: in order, they lie in the nearest cache, and side by side they travel between cores.
-//! So in a long block both ways are timed, and where the loop in order has proved faster, a stretch counts as one that did
-//! not pay, whatever the scheduler has found.
+//! The scheduler compares what runs took beside others with what it adds to them. That is right on average, and wrong where a
+//! block comes back to the same few slots again and again: in order, they lie in the nearest cache, and side by side they
+//! travel between cores, so that runs seem to be worth more than they are. In a long block both ways are timed, and where
+//! the loop in order has proved faster, a stretch counts as one that did not pay, whatever the scheduler has found.
 //!
 //! It is a decision about time: no outcome depends on it.
 

@@ -1,6 +1,7 @@
 //! How long transactions take, in the unit of [`weft_scheduler::Execution::cost`], and what that says beforehand.
 //!
-//! Gas stands for time. All of it is a guess about time: no outcome depends on it.
+//! Before a run, gas stands for time; after it, the clock does, unless nothing must depend on that. All of it is a guess
+//! about time: no outcome depends on it.
 
 use core::cmp::Reverse;
 use core::time::Duration;

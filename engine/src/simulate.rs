@@ -28,7 +28,7 @@ mod simulator;
 pub use costs::Costs;
 pub(crate) use costs::nanos;
 pub use machine::measure_kernel;
-pub(crate) use rehearsal::{Around, Rehearsal};
+pub(crate) use rehearsal::{Around, End, Rehearsal};
 pub use simulator::{Plan, Report, Simulator};
 pub use weft_scheduler::simulate::{KernelCosts, Spent};
 
@@ -56,11 +56,11 @@ pub struct Prediction {
     pub in_order: u32,
     /// Transactions that ran in strands.
     pub in_strands: u64,
-    /// Of the time, what went into setting stretches up and clearing them away, on one core.
+    /// Of the time, what went into setting stretches up and clearing them away: most of it is one core's work.
     pub between: u64,
     /// Of the time, what one core did in order: the transactions counted in `in_order`, and the ends of the block.
     pub alone: u64,
-    /// What all workers together spent their time on in speculative stretches.
+    /// What all workers together spent their time on in speculative stretches, and in strands.
     pub spent: Spent,
 }
 

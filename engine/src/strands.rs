@@ -58,14 +58,14 @@ use crate::ledger::{Ledger, Seen, Written};
 use crate::listed::{ListedChanges, Row};
 use crate::pre_state::PreState;
 use crate::setup::Setup;
-use crate::simulate::{Around, nanos};
+use crate::simulate::{Around, End, nanos};
 use crate::trace::{Trace, Work};
 
 mod bounds;
 
 use bounds::Bounds;
 
-/// So many transactions show whether the scheduler meets conflicts.
+/// No more transactions than these need show whether the scheduler meets conflicts.
 const PROBE: u32 = 512;
 
 /// So many run in order where an access list says what follows: the strands' gas and time are measured by them.
@@ -158,13 +158,18 @@ impl<'b> Strands<'b> {
     /// whether strands are worth a try.
     pub(crate) fn probe(&mut self, planned: Stretch, list: impl FnOnce() -> &'b AlloyBal) -> Stretch {
         let Stretch::Speculative(length) = planned else { return planned };
-        if matches!(self.way, Way::Unread) && self.outlook != Outlook::Bad {
-            self.way = ListedChanges::read(list()).map_or(Way::Families, Way::List);
-        }
+        self.read(list);
         match (self.outlook, &self.way) {
             (Outlook::Open, Way::Families) => Stretch::Speculative(length.min(PROBE)),
             (Outlook::Open, Way::List(_) | Way::Unread) => Stretch::InOrder(length.min(PROBE_IN_ORDER)),
             _ => planned,
+        }
+    }
+
+    /// Reads the block's list, if strands may follow it and nobody has.
+    fn read(&mut self, list: impl FnOnce() -> &'b AlloyBal) {
+        if matches!(self.way, Way::Unread) && self.outlook != Outlook::Bad {
+            self.way = ListedChanges::read(list()).map_or(Way::Families, Way::List);
         }
     }
 
@@ -187,12 +192,19 @@ impl<'b> Strands<'b> {
     /// How many of the next `left` transactions to try, where the scheduler would take so many and so many are decided; `None`
     /// if that is not likely to hold.
     fn length(&self, length: u32, decided: u32, left: u32) -> Option<u32> {
-        match self.outlook {
-            Outlook::Open | Outlook::Bad => None,
-            Outlook::Good => Some(length.saturating_mul(LONGER).min(decided).min(left)),
+        let length = match self.outlook {
+            Outlook::Open | Outlook::Bad => 0,
+            Outlook::Good => length.saturating_mul(LONGER).min(decided).min(left),
             // The scheduler is to have its share.
-            Outlook::Restless => left.is_multiple_of(2).then_some(length),
-        }
+            Outlook::Restless => {
+                if left.is_multiple_of(2) {
+                    length
+                } else {
+                    0
+                }
+            }
+        };
+        (length > 0).then_some(length)
     }
 
     /// Runs the next transactions in strands, if that is likely to hold, and returns whether they are part of the block now.
@@ -203,7 +215,7 @@ impl<'b> Strands<'b> {
     /// As [`BlockRun::commit_summary`], of the first transaction in block order that fails.
     pub(crate) fn run(
         &mut self,
-        block: &ReadyBlock<'_>,
+        block: &'b ReadyBlock<'_>,
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
         length: u32,
@@ -211,6 +223,7 @@ impl<'b> Strands<'b> {
         setup: &Setup<'_>,
     ) -> Result<bool, ExecuteError> {
         let Some(length) = self.length(length, run.decided(), run.left()) else { return Ok(false) };
+        self.read(|| block.foretold());
         let first = run.decided() as usize;
         let transactions = &block.transactions[first..first + length as usize];
         let bounds = match self.outlook {
@@ -301,10 +314,10 @@ impl<'b> Strands<'b> {
 
         let lengths: Vec<usize> = finished.iter().map(|strand| strand.done.len()).collect();
         let in_vain = Tried::InVain(u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX));
-        let rehearse = |around, joined| {
+        let rehearse = |around, end| {
             if let Some(rehearsal) = setup.rehearsal {
                 let ran = rows.iter().zip(&lengths).map(|(row, length)| &row[..*length]);
-                rehearsal.note_strands(ran, around, joined);
+                rehearsal.note_strands(ran, around, end);
             }
         };
         let Some((mut done, mut seen)) = finished
@@ -312,7 +325,7 @@ impl<'b> Strands<'b> {
             .map(|Finished { done, seen }| Some((done.into_iter(), seen?)))
             .collect::<Option<(Vec<_>, Vec<_>)>>()
         else {
-            rehearse(around, false);
+            rehearse(around, End::BrokeOff);
             return Ok(in_vain);
         };
         let start = Instant::now();
@@ -326,12 +339,12 @@ impl<'b> Strands<'b> {
                 listed.agree(&rows)
             }
         };
-        let merged = nanos(start.elapsed());
+        let interleaved = nanos(start.elapsed());
         if !run.has_room(done.iter().map(|(summary, _)| summary.gas)) || !have_held() {
-            rehearse(around, false);
+            rehearse(around, End::Differed);
             return Ok(in_vain);
         }
-        around.compare = nanos(start.elapsed()) - merged;
+        around.compare = nanos(start.elapsed()) - interleaved;
         let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
         let first = run.decided();
         let commit = || {
@@ -348,8 +361,8 @@ impl<'b> Strands<'b> {
         };
         let ((committed, commits), take_over) = rayon::join(commit, take_over);
         committed?;
-        (around.commit, around.take_over) = (merged + commits, take_over);
-        rehearse(around, true);
+        (around.commit, around.take_over) = (interleaved + commits, take_over);
+        rehearse(around, End::Joined);
         // A reward of zero is committed as a transaction that has changed nothing.
         ledger.end_stretch(&mut [], 1);
         self.rooms = seen;

@@ -54,7 +54,8 @@ pub trait Executor: Sync {
 pub struct Execution<K, V, O> {
     /// What it wrote. If a location comes twice, the last value counts.
     pub writes: Vec<(K, V)>,
-    /// How long the run takes in order, in sixteenths of what the scheduler adds to any ([`RUN_OVERHEAD`]): a guess. It decides whether speculation pays, and never what comes out.
+    /// How long the run takes in order, in sixteenths of what the scheduler adds to any ([`RUN_OVERHEAD`]): a guess. It
+    /// decides whether speculation pays, and never what comes out.
     ///
     /// [`RUN_OVERHEAD`]: crate::RUN_OVERHEAD
     pub cost: u32,

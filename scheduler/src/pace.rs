@@ -57,8 +57,10 @@ const WORTH_PROBING: u64 = 4 * WORTH_SAVING;
 /// What the scheduler adds to a run, in the unit of [`crate::Execution::cost`]: what does not depend on what it does.
 pub const RUN_OVERHEAD: u32 = 16;
 
-/// What it adds for each location that a run reads or writes. Measured with `benches/`, `simulate --json`: on one core, calls
-/// with 5 locations take 1.5 µs longer than in order, transfers of tokens with 8 take 2.4 to 3.4, swaps with 40 take 14.
+/// What it adds for each location that a run reads or writes. Measured with `benches/`, `simulate --json`: on one core,
+/// calls with 5 locations take 1.5 µs longer than in order, transfers of tokens with 8 take 2.4 to 3.4, swaps with 40
+/// take 14. With 125 ns to the unit this says 2.6, 3 and 7: too much for the shortest, which gain least, and too little for
+/// the longest, which gain anyway.
 pub const LOCATION_OVERHEAD: u32 = RUN_OVERHEAD / 16;
 
 /// How many rounds the first stretch after a pause has: in one the other workers come, and one shows what they gain.
@@ -119,7 +121,7 @@ struct Expected {
     cost: u64,
     /// What its longest transaction does.
     longest: u64,
-    /// Speculation pays if nothing meets.
+    /// Speculation may pay if nothing meets. Nobody knows yet how many locations will be read and written.
     can_pay: bool,
 }
 

@@ -252,11 +252,7 @@ mod tests {
         waste.note_busy(true);
         let overhead = |locations| waste.spent(100, locations) - 100;
         assert_eq!(overhead(0), u64::from(RUN_OVERHEAD));
-        assert_eq!(
-            overhead(8),
-            2 * u64::from(RUN_OVERHEAD),
-            "eight locations take as long as the run around them"
-        );
+        assert_eq!(overhead(8), u64::from(RUN_OVERHEAD + 8 * LOCATION_OVERHEAD));
     }
 
     #[test]

@@ -14,11 +14,12 @@ const COUNT: [u8; 9] = [0x5f, 0x35, 0x80, 0x54, 0x60, 0x01, 0x01, 0x90, 0x55];
 /// what comes after them.
 const MANY: usize = 1_100;
 
-/// How many of them the scheduler runs before strands are tried.
+/// How many of them the scheduler runs before strands are tried, at most: fewer, if the clock says that it does not pay.
 const BEFORE: u64 = 256;
 
-/// One that runs when strands are tried the first time, and one that does when they have held.
-const PLACES: [usize; 2] = [500, 850];
+/// Two that run in strands. Strands are tried on as many transactions as have run by then, so that no try but the first
+/// begins at an odd one: these and those before them are in one stretch.
+const PLACES: [usize; 2] = [501, 851];
 
 /// Where [`COUNT`] is.
 fn counter() -> Address {
@@ -52,13 +53,14 @@ fn run(change: impl FnOnce(&mut World, &[Signer], &mut [SignedTransaction])) -> 
     (outcome.unwrap(), in_strands)
 }
 
-/// Those that run in strands where all are apart.
+/// Those that run in strands where all are apart, at least. Where one of [`PLACES`] is not, some 790 do at most: those
+/// before the stretch that has not held.
 const ALL: u64 = MANY as u64 - BEFORE;
 
 #[test]
 fn s1_calls_that_are_apart_run_in_strands() {
     let (outcome, in_strands) = run(|_, _, _| ());
-    assert_eq!(in_strands, ALL);
+    assert!(in_strands >= ALL);
     assert!(
         (0..MANY)
             .all(|slot| { outcome.changes.changed_slot(counter(), U256::from(slot)) == Some(U256::from(1)) })
@@ -72,7 +74,7 @@ fn s1_two_in_one_slot_are_not_apart() {
             let (outcome, in_strands) =
                 run(|_, signers, calls| calls[place] = count(&signers[place], before));
             // Slot 10 was counted long before.
-            assert_eq!(in_strands == ALL, before == 10);
+            assert_eq!(in_strands >= ALL, before == 10);
             let counted = outcome.changes.changed_slot(counter(), U256::from(before));
             assert_eq!(counted, Some(U256::from(2)));
         }
@@ -192,6 +194,6 @@ fn who_is_misled_costs_strands_no_more_than_a_part() {
             calls[burner] = signers[burner].call_with_gas(0, other(), 30_000_000);
         }
     });
-    assert_eq!(in_strands, 0);
+    assert!(in_strands < PLACES[0] as u64, "they are not tried where somebody may use so much");
     assert!(outcome.receipts.iter().all(|receipt| receipt.status.coerce_status()), "none has burnt it");
 }

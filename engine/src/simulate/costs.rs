@@ -15,7 +15,7 @@ use weft_scheduler::simulate::{KernelCosts, TxCosts};
 
 use super::bound;
 use super::machine;
-use super::rehearsal::{Around, How, Log, Rehearsal};
+use super::rehearsal::{Around, End, How, Log, Rehearsal};
 use crate::block::ReadyBlock;
 use crate::error::Fault;
 use crate::parallel;
@@ -242,21 +242,21 @@ impl Costs {
         measured.or_else(|| self.in_order.get(index).map(|costs| costs.run)).unwrap_or_default()
     }
 
-    /// What so many strands of so many transactions take besides their runs: until all have begun, and if they are part of
-    /// the block then, all the rest. All workers compare, each strand with every other; then one commits, and the others
-    /// fill the ledger.
-    pub(super) fn around_strands(&self, transactions: u32, workers: usize, joined: bool) -> u64 {
+    /// What so many strands of so many transactions take besides their runs, until they have ended like this. All workers
+    /// compare, each strand with every other; then one commits, and the others fill the ledger.
+    pub(super) fn around_strands(&self, transactions: u32, workers: usize, end: End) -> u64 {
         let (around, measured) = self.around_strands;
         let part = |whole: u64| share(whole, transactions.into(), measured.into());
-        let workers = workers as u64;
+        let workers = workers.max(1) as u64;
         let begin = self.kernel.begin + self.kernel.hand_out * (workers - 1);
         let split = part(around.split) + begin;
-        if !joined {
-            return split;
-        }
         let compare = begin + part(around.compare) * (workers - 1) / workers;
         let take_over = self.kernel.begin + part(around.take_over) / (workers - 1).max(1);
-        split + compare + part(around.commit).max(take_over)
+        match end {
+            End::BrokeOff => split,
+            End::Differed => split + compare,
+            End::Joined => split + compare + part(around.commit).max(take_over),
+        }
     }
 
     /// Setting a stretch of so many up.

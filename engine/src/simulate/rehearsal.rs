@@ -40,23 +40,6 @@ enum Purpose<'c> {
     },
 }
 
-impl Around {
-    /// Both together.
-    const fn plus(self, other: Self) -> Self {
-        Self {
-            split: self.split + other.split,
-            compare: self.compare + other.compare,
-            commit: self.commit + other.commit,
-            take_over: self.take_over + other.take_over,
-        }
-    }
-
-    /// All of it, on one core.
-    pub(super) const fn sum(self) -> u64 {
-        self.split + self.compare + self.commit + self.take_over
-    }
-}
-
 /// How to measure speculative runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
@@ -104,6 +87,34 @@ pub(crate) struct Around {
     pub(crate) commit: u64,
     /// Putting what they have left into the ledger.
     pub(crate) take_over: u64,
+}
+
+impl Around {
+    /// Both together.
+    const fn plus(self, other: Self) -> Self {
+        Self {
+            split: self.split + other.split,
+            compare: self.compare + other.compare,
+            commit: self.commit + other.commit,
+            take_over: self.take_over + other.take_over,
+        }
+    }
+
+    /// All of it, on one core.
+    pub(super) const fn sum(self) -> u64 {
+        self.split + self.compare + self.commit + self.take_over
+    }
+}
+
+/// How strands have ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// One broke off, and so did the others.
+    BrokeOff,
+    /// They were compared, and have not held.
+    Differed,
+    /// They are part of the block.
+    Joined,
 }
 
 impl<'c> Rehearsal<'c> {
@@ -154,16 +165,15 @@ impl<'c> Rehearsal<'c> {
         }
     }
 
-    /// Strands have run so many transactions of each of these rows, and been compared if all have come to their end. If they
-    /// have `joined` the block, all of `around` was done.
+    /// Strands have run these transactions, each its row, and that is how they have ended.
     pub(crate) fn note_strands<'r>(
         &self,
-        rows: impl Iterator<Item = &'r [usize]>,
+        rows: impl ExactSizeIterator<Item = &'r [usize]>,
         around: Around,
-        joined: bool,
+        end: End,
     ) {
-        let Purpose::Simulate { costs, workers, .. } = self.purpose else { return };
-        let (mut longest, mut all, mut count) = (0, 0, 0);
+        let Purpose::Simulate { costs, .. } = self.purpose else { return };
+        let (workers, mut longest, mut all, mut count) = (rows.len(), 0, 0, 0);
         for row in rows {
             let time = row.iter().map(|index| costs.in_strand(*index)).sum::<u64>();
             (longest, all, count) = (longest.max(time), all + time, count + row.len());
@@ -173,8 +183,8 @@ impl<'c> Rehearsal<'c> {
         log.stretches += longest;
         log.spent.runs += all;
         log.spent.idle += (longest * workers as u64).saturating_sub(all);
-        log.setup += costs.around_strands(count, workers, joined);
-        if joined {
+        log.setup += costs.around_strands(count, workers, end);
+        if end == End::Joined {
             log.joined += count;
             log.around = log.around.plus(around);
         }
