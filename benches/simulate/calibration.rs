@@ -67,7 +67,7 @@ fn traced(block: &ReadyBlock<'_>, pre_state: &dyn PreState, options: &Options) -
     let mut parts = [0.0; 3];
     for span in trace.lanes().iter().flat_map(|lane| &lane.spans) {
         let part = match span.work {
-            Work::Execution(_) | Work::Wait(_) => 0,
+            Work::Execution(_) | Work::Wait(_) | Work::Upkeep(_) => 0,
             Work::Validation(_) | Work::Abort(_) => 1,
             Work::Commit(..) => 2,
             Work::Stage(_) | _ => continue,

@@ -44,6 +44,7 @@ fn event(lane: usize, span: &Span) -> Value {
             let last = first + count.saturating_sub(1);
             ("commit", format!("commit {first} to {last}"), Some(first))
         }
+        Work::Upkeep(what) => ("upkeep", what.to_owned(), None),
         _ => ("other", "other".to_owned(), None),
     };
     let micros = |duration: std::time::Duration| duration.as_secs_f64() * 1e6;

@@ -29,11 +29,11 @@ use revm::state::{Account, EvmState, TransactionId};
 use weft_trie::{AccountChange, StateChanges};
 
 use crate::access_list::AccessList;
-use crate::blobs;
-use crate::block::{ReadyBlock, ReadyTransaction};
+use crate::block::ReadyBlock;
 use crate::block_state::{BlockState, Committing};
 use crate::deposits;
-use crate::error::{BlockError, ExecuteError, TransactionError, WitnessError};
+use crate::error::{BlockError, ExecuteError, WitnessError};
+use crate::gas::GasTally;
 use crate::location::exists_after;
 use crate::outcome::{Changes, Outcome, TransactionReceipt, fields};
 use crate::setup::{Committed, InvalidTransactions, LeftOut, Setup};
@@ -41,9 +41,6 @@ use crate::transaction::{self, Transacted, blame};
 
 /// Gas that one item of a block access list stands for (EIP-7928).
 const ACCESS_LIST_ITEM_COST: u64 = 2_000;
-
-/// The highest gas limit of a transaction, from Amsterdam on (`TX_MAX_TOTAL_GAS_LIMIT` in the reference).
-const TRANSACTION_GAS_MAX: u64 = u32::MAX as u64;
 
 /// A block between its first system call and its last.
 pub(crate) struct BlockRun<'a> {
@@ -69,29 +66,6 @@ pub(crate) struct BlockRun<'a> {
     left_out: Vec<LeftOut>,
     /// The block ends here.
     stopped: bool,
-}
-
-/// Gas of the committed transactions, by what it counts for.
-#[derive(Debug, Clone, Copy, Default)]
-struct GasTally {
-    /// Paid for by senders, after refunds: what receipts show.
-    paid: u64,
-    /// Counted against the block's gas limit (EIP-7778: before refunds).
-    execution: u64,
-    /// Counted against the same limit for state growth (EIP-8037).
-    state: u64,
-    /// Blob gas (EIP-4844).
-    blob: u64,
-}
-
-impl GasTally {
-    /// Counts a transaction.
-    fn add(&mut self, gas: &ResultGas, blob: u64) {
-        self.paid += gas.tx_gas_used();
-        self.execution += gas.block_regular_gas_used();
-        self.state += gas.block_state_gas_used();
-        self.blob += blob;
-    }
 }
 
 /// What the block wants to know of a transaction, besides the accounts.
@@ -217,60 +191,21 @@ impl<'a> BlockRun<'a> {
     ///
     /// # Errors
     ///
-    /// [`TransactionError::GasLimitRange`], [`TransactionError::GasLimit`] or [`TransactionError::BlobGas`].
+    /// As [`GasTally::admit`].
     pub(crate) fn admit(&self, index: usize) -> Result<(), BlockError> {
-        self.admit_after(&self.gas, index)
+        self.gas.admit(self.block, index)
     }
 
     /// Whether the block has room for the transactions from the next one on, which use so much gas.
     pub(crate) fn has_room(&self, transactions: impl Iterator<Item = ResultGas>) -> bool {
         let mut gas = self.gas;
         (self.decided() as usize..).zip(transactions).all(|(index, used)| {
-            let is_admitted = self.admit_after(&gas, index).is_ok();
+            let is_admitted = gas.admit(self.block, index).is_ok();
             if is_admitted {
                 gas.add(&used, self.block.transactions[index].blob_gas);
             }
             is_admitted
         })
-    }
-
-    /// As [`Self::admit`], once so much gas is used.
-    fn admit_after(&self, gas: &GasTally, index: usize) -> Result<(), BlockError> {
-        let ReadyTransaction { env, blob_gas, .. } = &self.block.transactions[index];
-        let limit = self.block.header.gas_limit;
-        let cap = self.block.env.cfg_env.tx_gas_limit_cap.unwrap_or(u64::MAX);
-        let amsterdam = self.block.rules.has(SpecId::AMSTERDAM);
-        let (gas_limit, used) = if amsterdam {
-            // EIP-8037: gas beyond the cap can only be spent on state, which has a budget of its own.
-            (env.gas_limit.min(cap), gas.execution)
-        } else {
-            (env.gas_limit, gas.paid)
-        };
-        if amsterdam && env.gas_limit > TRANSACTION_GAS_MAX {
-            let reason = TransactionError::GasLimitRange { gas_limit: env.gas_limit };
-            return Err(BlockError::Transaction { index, reason });
-        }
-        let short = |gas_limit, available| {
-            Err(BlockError::Transaction {
-                index,
-                reason: TransactionError::GasLimit { gas_limit, available },
-            })
-        };
-        let available = limit.saturating_sub(used);
-        if gas_limit > available {
-            return short(gas_limit, available);
-        }
-        let available = limit.saturating_sub(gas.state);
-        if amsterdam && env.gas_limit > available {
-            return short(env.gas_limit, available);
-        }
-        let limit = self.block.rules.blobs.as_ref().map_or(0, blobs::max_gas);
-        let available = limit.saturating_sub(gas.blob);
-        if *blob_gas > available {
-            let reason = TransactionError::BlobGas { blob_gas: *blob_gas, available };
-            return Err(BlockError::Transaction { index, reason });
-        }
-        Ok(())
     }
 
     /// Makes what transaction `index` did part of the block.

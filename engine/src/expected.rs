@@ -9,7 +9,7 @@ use core::time::Duration;
 use revm::interpreter::gas::{SSTORE_RESET, SSTORE_SET};
 use revm::primitives::hardfork::SpecId;
 use revm::state::{EvmState, EvmStorageSlot};
-use weft_scheduler::{LOCATION_OVERHEAD, RUN_OVERHEAD, TxIndex};
+use weft_scheduler::{RUN_OVERHEAD, TxIndex, overhead};
 
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::chain::Rules;
@@ -110,24 +110,37 @@ pub(crate) fn cost_of_gas(gas: u64, rules: &Rules) -> u32 {
     LEAST.saturating_add(u32::try_from(beyond).unwrap_or(u32::MAX))
 }
 
-/// How long a run took that has used so much gas and has left this. What it has paid for storing took hardly any time:
-/// each slot an eighth of what the scheduler adds to a run, whatever its price (EIP-2200).
-pub(crate) fn cost_of_run(gas: u64, state: &EvmState, rules: &Rules) -> u32 {
+/// How long a run takes in order that has used so much gas, has left these accounts, and has written so many locations; the
+/// clock says how long it took beside others, if anybody looks at it.
+pub(crate) fn cost_of_run(
+    gas: u64,
+    state: &EvmState,
+    rules: &Rules,
+    written: usize,
+    time: Option<Duration>,
+) -> u32 {
+    // What was paid for storing took hardly any time: each slot an eighth of what the scheduler adds to a run, whatever its
+    // price (EIP-2200).
     const PER_SLOT: u32 = RUN_OVERHEAD / 8;
-    let slots = state.values().flat_map(|account| account.storage.values()).filter(|slot| slot.is_changed());
     let price = |slot: &EvmStorageSlot| if slot.original_value.is_zero() { SSTORE_SET } else { SSTORE_RESET };
-    let (count, storing) =
-        slots.fold((0_u32, 0), |(count, storing), slot| (count + 1, storing + price(slot)));
-    cost_of_gas(gas.saturating_sub(storing), rules).saturating_add(count.saturating_mul(PER_SLOT))
+    let (mut read, mut changed, mut storing) = (0, 0_u32, 0);
+    for account in state.values() {
+        read += 1 + account.storage.len();
+        for slot in account.storage.values().filter(|slot| slot.is_changed()) {
+            (changed, storing) = (changed + 1, storing + price(slot));
+        }
+    }
+    let by_gas =
+        cost_of_gas(gas.saturating_sub(storing), rules).saturating_add(changed.saturating_mul(PER_SLOT));
+    time.map_or(by_gas, |time| cost_of_time(time, read + written, by_gas))
 }
 
 /// How long a run takes in order that took so long beside others, reading and writing so many locations, and is expected to
 /// cost so much by its gas. Of what the scheduler adds, a fourth comes after the run. Who was interrupted took long for
 /// another reason.
-pub(crate) fn cost_of_time(time: Duration, locations: usize, by_gas: u32) -> u32 {
+fn cost_of_time(time: Duration, locations: usize, by_gas: u32) -> u32 {
     const UNIT: u128 = 125;
-    let locations = u32::try_from(locations).unwrap_or(u32::MAX);
-    let added = RUN_OVERHEAD.saturating_add(LOCATION_OVERHEAD.saturating_mul(locations)) / 4 * 3;
+    let added = overhead(locations) / 4 * 3;
     let all = u32::try_from(time.as_nanos() / UNIT).unwrap_or(u32::MAX);
     all.saturating_sub(added).max(all / 4).min(by_gas.saturating_mul(8))
 }

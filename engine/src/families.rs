@@ -6,47 +6,107 @@
 
 use core::cmp::Reverse;
 use core::hash::BuildHasher;
+use std::collections::BinaryHeap;
 
-use alloy_primitives::map::{DefaultHashBuilder, HashMap};
+use alloy_primitives::map::{DefaultHashBuilder, Entry, HashMap};
+use rayon::prelude::*;
 use revm::context::TxEnv;
 
 use crate::alike::named_by;
+use crate::block::ReadyTransaction;
 
-/// Splits transactions into so many strands: which one each is in. Those that seem to meet are in the same one. `None` if
-/// one of the strands would be longer than its share by more than so many percent.
-pub(crate) fn split<'t>(
-    transactions: impl ExactSizeIterator<Item = &'t TxEnv> + Clone,
+/// So many transactions are worth another thread.
+const WORTH_SHARING: usize = 512;
+
+/// How many of so many threads look for [`meetings`] of so many transactions.
+pub(crate) fn helpers(threads: usize, transactions: usize) -> usize {
+    threads.min(transactions / WORTH_SHARING).max(1)
+}
+
+/// Somebody, by a hash, and a transaction that meets him.
+type Meeting = (u64, usize);
+
+/// Pairs of transactions that seem to meet, so that all who do are connected. The threads of the current pool look for them,
+/// each for those that meet at some addresses.
+///
+/// ```text
+///  transactions, in pieces ─► who is met there, by thread ─► pairs that meet the same
+/// ```
+pub(crate) fn meetings(transactions: &[ReadyTransaction]) -> Vec<(usize, usize)> {
+    let threads = helpers(rayon::current_num_threads(), transactions.len());
+    // Keyed at random, and who shares a hash shares a strand.
+    let hasher = DefaultHashBuilder::default();
+    let length = transactions.len().div_ceil(threads).max(1);
+    let pieces = transactions.par_chunks(length).enumerate();
+    let met: Vec<Vec<Vec<Meeting>>> = pieces
+        .map(|(nth, piece)| {
+            let mut met: Vec<Vec<Meeting>> = vec![Vec::with_capacity(4 * piece.len() / threads); threads];
+            for (index, transaction) in (nth * length..).zip(piece) {
+                for address in met_by(&transaction.env) {
+                    let hash = hasher.hash_one(address);
+                    let thread = ((hash >> 32) * threads as u64) >> 32;
+                    met[thread as usize].push((hash, index));
+                }
+            }
+            met
+        })
+        .collect();
+    let pairs = (0..threads).into_par_iter().map(|thread| {
+        let met = met.iter().map(|piece| &piece[thread]);
+        let mut first: HashMap<u64, usize> = HashMap::default();
+        first.reserve(met.clone().map(Vec::len).sum());
+        let mut pairs = Vec::new();
+        for (hash, index) in met.flatten() {
+            match first.entry(*hash) {
+                Entry::Vacant(vacant) => {
+                    vacant.insert(*index);
+                }
+                Entry::Occupied(first) => pairs.push((*first.get(), *index)),
+            }
+        }
+        pairs
+    });
+    pairs.flatten_iter().collect()
+}
+
+/// Whom a transaction seems to meet.
+fn met_by(transaction: &TxEnv) -> impl Iterator<Item = [u8; 20]> {
+    let recipient = transaction.kind.to().filter(|_| transaction.data.is_empty());
+    let met = [transaction.caller.0.0].into_iter().chain(recipient.map(|to| to.0.0));
+    met.chain(named_by(transaction))
+}
+
+/// Shares transactions out, which may use so much gas each, to so many strands: which one each is in. Those that
+/// [meet](meetings) are in the same one. `None` if one of the strands would be longer than its share by more than so many
+/// percent.
+pub(crate) fn share_out(
+    gas_limits: impl ExactSizeIterator<Item = u64>,
+    meetings: &[(usize, usize)],
     strands: usize,
     tolerance: u128,
 ) -> Option<Vec<usize>> {
-    // Keyed at random, and who shares a hash shares a strand.
-    let hasher = DefaultHashBuilder::default();
-    let mut families = Families::new(transactions.len());
-    let mut seen: HashMap<u64, usize> = HashMap::default();
-    seen.reserve(3 * transactions.len());
-    for (index, transaction) in transactions.clone().enumerate() {
-        let recipient = transaction.kind.to().filter(|_| transaction.data.is_empty());
-        let met = [transaction.caller.0.0].into_iter().chain(recipient.map(|to| to.0.0));
-        for address in met.chain(named_by(transaction)) {
-            let other = *seen.entry(hasher.hash_one(address)).or_insert(index);
-            families.unite(index, other);
-        }
+    let mut families = Families::new(gas_limits.len());
+    for (one, other) in meetings {
+        families.unite(*one, *other);
     }
-    let mut costs = vec![0_u128; transactions.len()];
-    for (index, transaction) in transactions.enumerate() {
-        costs[families.head(index)] += u128::from(transaction.gas_limit);
+    let mut costs = vec![0_u128; gas_limits.len()];
+    for (index, gas_limit) in gas_limits.enumerate() {
+        costs[families.head(index)] += u128::from(gas_limit);
     }
     let all: u128 = costs.iter().sum();
     let mut heads: Vec<usize> = (0..costs.len()).filter(|index| families.head(*index) == *index).collect();
     heads.sort_by_key(|head| Reverse(costs[*head]));
-    let mut loads = vec![0_u128; strands];
+    // The shortest strand first.
+    let mut loads: BinaryHeap<Reverse<(u128, usize)>> =
+        (0..strands).map(|strand| Reverse((0, strand))).collect();
     let mut strand_of = vec![0; costs.len()];
     for head in heads {
-        let strand = (0..strands).min_by_key(|strand| loads[*strand])?;
-        loads[strand] += costs[head];
-        strand_of[head] = strand;
+        let mut shortest = loads.peek_mut()?;
+        let Reverse((load, strand)) = &mut *shortest;
+        *load += costs[head];
+        strand_of[head] = *strand;
     }
-    let longest = loads.into_iter().max()?;
+    let longest = loads.into_iter().map(|Reverse((load, _))| load).max()?;
     let share = all / strands as u128;
     if longest > share.saturating_add(share.saturating_mul(tolerance) / 100) {
         return None;
@@ -84,6 +144,7 @@ impl Families {
 
 #[cfg(test)]
 mod tests {
+    use alloy_consensus::TxType;
     use alloy_primitives::{Address, Bytes, TxKind};
 
     use super::*;
@@ -104,8 +165,39 @@ mod tests {
     fn who_meets_is_in_one_strand() {
         let payment = TxEnv { kind: TxKind::Call(person(3)), data: Bytes::new(), ..call(4, &[]) };
         let transactions = [call(1, &[2]), call(3, &[9]), call(2, &[5]), payment, call(5, &[]), call(9, &[])];
-        assert_eq!(split(transactions.iter(), 2, 25).unwrap(), [0, 1, 0, 1, 0, 1]);
-        assert_eq!(split(transactions[..3].iter(), 3, 25), None, "one would take twice its share");
-        assert_eq!(split(transactions[..1].iter(), 1, 25).unwrap(), [0]);
+        let ready = |env: &TxEnv| ReadyTransaction { env: env.clone(), tx_type: TxType::Legacy, blob_gas: 0 };
+        let transactions: Vec<ReadyTransaction> = transactions.iter().map(ready).collect();
+        let split = |transactions: &[ReadyTransaction], strands| {
+            let gas_limits = transactions.iter().map(|ready| ready.env.gas_limit);
+            share_out(gas_limits, &meetings(transactions), strands, 25)
+        };
+        assert_eq!(split(&transactions, 2).unwrap(), [0, 1, 0, 1, 0, 1]);
+        assert_eq!(split(&transactions[..3], 3), None, "one would take twice its share");
+        assert_eq!(split(&transactions[..1], 1).unwrap(), [0]);
+        assert_eq!(split(&[], 2).unwrap(), [0_usize; 0]);
+    }
+
+    /// However many threads look for them.
+    #[test]
+    fn all_who_meet_are_connected() {
+        let payment = |number: usize| TxEnv {
+            caller: Address::left_padding_from(&(number % 700).to_be_bytes()),
+            kind: TxKind::Call(Address::left_padding_from(&(10_000 + number / 3).to_be_bytes())),
+            ..TxEnv::default()
+        };
+        let ready = |number| ReadyTransaction { env: payment(number), tx_type: TxType::Legacy, blob_gas: 0 };
+        let transactions: Vec<ReadyTransaction> = (0..3 * WORTH_SHARING).map(ready).collect();
+        let heads = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let meetings = pool.install(|| meetings(&transactions));
+            let mut families = Families::new(transactions.len());
+            for (one, other) in meetings {
+                families.unite(one, other);
+            }
+            (0..transactions.len()).map(|index| families.head(index)).collect::<Vec<_>>()
+        };
+        let expected = heads(1);
+        assert!(expected.iter().enumerate().any(|(index, head)| index > *head + 2 * WORTH_SHARING));
+        assert_eq!([2, 3].map(heads), [expected.clone(), expected]);
     }
 }

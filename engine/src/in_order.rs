@@ -130,13 +130,16 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         Self { evm, keeps, written, ahead: HashesAhead::default() }
     }
 
-    /// Is told what the next transactions are, [`AHEAD`] of them at once: so what they hash can be hashed together.
-    pub(crate) fn look_ahead(&mut self, next: impl Iterator<Item = &'t TxEnv>) {
-        if self.ahead.pays() {
+    /// Is told what the next transactions are, [`AHEAD`] of them at once: so what they hash can be hashed together. Returns
+    /// whether that seems to pay.
+    pub(crate) fn look_ahead(&mut self, next: impl Iterator<Item = &'t TxEnv>) -> bool {
+        let pays = self.ahead.pays();
+        if pays {
             let memo = self.evm.memo();
             self.ahead.hash_for(next, memo);
             memo.listen();
         }
+        pays
     }
 
     /// Runs the next transaction.
@@ -208,11 +211,13 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         Transacted { result, state, unpaid_reward }
     }
 
-    /// Puts what the journal keeps into the ledger if it is more than is worth keeping.
-    pub(crate) fn settle_if_full(&mut self) {
-        if self.evm.ctx().journal_mut().state.len() >= KEPT_MAX {
+    /// Puts what the journal keeps into the ledger if it is more than is worth keeping, and returns whether it is.
+    pub(crate) fn settle_if_full(&mut self) -> bool {
+        let is_full = self.evm.ctx().journal_mut().state.len() >= KEPT_MAX;
+        if is_full {
             self.settle();
         }
+        is_full
     }
 
     /// Puts what the journal keeps into the ledger, and says what was written.

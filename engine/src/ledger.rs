@@ -32,8 +32,10 @@ use crate::error::{ExecuteError, WitnessError};
 use crate::evm::StateDb;
 use crate::own_codes::{Met, USES_BY_STRAND};
 use crate::pre_state::PreState;
+use crate::simulate::Watch;
 use crate::transfer::Transfer;
 
+mod apart;
 mod changes;
 mod effects;
 mod entry;
@@ -303,26 +305,22 @@ impl Base<'_> {
         Seen { parts, written: Written::default(), met: Met::default() }
     }
 
-    /// Whether no strand has changed what another has seen. All ran above these accounts, and have changed no more than
-    /// values.
-    pub(crate) fn are_apart(&self, strands: &[Seen]) -> bool {
-        (0..self.parts.len()).into_par_iter().all(|nth| {
-            strands.iter().enumerate().all(|(count, one)| {
-                strands[..count].iter().all(|other| {
-                    other.parts[nth].is_apart_from(&one.parts[nth], [&other.written, &one.written])
-                })
-            })
-        })
-    }
-
-    /// Takes over what strands have left that [are apart](Self::are_apart). What is left of it is room.
-    pub(crate) fn take_over(&mut self, strands: &mut [Seen]) {
+    /// Takes over what strands have left that [are apart](Seen::are_apart), and ran above these accounts. What is left of it
+    /// is room. Says how long it took for the part that took longest, if it `is_timed`.
+    pub(crate) fn take_over(&mut self, strands: &mut [Seen], is_timed: bool) -> u64 {
         let mut of_parts: Vec<Vec<&mut Part>> = self.parts.iter().map(|_| Vec::new()).collect();
         for strand in strands {
             of_parts.iter_mut().zip(&mut strand.parts).for_each(|(of_part, part)| of_part.push(part));
         }
         let parts = self.parts.par_iter_mut().zip(of_parts);
-        parts.for_each(|(part, strands)| strands.into_iter().for_each(|strand| part.take_over(strand)));
+        let times = parts.map(|(part, strands)| {
+            let mut watch = Watch::new(is_timed);
+            for strand in strands {
+                part.take_over(strand);
+            }
+            watch.lap()
+        });
+        times.max().unwrap_or_default()
     }
 
     /// What can be said of an account that is not the beneficiary's.
@@ -348,6 +346,12 @@ impl Base<'_> {
 }
 
 impl Seen {
+    /// Whether no strand has changed what another has seen. All ran above the same accounts, and have changed no more than
+    /// values.
+    pub(crate) fn are_apart(strands: &[Self]) -> bool {
+        apart::are_apart(strands)
+    }
+
     /// All that it has seen.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.parts.iter().flat_map(Part::entries)

@@ -1,6 +1,7 @@
 //! How to run a block: what to do with transactions that cannot be part of it, and who watches.
 
 use core::fmt;
+use std::time::{Duration, Instant};
 
 use weft_trie::StateChanges;
 
@@ -35,8 +36,43 @@ pub struct Setup<'a> {
     /// Change between speculation and running in order every few transactions. For tests: it makes rare what is common
     /// and common what is rare.
     pub restless: bool,
+    /// Take gas for time wherever the clock would say whether speculation pays. For tests: how much of a block runs on
+    /// which way is the same each time then, if there is no conflict.
+    pub by_gas: bool,
     /// Run on virtual cores instead of threads.
     pub(crate) rehearsal: Option<&'a Rehearsal<'a>>,
+}
+
+/// Who says how long a run took.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Timing<'a> {
+    /// The clock.
+    Clock,
+    /// Somebody who knows what it would say.
+    Rehearsal(&'a Rehearsal<'a>),
+    /// Nobody: gas stands for time.
+    Gas,
+}
+
+impl Timing<'_> {
+    /// Whether the clock does.
+    pub(crate) const fn is_by_the_clock(self) -> bool {
+        matches!(self, Self::Clock)
+    }
+
+    /// A run begins.
+    pub(crate) fn begin(self) -> Option<Instant> {
+        self.is_by_the_clock().then(Instant::now)
+    }
+
+    /// How long the run of a transaction took that has begun then.
+    pub(crate) fn took(self, start: Option<Instant>, index: usize) -> Option<Duration> {
+        match self {
+            Self::Clock => start.map(|start| start.elapsed()),
+            Self::Rehearsal(rehearsal) => rehearsal.run_time(index),
+            Self::Gas => None,
+        }
+    }
 }
 
 /// See [`Setup::on_commit`].
@@ -119,17 +155,27 @@ impl<'a> Setup<'a> {
         self.restless = true;
         self
     }
+
+    /// Who says how long a run took.
+    pub(crate) fn timing(&self) -> Timing<'a> {
+        match self.rehearsal {
+            Some(rehearsal) => Timing::Rehearsal(rehearsal),
+            None if self.by_gas || self.restless => Timing::Gas,
+            None => Timing::Clock,
+        }
+    }
 }
 
 impl fmt::Debug for Setup<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { invalid, on_commit, steps, trace, restless, rehearsal } = self;
+        let Self { invalid, on_commit, steps, trace, restless, by_gas, rehearsal } = self;
         f.debug_struct("Setup")
             .field("invalid", invalid)
             .field("on_commit", &on_commit.is_some())
             .field("steps", steps)
             .field("trace", trace)
             .field("restless", restless)
+            .field("by_gas", by_gas)
             .field("rehearsal", &rehearsal.is_some())
             .finish()
     }

@@ -26,9 +26,8 @@ mod rehearsal;
 mod simulator;
 
 pub use costs::Costs;
-pub(crate) use costs::nanos;
 pub use machine::measure_kernel;
-pub(crate) use rehearsal::{Around, End, Rehearsal};
+pub(crate) use rehearsal::{Around, End, Rehearsal, Watch};
 pub use simulator::{Plan, Report, Simulator};
 pub use weft_scheduler::simulate::{KernelCosts, Spent};
 

@@ -58,7 +58,7 @@ use crate::ledger::{Ledger, Seen, Written};
 use crate::listed::{ListedChanges, Row};
 use crate::pre_state::PreState;
 use crate::setup::Setup;
-use crate::simulate::{Around, End, nanos};
+use crate::simulate::{Around, End, Watch};
 use crate::trace::{Trace, Work};
 
 mod bounds;
@@ -135,8 +135,8 @@ struct Split {
     strand_of: Vec<usize>,
     /// How far they may go.
     bounds: Bounds,
-    /// How long it took to split it, in nanoseconds.
-    took: u64,
+    /// How long it took to split it, if it is timed.
+    around: Around,
 }
 
 /// A strand that is over.
@@ -189,26 +189,28 @@ impl<'b> Strands<'b> {
         }
     }
 
-    /// How many of the next `left` transactions to try, where the scheduler would take so many and so many are decided; `None`
-    /// if that is not likely to hold.
-    fn length(&self, length: u32, decided: u32, left: u32) -> Option<u32> {
-        let length = match self.outlook {
-            Outlook::Open | Outlook::Bad => 0,
-            Outlook::Good => length.saturating_mul(LONGER).min(decided).min(left),
+    /// Whether to try some of the next `left` transactions.
+    pub(crate) const fn are_likely(&self, left: u32) -> bool {
+        match self.outlook {
+            Outlook::Open | Outlook::Bad => false,
+            Outlook::Good => true,
             // The scheduler is to have its share.
-            Outlook::Restless => {
-                if left.is_multiple_of(2) {
-                    length
-                } else {
-                    0
-                }
-            }
-        };
-        (length > 0).then_some(length)
+            Outlook::Restless => left.is_multiple_of(2),
+        }
     }
 
-    /// Runs the next transactions in strands, if that is likely to hold, and returns whether they are part of the block now.
-    /// They are as many as would make a stretch for the scheduler, or some times that.
+    /// How many of the next `left` transactions to try, where the scheduler would take so many and so many are decided.
+    fn length(&self, length: u32, decided: u32, left: u32) -> u32 {
+        match self.outlook {
+            Outlook::Restless => length,
+            Outlook::Open | Outlook::Good | Outlook::Bad => {
+                length.saturating_mul(LONGER).min(decided).min(left)
+            }
+        }
+    }
+
+    /// Runs the next transactions in strands, which [are likely](Self::are_likely) to hold, and returns whether they are part of
+    /// the block now. They are as many as would make a stretch for the scheduler, which is `length`, or some times that.
     ///
     /// # Errors
     ///
@@ -222,15 +224,15 @@ impl<'b> Strands<'b> {
         counters: &mut Counters,
         setup: &Setup<'_>,
     ) -> Result<bool, ExecuteError> {
-        let Some(length) = self.length(length, run.decided(), run.left()) else { return Ok(false) };
+        let length = self.length(length, run.decided(), run.left());
         self.read(|| block.foretold());
         let first = run.decided() as usize;
         let transactions = &block.transactions[first..first + length as usize];
         let bounds = match self.outlook {
             Outlook::Restless => Bounds::new(u64::MAX, u64::MAX, Duration::MAX),
             Outlook::Open | Outlook::Good | Outlook::Bad => {
-                let longest =
-                    if setup.rehearsal.is_some() { Duration::MAX } else { 2 * self.start.elapsed() };
+                let by_the_clock = setup.timing().is_by_the_clock();
+                let longest = if by_the_clock { 2 * self.start.elapsed() } else { Duration::MAX };
                 Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), longest)
             }
         };
@@ -238,13 +240,14 @@ impl<'b> Strands<'b> {
         if transactions.iter().any(|ready| bounds.is_much(ready.env.gas_limit)) {
             return Ok(false);
         }
-        let start = Instant::now();
-        let Some(strand_of) = self.split(transactions) else {
+        let mut around = Around::default();
+        let Some(strand_of) = self.split(transactions, Watch::new(setup.rehearsal.is_some()), &mut around)
+        else {
             self.give_up();
             return Ok(false);
         };
-        let split = Split { strand_of, bounds, took: nanos(start.elapsed()) };
-        let tried = self.run_rows(block, run, ledger, &split, setup)?;
+        let split = Split { strand_of, bounds, around };
+        let tried = self.run_rows(block, run, ledger, split, setup)?;
         tracing::trace!(first, length, ?tried, "stretch in strands");
         match tried {
             Tried::Joined => counters.in_strands(length),
@@ -257,15 +260,25 @@ impl<'b> Strands<'b> {
     }
 
     /// Which strand each transaction of a stretch is to be in; `None` if there is no good way to split it.
-    fn split(&self, transactions: &[ReadyTransaction]) -> Option<Vec<usize>> {
-        match &self.way {
+    fn split(
+        &self,
+        transactions: &[ReadyTransaction],
+        mut watch: Watch,
+        around: &mut Around,
+    ) -> Option<Vec<usize>> {
+        let gas_limits = transactions.iter().map(|ready| ready.env.gas_limit);
+        let strand_of = match &self.way {
             Way::Families => {
+                let meetings = families::meetings(transactions);
+                around.meetings = watch.lap();
                 let tolerance = if self.outlook == Outlook::Restless { u128::MAX } else { TOLERANCE };
-                families::split(transactions.iter().map(|ready| &ready.env), self.workers, tolerance)
+                families::share_out(gas_limits, &meetings, self.workers, tolerance)
             }
             Way::Unread => None,
-            Way::List(_) => Some(shares(transactions.iter().map(|ready| ready.env.gas_limit), self.workers)),
-        }
+            Way::List(_) => Some(shares(gas_limits, self.workers)),
+        };
+        around.share_out = watch.lap();
+        strand_of
     }
 
     /// Strands have not held, or would not.
@@ -282,23 +295,22 @@ impl<'b> Strands<'b> {
         block: &ReadyBlock<'_>,
         run: &mut BlockRun<'_>,
         ledger: &mut Ledger<'_>,
-        split: &Split,
+        split: Split,
         setup: &Setup<'_>,
     ) -> Result<Tried, ExecuteError> {
-        let Split { strand_of, bounds, took } = split;
-        let mut around = Around { split: *took, ..Around::default() };
-        let trace = setup.trace;
+        let Split { strand_of, bounds, mut around } = split;
+        let (trace, is_timed) = (setup.trace, setup.rehearsal.is_some());
         let Ledger { base, open, .. } = ledger;
         let first = run.decided() as usize;
         let mut rows = vec![Vec::new(); self.workers];
-        for (index, strand) in (first..).zip(strand_of) {
+        for (index, strand) in (first..).zip(&strand_of) {
             rows[*strand].push(index);
         }
         self.rooms.resize_with(rows.len(), || base.room());
         let way = &self.way;
         let strand = |(worker, (row, room)): (usize, (&Vec<usize>, Seen))| {
             let run = |beneath: &dyn PreState, written| {
-                run_row(block, row, beneath, room, written, bounds, trace.map(|trace| (trace, worker)))
+                run_row(block, row, beneath, room, written, &bounds, trace.map(|trace| (trace, worker)))
             };
             match (way, row.first()) {
                 (Way::List(listed), Some(start)) if *start > first => {
@@ -328,40 +340,42 @@ impl<'b> Strands<'b> {
             rehearse(around, End::BrokeOff);
             return Ok(in_vain);
         };
-        let start = Instant::now();
+        let mut watch = Watch::new(is_timed);
         let done: Vec<(Summary, U256)> = strand_of.iter().filter_map(|strand| done[*strand].next()).collect();
         debug_assert_eq!(done.len(), strand_of.len(), "each row is at its end");
+        let has_room = run.has_room(done.iter().map(|(summary, _)| summary.gas));
+        around.commit = watch.lap();
         let have_held = || match &self.way {
-            Way::Families | Way::Unread => base.are_apart(&seen),
+            Way::Families | Way::Unread => Seen::are_apart(&seen),
             Way::List(listed) => {
                 let row = |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
                 let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
                 listed.agree(&rows)
             }
         };
-        let interleaved = nanos(start.elapsed());
-        if !run.has_room(done.iter().map(|(summary, _)| summary.gas)) || !have_held() {
+        if !has_room || !have_held() {
             rehearse(around, End::Differed);
             return Ok(in_vain);
         }
-        around.compare = nanos(start.elapsed()) - interleaved;
+        around.compare = watch.lap();
         let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
         let first = run.decided();
         let commit = || {
-            let start = Instant::now();
+            let mut watch = Watch::new(is_timed);
             let committed = (first as usize..).zip(done).try_for_each(|(index, (summary, reward))| {
                 run.commit_summary(open, index, summary, Some(reward))
             });
-            (committed, nanos(start.elapsed()))
+            (committed, watch.lap())
         };
         let take_over = || {
-            let start = Instant::now();
-            base.take_over(&mut seen);
-            nanos(start.elapsed())
+            let mut watch = Watch::new(is_timed);
+            let longest = base.take_over(&mut seen, is_timed);
+            (watch.lap(), longest)
         };
         let ((committed, commits), take_over) = rayon::join(commit, take_over);
         committed?;
-        (around.commit, around.take_over) = (interleaved + commits, take_over);
+        around.commit += commits;
+        (around.take_over, around.take_over_longest) = take_over;
         rehearse(around, End::Joined);
         // A reward of zero is committed as a transaction that has changed nothing.
         ledger.end_stretch(&mut [], 1);
@@ -414,7 +428,12 @@ fn run_row(
         if nth.is_multiple_of(AHEAD) {
             bounds.note(core::mem::take(&mut used));
             let next = row[nth..].iter().take(AHEAD);
-            state.look_ahead(next.map(|index| &block.transactions[*index].env));
+            let pays = state.look_ahead(next.map(|index| &block.transactions[*index].env));
+            if let Some(recorder) = &mut recorder
+                && pays
+            {
+                recorder.note(Work::Upkeep("hash ahead"));
+            }
         }
         if !bounds.allow(environment.gas_limit, used) {
             break;
@@ -433,9 +452,17 @@ fn run_row(
         if let Some(recorder) = &mut recorder {
             recorder.note(Work::Execution(u32::try_from(*index).unwrap_or(u32::MAX)));
         }
-        state.settle_if_full();
+        let is_settled = state.settle_if_full();
+        if let Some(recorder) = &mut recorder
+            && is_settled
+        {
+            recorder.note(Work::Upkeep("settle"));
+        }
     }
     let written = state.finish().unwrap_or_default();
+    if let Some(recorder) = &mut recorder {
+        recorder.note(Work::Upkeep("settle"));
+    }
     let is_whole = done.len() == row.len();
     Finished { done, seen: is_whole.then(|| ledger.into_seen(written)) }
 }
@@ -461,11 +488,12 @@ mod tests {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         let none = || unreachable!("there is none to read");
         assert_eq!(strands.probe(LONG, none), Stretch::Speculative(PROBE));
-        assert_eq!(strands.length(4_096, 0, 9_000), None, "nobody knows yet");
+        assert!(!strands.are_likely(9_000), "nobody knows yet");
         strands.note(&with(32, 0));
+        assert!(strands.are_likely(9_000));
         assert_eq!(strands.probe(LONG, none), LONG);
         for (decided, left, length) in [(512, 9_999, 512), (2_048, 700, 700), (30_000, 99_999, 16_384)] {
-            assert_eq!(strands.length(4_096, decided, left), Some(length));
+            assert_eq!(strands.length(4_096, decided, left), length);
         }
     }
 
@@ -477,7 +505,8 @@ mod tests {
         assert_eq!(strands.probe(Stretch::InOrder(7), || &list), Stretch::InOrder(7));
         strands.note_in_order();
         assert_eq!(strands.probe(LONG, || &list), LONG);
-        assert_eq!(strands.length(4_096, PROBE_IN_ORDER, 9_000), Some(PROBE_IN_ORDER));
+        assert!(strands.are_likely(9_000));
+        assert_eq!(strands.length(4_096, PROBE_IN_ORDER, 9_000), PROBE_IN_ORDER);
     }
 
     #[test]
@@ -503,8 +532,8 @@ mod tests {
     fn where_transactions_meet_strands_are_not_tried() {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         strands.note(&with(20, 13));
-        assert_eq!(strands.length(4_096, 512, 9_000), None);
+        assert!(!strands.are_likely(9_000));
         strands.note(&with(0, 0));
-        assert_eq!(strands.length(4_096, 512, 9_000), None, "once is enough");
+        assert!(!strands.are_likely(9_000), "once is enough");
     }
 }

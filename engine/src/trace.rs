@@ -64,6 +64,8 @@ pub enum Work {
     Abort(u32),
     /// So many transactions handed over, the first with this index.
     Commit(u32, u32),
+    /// What is done at once for several of the transactions that a row runs, by name.
+    Upkeep(&'static str),
 }
 
 impl Default for Trace {

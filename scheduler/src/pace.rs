@@ -61,7 +61,13 @@ pub const RUN_OVERHEAD: u32 = 16;
 /// calls with 5 locations take 1.5 µs longer than in order, transfers of tokens with 8 take 2.4 to 3.4, swaps with 40
 /// take 14. With 125 ns to the unit this says 2.6, 3 and 7: too much for the shortest, which gain least, and too little for
 /// the longest, which gain anyway.
-pub const LOCATION_OVERHEAD: u32 = RUN_OVERHEAD / 16;
+const LOCATION_OVERHEAD: u32 = RUN_OVERHEAD / 16;
+
+/// What the scheduler adds to a run that reads and writes so many locations, in the unit of [`crate::Execution::cost`].
+pub fn overhead(locations: usize) -> u32 {
+    let locations = u32::try_from(locations).unwrap_or(u32::MAX);
+    RUN_OVERHEAD.saturating_add(LOCATION_OVERHEAD.saturating_mul(locations))
+}
 
 /// How many rounds the first stretch after a pause has: in one the other workers come, and one shows what they gain.
 const PROBE_ROUNDS: u32 = 2;

@@ -11,7 +11,7 @@
 use crossbeam_utils::CachePadded;
 
 use crate::{
-    pace::{Habits, LOCATION_OVERHEAD, RUN_OVERHEAD, STEADY},
+    pace::{Habits, STEADY, overhead},
     sync::{AtomicU32, AtomicU64, Ordering},
 };
 
@@ -45,8 +45,8 @@ impl Waste {
         let here = self.here();
         // ORDERING: a count that is only compared.
         let busy = self.workers.busy.load(Ordering::Relaxed).clamp(1, here);
-        let overhead = u64::from(RUN_OVERHEAD) + u64::from(LOCATION_OVERHEAD) * locations as u64;
-        (u64::from(cost) + overhead) * u64::from(here) / u64::from(busy)
+        let all = u64::from(cost) + u64::from(overhead(locations));
+        all * u64::from(here) / u64::from(busy)
     }
 
     /// Workers that have come so far, one at least.
@@ -187,6 +187,7 @@ impl Round {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::RUN_OVERHEAD;
 
     /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
     fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
@@ -250,9 +251,9 @@ mod tests {
         let waste = Waste::default();
         waste.note_here();
         waste.note_busy(true);
-        let overhead = |locations| waste.spent(100, locations) - 100;
-        assert_eq!(overhead(0), u64::from(RUN_OVERHEAD));
-        assert_eq!(overhead(8), u64::from(RUN_OVERHEAD + 8 * LOCATION_OVERHEAD));
+        let added = |locations| waste.spent(100, locations) - 100;
+        assert_eq!(added(0), u64::from(RUN_OVERHEAD));
+        assert_eq!(added(8), u64::from(RUN_OVERHEAD * 3 / 2));
     }
 
     #[test]

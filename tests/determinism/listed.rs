@@ -32,8 +32,8 @@ const PAID: Address = Address::repeat_byte(0xaa);
 const COUNTER: Address = Address::repeat_byte(0xc0);
 
 /// Runs a block in which a few people count in three slots and pay one person, each of them in turn, but for what `change`
-/// changes. It comes with its access list, which `mislead` changes. Also says how many ran in strands on two threads, at
-/// most.
+/// changes. It comes with its access list, which `mislead` changes. Also says how many ran in strands on two threads,
+/// each time.
 fn run_changed(
     change: impl FnOnce(&[Signer], &mut [SignedTransaction]),
     mislead: impl Fn(&mut AlloyBal) + 'static,
@@ -52,8 +52,9 @@ fn run_changed(
     };
     let mut transactions: Vec<_> = (0..MANY).map(transaction).collect();
     change(&people, &mut transactions);
-    let (outcome, [in_strands, _]) = world.run_counting(EthereumHardfork::Cancun, transactions);
-    (outcome.unwrap(), in_strands)
+    let (outcome, in_strands) = world.run_counting(EthereumHardfork::Cancun, transactions);
+    assert_eq!(in_strands.least(), in_strands.most());
+    (outcome.unwrap(), in_strands.least())
 }
 
 /// The same if nothing is changed.

@@ -1,7 +1,6 @@
 //! Makes blocks of signed transactions on a plain pre-state, and runs them on every engine.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use alloy_consensus::{BlockBody, Header, SignableTransaction, TxEip1559, TxEip7702};
 use alloy_eips::eip4895::{Withdrawal, Withdrawals};
@@ -116,6 +115,28 @@ impl Signer {
     }
 }
 
+/// How many transactions of a block ran in strands.
+#[derive(Default)]
+pub(crate) struct InStrands {
+    /// In each run on two threads where gas stood for time and nobody wanted to see steps.
+    pub(crate) by_gas: Vec<u64>,
+    /// On any number of threads where somebody was restless, at most.
+    pub(crate) restless: u64,
+}
+
+impl InStrands {
+    /// The least of what two threads have run in strands. Where nothing meets, that is always the
+    /// same, unless a thread comes so late that speculation does not seem to pay, and strands are tried earlier.
+    pub(crate) fn least(&self) -> u64 {
+        self.by_gas.iter().copied().min().unwrap_or_default()
+    }
+
+    /// The most of it.
+    pub(crate) fn most(&self) -> u64 {
+        self.by_gas.iter().copied().max().unwrap_or_default()
+    }
+}
+
 /// A pre-state in the making.
 pub(crate) struct World {
     accounts: AddressMap<PlainAccount>,
@@ -193,13 +214,12 @@ impl World {
         self.run_counting(fork, transactions).0
     }
 
-    /// As [`Self::run`], and says how many transactions ran in strands, at most: on two threads where nobody was restless,
-    /// and on any number where somebody was.
+    /// As [`Self::run`], and says how many transactions ran in strands.
     pub(crate) fn run_counting(
         self,
         fork: EthereumHardfork,
         transactions: Vec<SignedTransaction>,
-    ) -> (Result<Outcome, ExecuteError>, [u64; 2]) {
+    ) -> (Result<Outcome, ExecuteError>, InStrands) {
         let pre_state = PlainState::new(self.accounts, &self.codes, Ancestors::default());
         let header = Header {
             number: 100,
@@ -219,7 +239,7 @@ impl World {
         let rules = Chain::at_fork(1, fork).rules_at(100, 1_000);
         let mut ready = match ReadyBlock::new(&rules, &block, None) {
             Ok(ready) => ready,
-            Err(error) => return (Err(error), [0; 2]),
+            Err(error) => return (Err(error), InStrands::default()),
         };
         let list = self.list.map(|change| {
             let mut list = AlloyBal::decode(&mut &*access_list(&ready, &pre_state).unwrap()).unwrap();
@@ -229,7 +249,7 @@ impl World {
         if let Some(list) = &list {
             ready = ready.with_access_list(list);
         }
-        let in_strands = [const { AtomicU64::new(0) }; 2];
+        let in_strands = Mutex::new(InStrands::default());
         let heard = |steps, run: &(dyn Fn(Setup<'_>) -> Result<Outcome, ExecuteError> + Sync)| {
             let told = Mutex::new(Vec::new());
             let listen = |committed: Committed<'_>| {
@@ -245,14 +265,16 @@ impl World {
         let [_, expected] = [false, true].map(|steps| {
             let expected = heard(steps, &|setup| sequential::run_with(&ready, &pre_state, setup));
             for options in &weft_tests::matrix()[1..] {
-                for restless in [false, true].repeat(10) {
+                for (by_gas, restless) in [(false, false), (true, false), (false, true)].repeat(10) {
                     let run = |mut setup: Setup<'_>| {
-                        setup.restless = restless;
+                        (setup.by_gas, setup.restless) = (by_gas, restless);
                         let (found, counters) =
                             options.install(|| parallel::run_with(&ready, &pre_state, setup));
-                        if restless || options.threads() == 2 {
-                            in_strands[usize::from(restless)]
-                                .fetch_max(counters.in_strands, Ordering::Relaxed);
+                        let mut in_strands = in_strands.lock().unwrap();
+                        if restless {
+                            in_strands.restless = in_strands.restless.max(counters.in_strands);
+                        } else if by_gas && !steps && options.threads() == 2 {
+                            in_strands.by_gas.push(counters.in_strands);
                         }
                         found
                     };
@@ -267,6 +289,6 @@ impl World {
             assert!(receipts.eq(&outcome.receipts), "each is told of once");
             assert!(told.iter().map(|(_, _, changes)| changes.as_ref()).eq(outcome.steps.iter().map(Some)));
         }
-        (outcome, in_strands.map(AtomicU64::into_inner))
+        (outcome, in_strands.into_inner().unwrap())
     }
 }

@@ -9,7 +9,6 @@ use revm::database::{AccountRevert, AccountStatus, BundleAccount, RevertToSlot, 
 use revm::state::{AccountInfo, EvmStorage};
 
 use super::effects::{Fate, SlotEffect};
-use super::written::Written;
 use crate::error::WitnessError;
 use crate::pre_state::PreState;
 
@@ -223,23 +222,6 @@ impl Entry {
             let kept = self.slots.entry(slot).or_insert(StorageSlot::new(original));
             kept.present_value = present;
         }
-    }
-
-    /// Whether two rows of transactions that began with the same account, and have changed no more than values, could have
-    /// come in either order: neither has changed what the other has seen, not even for a while.
-    pub(super) fn is_apart_from(&self, other: &Self, written: [&Written; 2]) -> bool {
-        let was_written = |written: &Written| written.has_account(self.address);
-        if self.before != self.now || other.before != other.now || written.into_iter().any(was_written) {
-            return false;
-        }
-        let (few, many) = if self.slots.len() < other.slots.len() { (self, other) } else { (other, self) };
-        few.slots.iter().all(|(slot, one)| {
-            let was_written = |written: &Written| written.has_slot(self.address, *slot);
-            let is_unchanged = |other: &StorageSlot| {
-                !one.is_changed() && !other.is_changed() && !written.into_iter().any(was_written)
-            };
-            many.slots.get(slot).is_none_or(is_unchanged)
-        })
     }
 
     /// Goes on from here as another entry of the same account does, which found it as it is here, and has changed no more

@@ -8,7 +8,6 @@ use revm::state::{Account, AccountInfo};
 
 use super::effects::{self, Effect, Fate, SlotEffect};
 use super::entry::Entry;
-use super::written::Written;
 use crate::error::WitnessError;
 use crate::pre_state::PreState;
 
@@ -111,15 +110,6 @@ impl Part {
         {
             self.entries[place.0 as usize].absorb(account.info, account.storage);
         }
-    }
-
-    /// Whether two rows of transactions that began with the same accounts, and have changed no more than values, could have
-    /// come in either order; what each of the two has changed is listed.
-    pub(super) fn is_apart_from(&self, other: &Self, written: [&Written; 2]) -> bool {
-        other
-            .entries
-            .iter()
-            .all(|entry| self.known(entry.address).is_none_or(|known| known.is_apart_from(entry, written)))
     }
 
     /// Takes over what a row of transactions has left that found the accounts as they are here, and has changed no more than

@@ -18,6 +18,8 @@ use super::machine;
 use super::rehearsal::{Around, End, How, Log, Rehearsal};
 use crate::block::ReadyBlock;
 use crate::error::Fault;
+use crate::execute::Options;
+use crate::families;
 use crate::parallel;
 use crate::pre_state::PreState;
 use crate::setup::Setup;
@@ -46,8 +48,8 @@ pub struct Costs {
     in_strands: Vec<Option<u64>>,
     /// What two strands take besides, and for how many transactions that is.
     around_strands: (Around, u32),
-    /// What comes before the first transaction and behind the last.
-    rest: u64,
+    /// What comes before the first transaction and behind the last, on one thread and on two.
+    rest: [u64; 2],
     /// The kernel.
     kernel: KernelCosts,
     /// The longest chain of reads and writes.
@@ -84,12 +86,16 @@ impl Costs {
             merge: u64::MAX,
             in_strands: vec![None; count],
             around_strands: (Around::default(), 0),
-            rest: u64::MAX,
+            rest: [u64::MAX; 2],
             kernel: KernelCosts { claim: u64::MAX, ..machine::MEASURED },
             critical_path: 0,
         };
+        let pools = [Options::with_threads(1)?, Options::with_threads(2)?];
         for _ in 0..rounds.max(1) {
-            costs.note_in_order(block, pre_state, clock);
+            for (nth, pool) in pools.iter().enumerate() {
+                let rest = pool.install(|| costs.note_in_order(block, pre_state, clock));
+                costs.rest[nth] = costs.rest[nth].min(rest);
+            }
             let log = speculate(block, pre_state, How { batch: NEAR, ..HOW })?;
             keep_least(&mut costs.near, log.measured.transactions, clock);
             let log = speculate(block, pre_state, HOW)?;
@@ -117,8 +123,8 @@ impl Costs {
         Ok(costs)
     }
 
-    /// Runs the block in order once.
-    fn note_in_order(&mut self, block: &ReadyBlock<'_>, pre_state: &dyn PreState, clock: u64) {
+    /// Runs the block in order once, and returns what came before the first transaction and behind the last.
+    fn note_in_order(&mut self, block: &ReadyBlock<'_>, pre_state: &dyn PreState, clock: u64) -> u64 {
         let (trace, rehearsal) = (Trace::default(), Rehearsal::in_order());
         let setup = Setup::default().with_trace(Some(&trace)).with_rehearsal(&rehearsal);
         let start = Instant::now();
@@ -127,8 +133,7 @@ impl Costs {
         drop(outcome);
         let lanes = trace.lanes();
         let Some(spans) = lanes.first().map(|lane| &lane.spans) else {
-            self.rest = self.rest.min(all);
-            return;
+            return all;
         };
         let mut in_loop = 0;
         for span in spans {
@@ -137,11 +142,13 @@ impl Costs {
             let (kept, time) = match span.work {
                 Work::Execution(tx) => (&mut self.in_order[tx as usize].run, time),
                 Work::Commit(tx, _) => (&mut self.in_order[tx as usize].commit, time),
-                Work::Stage(_) | Work::Wait(_) | Work::Validation(_) | Work::Abort(_) => continue,
+                Work::Stage(_) | Work::Wait(_) | Work::Validation(_) | Work::Abort(_) | Work::Upkeep(_) => {
+                    continue;
+                }
             };
             *kept = time.min(*kept);
         }
-        self.rest = self.rest.min(all.saturating_sub(in_loop));
+        all.saturating_sub(in_loop)
     }
 
     /// Runs the block as two workers would, and measures the strands in which that does without the scheduler. They run one
@@ -160,17 +167,21 @@ impl Costs {
         if log.joined == 0 {
             return Ok(());
         }
+        let mut upkeep = 0;
         let of_strand = |lane: &Lane| !lane.spans.iter().any(|span| matches!(span.work, Work::Commit(..)));
         for span in trace.lanes().into_iter().filter(of_strand).flat_map(|lane| lane.spans) {
+            let time = nanos(span.duration).saturating_sub(clock);
             if let Work::Execution(tx) = span.work {
-                let (kept, time) =
-                    (&mut self.in_strands[tx as usize], nanos(span.duration).saturating_sub(clock));
+                let kept = &mut self.in_strands[tx as usize];
                 *kept = Some(kept.map_or(time, |kept| kept.min(time)));
+            } else if let Work::Upkeep(_) = span.work {
+                upkeep += time;
             }
         }
         let (around, count) = self.around_strands;
-        if count == 0 || log.around.sum() < around.sum() {
-            self.around_strands = (log.around, log.joined);
+        let now = Around { upkeep, ..log.around };
+        if count == 0 || now.sum() < around.sum() {
+            self.around_strands = (now, log.joined);
         }
         Ok(())
     }
@@ -185,7 +196,7 @@ impl Costs {
 
     /// What all takes in order.
     pub fn work(&self) -> u64 {
-        self.of_loop(0, u32::MAX) + self.rest
+        self.of_loop(0, u32::MAX) + self.rest(1)
     }
 
     /// The longest chain of runs of which each reads what the one before has written, as far as they cannot overlap. Of
@@ -199,9 +210,9 @@ impl Costs {
         bound::bound(self.work(), self.critical_path, workers)
     }
 
-    /// What comes before the first transaction and behind the last.
-    pub const fn rest(&self) -> u64 {
-        self.rest
+    /// What comes before the first transaction and behind the last. No more than two threads share in it.
+    pub(super) const fn rest(&self, workers: usize) -> u64 {
+        self.rest[if workers < 2 { 0 } else { 1 }]
     }
 
     /// What the kernel takes.
@@ -236,26 +247,31 @@ impl Costs {
         self.far.get(index).map(|costs| costs.run)
     }
 
-    /// What a transaction takes in a strand.
+    /// What a transaction takes in a strand, with its share of what is done there for several.
     pub(super) fn in_strand(&self, index: usize) -> u64 {
-        let measured = self.in_strands.get(index).copied().flatten();
-        measured.or_else(|| self.in_order.get(index).map(|costs| costs.run)).unwrap_or_default()
+        let (around, joined) = self.around_strands;
+        match self.in_strands.get(index).copied().flatten() {
+            Some(measured) => measured + share(around.upkeep, 1, joined.into()),
+            None => self.in_order.get(index).map(|costs| costs.run).unwrap_or_default(),
+        }
     }
 
     /// What so many strands of so many transactions take besides their runs, until they have ended like this. All workers
-    /// compare, each strand with every other; then one commits, and the others fill the ledger.
+    /// look for meetings and compare; then one commits, and the others fill the ledger, of which no part is shared.
     pub(super) fn around_strands(&self, transactions: u32, workers: usize, end: End) -> u64 {
         let (around, measured) = self.around_strands;
         let part = |whole: u64| share(whole, transactions.into(), measured.into());
-        let workers = workers.max(1) as u64;
-        let begin = self.kernel.begin + self.kernel.hand_out * (workers - 1);
-        let split = part(around.split) + begin;
-        let compare = begin + part(around.compare) * (workers - 1) / workers;
-        let take_over = self.kernel.begin + part(around.take_over) / (workers - 1).max(1);
+        let all = workers.max(1) as u64;
+        let begin = self.kernel.begin + self.kernel.hand_out * (all - 1);
+        let helpers = families::helpers(workers, transactions as usize) as u64;
+        let split = 2 * begin + part(around.meetings) / helpers + part(around.share_out);
+        let compare = begin + part(around.compare) / all;
+        let shared = part(around.take_over) / (all - 1).max(1);
+        let take_over = self.kernel.begin + shared.max(part(around.take_over_longest));
         match end {
-            End::BrokeOff => split,
-            End::Differed => split + compare,
-            End::Joined => split + compare + part(around.commit).max(take_over),
+            End::BrokeOff => split + begin,
+            End::Differed => split + begin + compare,
+            End::Joined => split + begin + compare + part(around.commit).max(take_over),
         }
     }
 
@@ -275,7 +291,7 @@ impl Costs {
     }
 
     /// Sums of what was measured, by name.
-    pub fn sums(&self) -> [(&'static str, u64); 17] {
+    pub fn sums(&self) -> [(&'static str, u64); 21] {
         let in_order = |part: fn(&InOrder) -> u64| self.in_order.iter().map(part).sum();
         let near = |part: fn(&TxCosts) -> u64| self.near.iter().map(part).sum();
         let far = |part: fn(&TxCosts) -> u64| self.far.iter().map(part).sum();
@@ -292,11 +308,15 @@ impl Costs {
             ("teardown", self.between.1),
             ("merge", self.merge),
             ("runs_in_strands", self.in_strands.iter().flatten().sum()),
-            ("split", self.around_strands.0.split),
+            ("upkeep", self.around_strands.0.upkeep),
+            ("meetings", self.around_strands.0.meetings),
+            ("share_out", self.around_strands.0.share_out),
             ("compare", self.around_strands.0.compare),
             ("commits_of_strands", self.around_strands.0.commit),
             ("take_over", self.around_strands.0.take_over),
-            ("rest", self.rest),
+            ("take_over_longest", self.around_strands.0.take_over_longest),
+            ("rest", self.rest[0]),
+            ("rest_shared", self.rest[1]),
         ]
     }
 }
@@ -331,12 +351,12 @@ fn speculate(block: &ReadyBlock<'_>, pre_state: &dyn PreState, how: How) -> Resu
 
 /// Runs something on a pool of one thread: what its parts take together is what one core takes, and whatever is decided
 /// on the way is always the same.
+///
+/// # Errors
+///
+/// [`Fault::Threads`] if the system gives none.
 pub(super) fn alone<R: Send>(work: impl FnOnce() -> R + Send) -> Result<R, Fault> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(1)
-        .build()
-        .map_err(|error| Fault::Threads(error.to_string()))?;
-    Ok(pool.install(work))
+    Ok(Options::with_threads(1)?.install(work))
 }
 
 /// `part / all` of `whole`.
@@ -355,6 +375,6 @@ fn clock() -> u64 {
 }
 
 /// Nanoseconds.
-pub(crate) fn nanos(duration: Duration) -> u64 {
+pub(super) fn nanos(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

@@ -76,33 +76,60 @@ pub(super) struct Log {
     pub(super) joined: u32,
 }
 
-/// What strands take besides their runs, in nanoseconds.
+/// What strands take besides their runs, in nanoseconds, and on one thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Around {
-    /// Splitting the transactions.
-    pub(crate) split: u64,
+    /// What they do for several transactions at once.
+    pub(super) upkeep: u64,
+    /// Looking for transactions that meet.
+    pub(crate) meetings: u64,
+    /// Sharing the transactions out.
+    pub(crate) share_out: u64,
     /// Comparing what they have found.
     pub(crate) compare: u64,
     /// Committing their transactions, one after the other.
     pub(crate) commit: u64,
     /// Putting what they have left into the ledger.
     pub(crate) take_over: u64,
+    /// Of that, the part that takes longest.
+    pub(crate) take_over_longest: u64,
 }
 
 impl Around {
     /// Both together.
     const fn plus(self, other: Self) -> Self {
         Self {
-            split: self.split + other.split,
+            upkeep: self.upkeep + other.upkeep,
+            meetings: self.meetings + other.meetings,
+            share_out: self.share_out + other.share_out,
             compare: self.compare + other.compare,
             commit: self.commit + other.commit,
             take_over: self.take_over + other.take_over,
+            take_over_longest: self.take_over_longest + other.take_over_longest,
         }
     }
 
     /// All of it, on one core.
     pub(super) const fn sum(self) -> u64 {
-        self.split + self.compare + self.commit + self.take_over
+        self.upkeep + self.meetings + self.share_out + self.compare + self.commit + self.take_over
+    }
+}
+
+/// Tells how long things take, if anybody wants to know.
+#[derive(Debug)]
+pub(crate) struct Watch(Option<Instant>);
+
+impl Watch {
+    /// A watch that starts now.
+    pub(crate) fn new(is_wanted: bool) -> Self {
+        Self(is_wanted.then(Instant::now))
+    }
+
+    /// How many nanoseconds it has been since the last look; none if nobody wants to know.
+    pub(crate) fn lap(&mut self) -> u64 {
+        let Some(last) = &mut self.0 else { return 0 };
+        let now = Instant::now();
+        nanos(now - core::mem::replace(last, now))
     }
 }
 
@@ -283,11 +310,11 @@ impl<'c> Rehearsal<'c> {
 
     /// What the simulation came to.
     pub(super) fn prediction(self, counters: &Counters) -> Prediction {
+        let workers = self.workers();
         let rest = match self.purpose {
-            Purpose::Simulate { costs, .. } => costs.rest(),
+            Purpose::Simulate { costs, .. } => costs.rest(workers),
             Purpose::InOrder | Purpose::Measure(_) => 0,
         };
-        let workers = self.workers();
         let log = self.log.into_inner();
         let (between, alone) = (log.setup + log.teardown + log.merge, log.alone + rest);
         Prediction {
