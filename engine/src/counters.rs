@@ -12,6 +12,8 @@ pub struct Counters {
     pub speculative: u64,
     /// Those of them that ran in strands, without the scheduler.
     pub in_strands: u64,
+    /// Runs in strands that have not held.
+    pub in_strands_in_vain: u64,
     /// Incarnations run, first ones and repetitions, speculative or not.
     pub executions: u64,
     /// Incarnations thrown away, because they had read what a lower transaction then wrote otherwise.
@@ -37,11 +39,12 @@ pub struct Counters {
 
 impl Counters {
     /// Each with its name.
-    pub const fn named(&self) -> [(&'static str, u64); 13] {
+    pub const fn named(&self) -> [(&'static str, u64); 14] {
         [
             ("in_order", self.in_order),
             ("speculative", self.speculative),
             ("in_strands", self.in_strands),
+            ("in_strands_in_vain", self.in_strands_in_vain),
             ("executions", self.executions),
             ("aborts", self.aborts),
             ("aborts_at_frontier", self.aborts_at_frontier),
@@ -70,6 +73,7 @@ impl Counters {
 
     /// Strands have run so many transactions in vain.
     pub(crate) fn strands_in_vain(&mut self, transactions: u32) {
+        self.in_strands_in_vain += u64::from(transactions);
         self.executions += u64::from(transactions);
         self.aborts += u64::from(transactions);
     }

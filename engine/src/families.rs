@@ -15,44 +15,45 @@ use revm::context::TxEnv;
 use crate::alike::named_by;
 use crate::block::ReadyTransaction;
 
-/// So many transactions are worth another thread.
-const WORTH_SHARING: usize = 512;
+/// So many transactions are worth a thread.
+const WORTH_A_THREAD: usize = 512;
 
-/// How many of so many threads look for [`meetings`] of so many transactions.
-pub(crate) fn helpers(threads: usize, transactions: usize) -> usize {
-    threads.min(transactions / WORTH_SHARING).max(1)
+/// Into how many shares so many threads cut their search for [`meetings`] of so many transactions.
+pub(crate) fn shares(threads: usize, transactions: usize) -> usize {
+    threads.min(transactions / WORTH_A_THREAD).max(1)
 }
 
 /// Somebody, by a hash, and a transaction that meets him.
 type Meeting = (u64, usize);
 
 /// Pairs of transactions that seem to meet, so that all who do are connected. The threads of the current pool look for them,
-/// each for those that meet at some addresses.
+/// each for those that meet at its share of the
+/// addresses.
 ///
 /// ```text
-///  transactions, in pieces ─► who is met there, by thread ─► pairs that meet the same
+///  transactions, in pieces ─► who is met there, by share ─► pairs that meet the same
 /// ```
 pub(crate) fn meetings(transactions: &[ReadyTransaction]) -> Vec<(usize, usize)> {
-    let threads = helpers(rayon::current_num_threads(), transactions.len());
+    let shares = shares(rayon::current_num_threads(), transactions.len());
     // Keyed at random, and who shares a hash shares a strand.
     let hasher = DefaultHashBuilder::default();
-    let length = transactions.len().div_ceil(threads).max(1);
+    let length = transactions.len().div_ceil(shares).max(1);
     let pieces = transactions.par_chunks(length).enumerate();
     let met: Vec<Vec<Vec<Meeting>>> = pieces
         .map(|(nth, piece)| {
-            let mut met: Vec<Vec<Meeting>> = vec![Vec::with_capacity(4 * piece.len() / threads); threads];
+            let mut met: Vec<Vec<Meeting>> = vec![Vec::with_capacity(4 * piece.len() / shares); shares];
             for (index, transaction) in (nth * length..).zip(piece) {
                 for address in met_by(&transaction.env) {
                     let hash = hasher.hash_one(address);
-                    let thread = ((hash >> 32) * threads as u64) >> 32;
-                    met[thread as usize].push((hash, index));
+                    let share = ((hash >> 32) * shares as u64) >> 32;
+                    met[share as usize].push((hash, index));
                 }
             }
             met
         })
         .collect();
-    let pairs = (0..threads).into_par_iter().map(|thread| {
-        let met = met.iter().map(|piece| &piece[thread]);
+    let pairs = (0..shares).into_par_iter().map(|share| {
+        let met = met.iter().map(|piece| &piece[share]);
         let mut first: HashMap<u64, usize> = HashMap::default();
         first.reserve(met.clone().map(Vec::len).sum());
         let mut pairs = Vec::new();
@@ -186,7 +187,7 @@ mod tests {
             ..TxEnv::default()
         };
         let ready = |number| ReadyTransaction { env: payment(number), tx_type: TxType::Legacy, blob_gas: 0 };
-        let transactions: Vec<ReadyTransaction> = (0..3 * WORTH_SHARING).map(ready).collect();
+        let transactions: Vec<ReadyTransaction> = (0..3 * WORTH_A_THREAD).map(ready).collect();
         let heads = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let meetings = pool.install(|| meetings(&transactions));
@@ -197,7 +198,7 @@ mod tests {
             (0..transactions.len()).map(|index| families.head(index)).collect::<Vec<_>>()
         };
         let expected = heads(1);
-        assert!(expected.iter().enumerate().any(|(index, head)| index > *head + 2 * WORTH_SHARING));
+        assert!(expected.iter().enumerate().any(|(index, head)| index > *head + 2 * WORTH_A_THREAD));
         assert_eq!([2, 3].map(heads), [expected.clone(), expected]);
     }
 }

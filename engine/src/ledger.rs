@@ -32,8 +32,8 @@ use crate::error::{ExecuteError, WitnessError};
 use crate::evm::StateDb;
 use crate::own_codes::{Met, USES_BY_STRAND};
 use crate::pre_state::PreState;
-use crate::simulate::Watch;
 use crate::transfer::Transfer;
+use crate::watch::Watch;
 
 mod apart;
 mod changes;

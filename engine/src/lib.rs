@@ -67,6 +67,7 @@ pub mod trace;
 mod transaction;
 mod transfer;
 mod view;
+mod watch;
 
 pub use block::{Block, ReadyBlock, SignedTransaction};
 pub use chain::{Chain, Rules};

@@ -1,8 +1,18 @@
 //! The same outcome as [`crate::sequential`], on all cores.
 //!
-//! Workers run transactions speculatively, each on what lower transactions have written so far; the scheduler
-//! validates what they read and hands results over in block order to the same `BlockRun` that the sequential
-//! engine drives. A result that stood on stale reads is thrown away with everything in it, errors included.
+//! A block is run stretch by stretch, each on one of three ways:
+//!
+//! ```text
+//!  in order       one thread, in the plain loop                                   in_order.rs
+//!  speculatively  all threads, each on what lower transactions have written so    stretch.rs
+//!                 far; the scheduler validates what they read, and hands results
+//!                 over in block order
+//!  in strands     rows that seem to have nothing to do with each other, one to    strands.rs
+//!                 each thread; compared when all are over
+//! ```
+//!
+//! All hand over to the same `BlockRun` that the sequential engine drives. What stood on stale reads is thrown away with
+//! everything in it, errors included. Which way is taken is a decision about time: no outcome depends on it.
 //!
 //! # Invariants
 //!
@@ -35,6 +45,7 @@ use crate::setup::Setup;
 use crate::simulate::Rehearsal;
 use crate::strands::{Outlook, Strands, Way};
 use crate::stretch::BlockExecutor;
+use crate::watch::Watch;
 
 /// Runs a block on its pre-state with the threads of the current rayon pool.
 ///
@@ -58,7 +69,11 @@ pub fn run_with(
     let workers = setup.rehearsal.map_or_else(rayon::current_num_threads, Rehearsal::workers);
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
+    let mut watch = Watch::new(setup.rehearsal.is_some());
     let Plan { pace, list, way } = plan(block, is_watched(block, &setup), workers, &setup);
+    if let Some(rehearsal) = setup.rehearsal {
+        rehearsal.note_plan(watch.lap());
+    }
     let mut course = Course::new(pace, setup.timing().is_by_the_clock());
     // Who fills it alone is faster with one part.
     let is_in_order = course.pace().is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));

@@ -36,8 +36,8 @@ pub struct Setup<'a> {
     /// Change between speculation and running in order every few transactions. For tests: it makes rare what is common
     /// and common what is rare.
     pub restless: bool,
-    /// Take gas for time wherever the clock would say whether speculation pays. For tests: how much of a block runs on
-    /// which way is the same each time then, if there is no conflict.
+    /// Take gas for time wherever the clock would say whether speculation pays, as who is restless does. For tests: how
+    /// much of a block runs on which way is the same each time then, unless transactions meet or a thread comes late.
     pub by_gas: bool,
     /// Run on virtual cores instead of threads.
     pub(crate) rehearsal: Option<&'a Rehearsal<'a>>,
@@ -153,6 +153,13 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub const fn restless(mut self) -> Self {
         self.restless = true;
+        self
+    }
+
+    /// The same setup, with gas in place of time.
+    #[must_use]
+    pub const fn by_gas(mut self) -> Self {
+        self.by_gas = true;
         self
     }
 

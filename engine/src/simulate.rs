@@ -27,7 +27,7 @@ mod simulator;
 
 pub use costs::Costs;
 pub use machine::measure_kernel;
-pub(crate) use rehearsal::{Around, End, Rehearsal, Watch};
+pub(crate) use rehearsal::{Around, End, Rehearsal};
 pub use simulator::{Plan, Report, Simulator};
 pub use weft_scheduler::simulate::{KernelCosts, Spent};
 

@@ -54,12 +54,13 @@ use crate::error::ExecuteError;
 use crate::families;
 use crate::hash_ahead::AHEAD;
 use crate::in_order::{KeptState, Ran};
-use crate::ledger::{Ledger, Seen, Written};
+use crate::ledger::{Base, Ledger, Seen, Written};
 use crate::listed::{ListedChanges, Row};
 use crate::pre_state::PreState;
 use crate::setup::Setup;
-use crate::simulate::{Around, End, Watch};
+use crate::simulate::{Around, End};
 use crate::trace::{Trace, Work};
+use crate::watch::Watch;
 
 mod bounds;
 
@@ -119,24 +120,13 @@ pub(crate) enum Outlook {
     Restless,
 }
 
-/// What has become of a stretch that strands have run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Tried {
-    /// It is part of the block.
-    Joined,
-    /// Nothing has changed, and so many transactions have run in vain.
-    InVain(u32),
-}
-
 /// A stretch that is split into strands.
 #[derive(Debug)]
 struct Split {
     /// Which one each of its transactions is in.
     strand_of: Vec<usize>,
-    /// How far they may go.
-    bounds: Bounds,
-    /// How long it took to split it, if it is timed.
-    around: Around,
+    /// The transactions of each, by their places in the block.
+    rows: Vec<Vec<usize>>,
 }
 
 /// A strand that is over.
@@ -225,6 +215,7 @@ impl<'b> Strands<'b> {
         setup: &Setup<'_>,
     ) -> Result<bool, ExecuteError> {
         let length = self.length(length, run.decided(), run.left());
+        debug_assert!(length > 0, "two are left at least, and strands are likely where some are decided");
         self.read(|| block.foretold());
         let first = run.decided() as usize;
         let transactions = &block.transactions[first..first + length as usize];
@@ -240,32 +231,50 @@ impl<'b> Strands<'b> {
         if transactions.iter().any(|ready| bounds.is_much(ready.env.gas_limit)) {
             return Ok(false);
         }
-        let mut around = Around::default();
-        let Some(strand_of) = self.split(transactions, Watch::new(setup.rehearsal.is_some()), &mut around)
-        else {
+        let mut recorder = setup.trace.map(|trace| trace.recorder(Some(0)));
+        let (split, mut around) = self.split(first, transactions, Watch::new(setup.rehearsal.is_some()));
+        let Some(split) = split else {
             self.give_up();
+            if let Some(rehearsal) = setup.rehearsal {
+                rehearsal.note_strands(core::iter::empty(), length, around, End::NotSplit);
+            }
             return Ok(false);
         };
-        let split = Split { strand_of, bounds, around };
-        let tried = self.run_rows(block, run, ledger, split, setup)?;
-        tracing::trace!(first, length, ?tried, "stretch in strands");
-        match tried {
-            Tried::Joined => counters.in_strands(length),
-            Tried::InVain(ran) => {
-                self.give_up();
-                counters.strands_in_vain(ran);
-            }
+        if let Some(recorder) = &mut recorder {
+            recorder.note(Work::Upkeep("split"));
         }
-        Ok(tried == Tried::Joined)
+        let finished = self.run_rows(block, &ledger.base, &split, &bounds, setup);
+        let lengths: Vec<usize> = finished.iter().map(|strand| strand.done.len()).collect();
+        if let Some(recorder) = &mut recorder {
+            recorder.skip();
+        }
+        let end = self.join(run, ledger, &split, finished, &mut around, setup)?;
+        tracing::trace!(first, length, ?end, "stretch in strands");
+        if let Some(rehearsal) = setup.rehearsal {
+            let ran = split.rows.iter().zip(&lengths).map(|(row, length)| &row[..*length]);
+            rehearsal.note_strands(ran, length, around, end);
+        }
+        if end == End::Joined {
+            counters.in_strands(length);
+            if let Some(recorder) = &mut recorder {
+                recorder.note(Work::Commit(run.decided() - length, length));
+            }
+        } else {
+            self.give_up();
+            counters.strands_in_vain(u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX));
+        }
+        Ok(end == End::Joined)
     }
 
-    /// Which strand each transaction of a stretch is to be in; `None` if there is no good way to split it.
+    /// Splits the transactions from the `first` on into strands, and says how long that took; `None` if there is no good way
+    /// to do it.
     fn split(
         &self,
+        first: usize,
         transactions: &[ReadyTransaction],
         mut watch: Watch,
-        around: &mut Around,
-    ) -> Option<Vec<usize>> {
+    ) -> (Option<Split>, Around) {
+        let mut around = Around::default();
         let gas_limits = transactions.iter().map(|ready| ready.env.gas_limit);
         let strand_of = match &self.way {
             Way::Families => {
@@ -277,8 +286,15 @@ impl<'b> Strands<'b> {
             Way::Unread => None,
             Way::List(_) => Some(shares(gas_limits, self.workers)),
         };
+        let split = strand_of.map(|strand_of| {
+            let mut rows = vec![Vec::new(); self.workers];
+            for (index, strand) in (first..).zip(&strand_of) {
+                rows[*strand].push(index);
+            }
+            Split { strand_of, rows }
+        });
         around.share_out = watch.lap();
-        strand_of
+        (split, around)
     }
 
     /// Strands have not held, or would not.
@@ -288,29 +304,23 @@ impl<'b> Strands<'b> {
         }
     }
 
-    /// Runs each strand by itself, and makes all of them part of the block if they have found what they would have in
-    /// block order.
+    /// Runs each strand by itself.
     fn run_rows(
         &mut self,
         block: &ReadyBlock<'_>,
-        run: &mut BlockRun<'_>,
-        ledger: &mut Ledger<'_>,
-        split: Split,
+        base: &Base<'_>,
+        split: &Split,
+        bounds: &Bounds,
         setup: &Setup<'_>,
-    ) -> Result<Tried, ExecuteError> {
-        let Split { strand_of, bounds, mut around } = split;
-        let (trace, is_timed) = (setup.trace, setup.rehearsal.is_some());
-        let Ledger { base, open, .. } = ledger;
-        let first = run.decided() as usize;
-        let mut rows = vec![Vec::new(); self.workers];
-        for (index, strand) in (first..).zip(&strand_of) {
-            rows[*strand].push(index);
-        }
+    ) -> Vec<Finished> {
+        let Split { rows, .. } = split;
+        // A stretch of neighbours begins with the first of them.
+        let first = rows.iter().filter_map(|row| row.first().copied()).min().unwrap_or_default();
         self.rooms.resize_with(rows.len(), || base.room());
-        let way = &self.way;
+        let (way, trace) = (&self.way, setup.trace);
         let strand = |(worker, (row, room)): (usize, (&Vec<usize>, Seen))| {
             let run = |beneath: &dyn PreState, written| {
-                run_row(block, row, beneath, room, written, &bounds, trace.map(|trace| (trace, worker)))
+                run_row(block, row, beneath, room, written, bounds, trace.map(|trace| (trace, worker)))
             };
             match (way, row.first()) {
                 (Way::List(listed), Some(start)) if *start > first => {
@@ -321,31 +331,35 @@ impl<'b> Strands<'b> {
             }
         };
         let rooms = core::mem::take(&mut self.rooms);
-        let finished = rows.par_iter().zip(rooms).enumerate().with_max_len(1).map(strand);
-        let finished: Vec<Finished> = finished.collect();
+        rows.par_iter().zip(rooms).enumerate().with_max_len(1).map(strand).collect()
+    }
 
-        let lengths: Vec<usize> = finished.iter().map(|strand| strand.done.len()).collect();
-        let in_vain = Tried::InVain(u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX));
-        let rehearse = |around, end| {
-            if let Some(rehearsal) = setup.rehearsal {
-                let ran = rows.iter().zip(&lengths).map(|(row, length)| &row[..*length]);
-                rehearsal.note_strands(ran, around, end);
-            }
-        };
-        let Some((mut done, mut seen)) = finished
-            .into_iter()
-            .map(|Finished { done, seen }| Some((done.into_iter(), seen?)))
-            .collect::<Option<(Vec<_>, Vec<_>)>>()
-        else {
-            rehearse(around, End::BrokeOff);
-            return Ok(in_vain);
+    /// Makes all strands part of the block, if they have come to their end and have found what they would have in block
+    /// order. Says how long that took.
+    fn join(
+        &mut self,
+        run: &mut BlockRun<'_>,
+        ledger: &mut Ledger<'_>,
+        split: &Split,
+        finished: Vec<Finished>,
+        around: &mut Around,
+        setup: &Setup<'_>,
+    ) -> Result<End, ExecuteError> {
+        let Split { strand_of, rows } = split;
+        let is_timed = setup.rehearsal.is_some();
+        let whole = finished.into_iter().map(|Finished { done, seen }| Some((done.into_iter(), seen?)));
+        let Some((mut done, mut seen)) = whole.collect::<Option<(Vec<_>, Vec<_>)>>() else {
+            return Ok(End::BrokeOff);
         };
         let mut watch = Watch::new(is_timed);
         let done: Vec<(Summary, U256)> = strand_of.iter().filter_map(|strand| done[*strand].next()).collect();
         debug_assert_eq!(done.len(), strand_of.len(), "each row is at its end");
         let has_room = run.has_room(done.iter().map(|(summary, _)| summary.gas));
-        around.commit = watch.lap();
-        let have_held = || match &self.way {
+        around.interleave = watch.lap();
+        if !has_room {
+            return Ok(End::NoRoom);
+        }
+        let have_held = match &self.way {
             Way::Families | Way::Unread => Seen::are_apart(&seen),
             Way::List(listed) => {
                 let row = |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
@@ -353,18 +367,17 @@ impl<'b> Strands<'b> {
                 listed.agree(&rows)
             }
         };
-        if !has_room || !have_held() {
-            rehearse(around, End::Differed);
-            return Ok(in_vain);
-        }
         around.compare = watch.lap();
-        let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
-        let first = run.decided();
+        if !have_held {
+            return Ok(End::Differed);
+        }
+        let Ledger { base, open, .. } = ledger;
         let commit = || {
             let mut watch = Watch::new(is_timed);
-            let committed = (first as usize..).zip(done).try_for_each(|(index, (summary, reward))| {
-                run.commit_summary(open, index, summary, Some(reward))
-            });
+            let committed =
+                (run.decided() as usize..).zip(done).try_for_each(|(index, (summary, reward))| {
+                    run.commit_summary(open, index, summary, Some(reward))
+                });
             (committed, watch.lap())
         };
         let take_over = || {
@@ -372,18 +385,13 @@ impl<'b> Strands<'b> {
             let longest = base.take_over(&mut seen, is_timed);
             (watch.lap(), longest)
         };
-        let ((committed, commits), take_over) = rayon::join(commit, take_over);
-        committed?;
-        around.commit += commits;
-        (around.take_over, around.take_over_longest) = take_over;
-        rehearse(around, End::Joined);
+        let (commits, take_over) = rayon::join(commit, take_over);
+        (around.commit, (around.take_over, around.take_over_longest)) = (commits.1, take_over);
+        commits.0?;
         // A reward of zero is committed as a transaction that has changed nothing.
         ledger.end_stretch(&mut [], 1);
         self.rooms = seen;
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Commit(first, run.decided() - first));
-        }
-        Ok(Tried::Joined)
+        Ok(End::Joined)
     }
 }
 
@@ -438,20 +446,21 @@ fn run_row(
         if !bounds.allow(environment.gas_limit, used) {
             break;
         }
-        let ran = state.run(*index, environment);
-        let Ok(Ran::Ordinary { summary, reward: Some(reward) }) = ran else {
+        let ran = match state.run(*index, environment) {
+            Ok(Ran::Ordinary { summary, reward: Some(reward) }) => Some((summary, reward)),
+            _ => None,
+        };
+        let ran = ran.filter(|_| !state.ledger().knows_the_beneficiary());
+        if let Some(recorder) = &mut recorder {
+            let tx = u32::try_from(*index).unwrap_or(u32::MAX);
+            recorder.note(if ran.is_some() { Work::Execution(tx) } else { Work::Abort(tx) });
+        }
+        let Some((summary, reward)) = ran else {
             bounds.break_off();
             break;
         };
-        if state.ledger().knows_the_beneficiary() {
-            bounds.break_off();
-            break;
-        }
         used += summary.gas.tx_gas_used();
         done.push((summary, reward));
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Execution(u32::try_from(*index).unwrap_or(u32::MAX)));
-        }
         let is_settled = state.settle_if_full();
         if let Some(recorder) = &mut recorder
             && is_settled

@@ -60,11 +60,11 @@ pub enum Work {
     Wait(u32),
     /// A validation that found the reads of a run unchanged.
     Validation(u32),
-    /// A validation that found them changed.
+    /// A validation that found them changed; or a run that must not be in a row.
     Abort(u32),
     /// So many transactions handed over, the first with this index.
     Commit(u32, u32),
-    /// What is done at once for several of the transactions that a row runs, by name.
+    /// What is done at once for several transactions that run in rows: splitting them, and on the way of each row.
     Upkeep(&'static str),
 }
 
@@ -105,6 +105,11 @@ impl Recorder<'_> {
         self.lane.spans.push(Span { work, start, duration });
     }
 
+    /// What was just done is none of this lane's.
+    pub(crate) fn skip(&mut self) {
+        self.now = Instant::now();
+    }
+
     /// A worker has made a step in a stretch that begins with transaction `origin`.
     pub(crate) fn note_step(&mut self, step: Step, origin: u32) {
         let index = |TxIndex(tx)| origin + tx;
@@ -115,7 +120,7 @@ impl Recorder<'_> {
             Step::Aborted(tx) => Work::Abort(index(tx)),
             Step::Committed { first, count } => Work::Commit(index(first), count),
             // Looking for work is not work.
-            Step::Claimed(_) | Step::Idle | Step::Done | _ => return self.now = Instant::now(),
+            Step::Claimed(_) | Step::Idle | Step::Done | _ => return self.skip(),
         };
         self.note(work);
     }

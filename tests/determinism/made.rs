@@ -120,20 +120,21 @@ impl Signer {
 pub(crate) struct InStrands {
     /// In each run on two threads where gas stood for time and nobody wanted to see steps.
     pub(crate) by_gas: Vec<u64>,
+    /// In any of them, in vain.
+    pub(crate) in_vain: u64,
     /// On any number of threads where somebody was restless, at most.
     pub(crate) restless: u64,
 }
 
 impl InStrands {
-    /// The least of what two threads have run in strands. Where nothing meets, that is always the
-    /// same, unless a thread comes so late that speculation does not seem to pay, and strands are tried earlier.
+    /// The least of what two threads have run in strands.
     pub(crate) fn least(&self) -> u64 {
-        self.by_gas.iter().copied().min().unwrap_or_default()
+        self.by_gas.iter().copied().min().unwrap()
     }
 
     /// The most of it.
     pub(crate) fn most(&self) -> u64 {
-        self.by_gas.iter().copied().max().unwrap_or_default()
+        self.by_gas.iter().copied().max().unwrap()
     }
 }
 
@@ -275,6 +276,7 @@ impl World {
                             in_strands.restless = in_strands.restless.max(counters.in_strands);
                         } else if by_gas && !steps && options.threads() == 2 {
                             in_strands.by_gas.push(counters.in_strands);
+                            in_strands.in_vain = in_strands.in_vain.max(counters.in_strands_in_vain);
                         }
                         found
                     };

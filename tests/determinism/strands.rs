@@ -19,8 +19,10 @@ const MANY: usize = 1_100;
 /// How many of them the scheduler runs before strands are tried.
 const BEFORE: u64 = 256;
 
-/// One that runs when strands are tried the first time, and one that does when they have held.
-const PLACES: [usize; 2] = [500, 850];
+/// One that runs when strands are tried the first time, and one that does when they have held. Strands are tried on as many
+/// transactions as have run by then, so that no try but the first begins at an odd one: each of these and those before it
+/// are in one stretch, also where speculation ends early since a thread came late.
+const PLACES: [usize; 2] = [501, 851];
 
 /// Where [`COUNT`] is.
 fn counter() -> Address {
@@ -54,13 +56,13 @@ fn run(change: impl FnOnce(&mut World, &[Signer], &mut [SignedTransaction])) -> 
     (outcome.unwrap(), in_strands)
 }
 
-/// Those that run in strands where all are apart.
+/// Those that run in strands where all are apart, at least.
 const ALL: u64 = MANY as u64 - BEFORE;
 
 #[test]
 fn s1_calls_that_are_apart_run_in_strands() {
     let (outcome, in_strands) = run(|_, _, _| ());
-    assert_eq!(in_strands.least(), ALL);
+    assert!(in_strands.least() >= ALL);
     assert!(
         (0..MANY)
             .all(|slot| { outcome.changes.changed_slot(counter(), U256::from(slot)) == Some(U256::from(1)) })
@@ -74,7 +76,7 @@ fn s1_two_in_one_slot_are_not_apart() {
             let (outcome, in_strands) =
                 run(|_, signers, calls| calls[place] = count(&signers[place], before));
             // Slot 10 was counted long before.
-            assert_eq!(in_strands.least() == ALL, before == 10);
+            assert_eq!(in_strands.least() >= ALL, before == 10);
             assert_eq!(in_strands.most() >= ALL, before == 10);
             let counted = outcome.changes.changed_slot(counter(), U256::from(before));
             assert_eq!(counted, Some(U256::from(2)));
@@ -195,6 +197,7 @@ fn who_is_misled_costs_strands_no_more_than_a_part() {
             calls[burner] = signers[burner].call_with_gas(0, other(), 30_000_000);
         }
     });
-    assert_eq!(in_strands.least(), 0, "they are not tried where somebody may use so much");
+    assert!(in_strands.most() < PLACES[0] as u64);
+    assert_eq!(in_strands.in_vain, 0, "they are not tried where somebody may use so much");
     assert!(outcome.receipts.iter().all(|receipt| receipt.status.coerce_status()), "none has burnt it");
 }

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! All calls of a token meet in one account, and in none of its slots: so the slots of one account are shared out as well,
-//! and each is looked at once, however many strands there are.
+//! and each is put down once, however many strands there are.
 
 use alloy_primitives::U256;
 use alloy_primitives::map::{Entry as MapEntry, U256Map};
@@ -15,8 +15,8 @@ use super::Seen;
 use super::entry::Entry;
 use super::written::Written;
 
-/// So many slots are worth another thread.
-const WORTH_SHARING: usize = 1_024;
+/// So many slots are worth a thread.
+const SLOTS_WORTH_A_THREAD: usize = 512;
 
 /// What one strand knows of an account that others have seen, too.
 #[derive(Debug, Clone, Copy)]
@@ -33,7 +33,7 @@ pub(super) fn are_apart(strands: &[Seen]) -> bool {
     let parts = strands.first().map_or(0, |strand| strand.parts.len());
     let shared: Vec<Vec<Holder<'_>>> =
         (0..parts).into_par_iter().flat_map_iter(|part| shared(strands, part)).collect();
-    shared.iter().all(|holders| is_unchanged(holders) && slots_are_apart(holders))
+    shared.par_iter().all(|holders| is_unchanged(holders) && slots_are_apart(holders))
 }
 
 /// The accounts of a part that several strands have seen.
@@ -63,7 +63,7 @@ fn is_unchanged(holders: &[Holder<'_>]) -> bool {
 /// Whether none of these has changed a slot of the account that another has seen.
 fn slots_are_apart(holders: &[Holder<'_>]) -> bool {
     let all: usize = holders.iter().map(|holder| holder.entry.slots.len()).sum();
-    let shares = if all < WORTH_SHARING { 1 } else { rayon::current_num_threads() };
+    let shares = (all / SLOTS_WORTH_A_THREAD).clamp(1, rayon::current_num_threads());
     (0..shares).into_par_iter().all(|share| {
         let mut seen: U256Map<(Holder<'_>, bool)> = U256Map::default();
         seen.reserve(all / shares);
@@ -115,17 +115,25 @@ mod tests {
     /// A slot that all have seen.
     const SHARED: U256 = U256::from_limbs([7, 0, 0, 9]);
 
-    /// What becomes of strands of which `change` changes one.
-    fn are_apart_if(strands: u64, changed: u64, change: impl Fn(&mut Entry, &mut Written)) -> [bool; 3] {
+    /// Whether strands are apart, of which all but the first `few` have seen the shared slot, and `change` changes one.
+    fn are_apart_if(
+        strands: u64,
+        few: u64,
+        changed: u64,
+        change: impl Fn(&mut Entry, &mut Written),
+    ) -> [bool; 3] {
         let info = AccountInfo { nonce: 1, ..AccountInfo::default() };
         let account = PlainAccount { info, storage: [(SHARED, U256::ONE)].into_iter().collect() };
         let pre_state = PlainState::new([(CALLED, account)].into_iter().collect(), &[], Ancestors::default());
         let strand = |nth: u64| {
             let mut ledger = Ledger::with_parts(&pre_state, Address::ZERO, 4, 0);
             let mut written = Written::default();
-            for slot in (nth * OWN..(nth + 1) * OWN).map(U256::from).chain([SHARED]) {
+            let shared = (nth >= few).then_some(SHARED);
+            for slot in (nth * OWN..(nth + 1) * OWN).map(U256::from).chain(shared) {
                 ledger.storage(CALLED, slot).unwrap();
             }
+            // And another account that nobody else has seen.
+            ledger.basic(Address::with_last_byte(u8::try_from(nth + 1).unwrap())).unwrap();
             let entry = ledger.load(CALLED).unwrap();
             for (slot, value) in entry.slots.iter_mut().filter(|(slot, _)| **slot != SHARED) {
                 value.present_value = U256::from(5);
@@ -140,22 +148,43 @@ mod tests {
         [1, 2, 3].map(|threads| Options::with_threads(threads).unwrap().install(|| are_apart(&seen)))
     }
 
+    /// Gives the shared slot another value, where it was seen.
+    fn change_slot(entry: &mut Entry, _: &mut Written) {
+        if let Some(slot) = entry.slots.get_mut(&SHARED) {
+            slot.present_value = U256::from(2);
+        }
+    }
+
+    /// Gives the account another nonce.
+    fn change_account(entry: &mut Entry, _: &mut Written) {
+        entry.now.as_mut().unwrap().nonce = 2;
+    }
+
     #[test]
-    fn s1_one_slot_that_one_has_changed_tells_them_apart() {
-        for strands in [2, 3, 5] {
+    fn s1_one_change_tells_strands_apart() {
+        for (strands, few) in [(2, 0), (3, 0), (3, 1), (5, 0), (5, 3)] {
             for changed in 0..strands {
-                let are_apart = |change: fn(&mut Entry, &mut Written)| are_apart_if(strands, changed, change);
+                let are_apart =
+                    |change: fn(&mut Entry, &mut Written)| are_apart_if(strands, few, changed, change);
                 assert_eq!(are_apart(|_, _| ()), [true; 3]);
-                let change = |entry: &mut Entry, _: &mut Written| {
-                    entry.slots.get_mut(&SHARED).unwrap().present_value = U256::from(2);
-                };
-                assert_eq!(are_apart(change), [false; 3]);
-                assert_eq!(are_apart(|_, written| written.note_slot(CALLED, SHARED)), [false; 3], "back");
-                assert_eq!(are_apart(|entry, _| entry.now.as_mut().unwrap().nonce = 2), [false; 3]);
+                // Who has not seen it has not changed it.
+                assert_eq!(are_apart(change_slot), [changed < few; 3]);
+                assert_eq!(
+                    are_apart(|_, written| written.note_slot(CALLED, SHARED)),
+                    [changed < few; 3],
+                    "back"
+                );
+                assert_eq!(are_apart(change_account), [false; 3]);
                 assert_eq!(are_apart(|_, written| written.note_account(CALLED)), [false; 3], "back");
             }
         }
-        let alone = |entry: &mut Entry, _: &mut Written| entry.now.as_mut().unwrap().nonce = 2;
-        assert_eq!(are_apart_if(1, 0, alone), [true; 3], "there is nobody else");
+    }
+
+    #[test]
+    fn what_nobody_else_has_seen_may_change() {
+        assert_eq!(are_apart_if(1, 0, 0, change_account), [true; 3]);
+        assert_eq!(are_apart_if(1, 0, 0, change_slot), [true; 3]);
+        assert_eq!(are_apart_if(5, 4, 4, change_slot), [true; 3]);
+        assert_eq!(are_apart_if(5, 4, 4, |_, written| written.note_slot(CALLED, SHARED)), [true; 3]);
     }
 }

@@ -1,7 +1,7 @@
 //! What a block takes on this machine, in nanoseconds: each part of it, in order and on the way of a worker.
 //!
-//! The least of several rounds counts, part by part: what else the machine does only adds. The clock's own time is
-//! taken off.
+//! The least of several rounds counts, part by part: what else the machine does only adds. Of what strands take besides
+//! their runs, it is the round that took least. The clock's own time is taken off.
 //!
 //! A worker that commits what it has run itself finds it in its own cache. What another one has run, it must fetch, and
 //! it works in memory that the other has had. So speculative runs are measured twice: committed after every few, and
@@ -46,8 +46,12 @@ pub struct Costs {
     merge: u64,
     /// What each takes in a strand, where it has run in one.
     in_strands: Vec<Option<u64>>,
+    /// What is done there at once for several, for each of them.
+    upkeep: u64,
     /// What two strands take besides, and for how many transactions that is.
     around_strands: (Around, u32),
+    /// Deciding how several workers run the block.
+    plan: u64,
     /// What comes before the first transaction and behind the last, on one thread and on two.
     rest: [u64; 2],
     /// The kernel.
@@ -85,7 +89,9 @@ impl Costs {
             between: (u64::MAX, u64::MAX),
             merge: u64::MAX,
             in_strands: vec![None; count],
+            upkeep: u64::MAX,
             around_strands: (Around::default(), 0),
+            plan: u64::MAX,
             rest: [u64::MAX; 2],
             kernel: KernelCosts { claim: u64::MAX, ..machine::MEASURED },
             critical_path: 0,
@@ -164,24 +170,30 @@ impl Costs {
         let outcome = alone(|| parallel::run_with(block, pre_state, setup))?;
         drop(outcome);
         let log = rehearsal.into_log();
+        self.plan = self.plan.min(log.plan);
         if log.joined == 0 {
             return Ok(());
         }
-        let mut upkeep = 0;
-        let of_strand = |lane: &Lane| !lane.spans.iter().any(|span| matches!(span.work, Work::Commit(..)));
+        let (mut upkeep, mut runs) = (0, 0);
+        let has = |lane: &Lane, is_it: fn(&Work) -> bool| lane.spans.iter().any(|span| is_it(&span.work));
+        let of_strand = |lane: &Lane| {
+            has(lane, |work| matches!(work, Work::Execution(_)))
+                && !has(lane, |work| matches!(work, Work::Commit(..)))
+        };
         for span in trace.lanes().into_iter().filter(of_strand).flat_map(|lane| lane.spans) {
             let time = nanos(span.duration).saturating_sub(clock);
             if let Work::Execution(tx) = span.work {
                 let kept = &mut self.in_strands[tx as usize];
                 *kept = Some(kept.map_or(time, |kept| kept.min(time)));
+                runs += 1;
             } else if let Work::Upkeep(_) = span.work {
                 upkeep += time;
             }
         }
+        self.upkeep = self.upkeep.min(upkeep / runs.max(1));
         let (around, count) = self.around_strands;
-        let now = Around { upkeep, ..log.around };
-        if count == 0 || now.sum() < around.sum() {
-            self.around_strands = (now, log.joined);
+        if count == 0 || log.around.sum() < around.sum() {
+            self.around_strands = (log.around, log.joined);
         }
         Ok(())
     }
@@ -249,30 +261,39 @@ impl Costs {
 
     /// What a transaction takes in a strand, with its share of what is done there for several.
     pub(super) fn in_strand(&self, index: usize) -> u64 {
-        let (around, joined) = self.around_strands;
         match self.in_strands.get(index).copied().flatten() {
-            Some(measured) => measured + share(around.upkeep, 1, joined.into()),
+            Some(measured) => measured.saturating_add(self.upkeep),
             None => self.in_order.get(index).map(|costs| costs.run).unwrap_or_default(),
         }
     }
 
     /// What so many strands of so many transactions take besides their runs, until they have ended like this. All workers
-    /// look for meetings and compare; then one commits, and the others fill the ledger, of which no part is shared.
+    /// look for meetings and compare, each as much as one of two does, and a bit more: its share of what has been seen with
+    /// all the others. Then one commits, and the others fill the ledger, of which no part is shared.
     pub(super) fn around_strands(&self, transactions: u32, workers: usize, end: End) -> u64 {
         let (around, measured) = self.around_strands;
         let part = |whole: u64| share(whole, transactions.into(), measured.into());
         let all = workers.max(1) as u64;
         let begin = self.kernel.begin + self.kernel.hand_out * (all - 1);
-        let helpers = families::helpers(workers, transactions as usize) as u64;
-        let split = 2 * begin + part(around.meetings) / helpers + part(around.share_out);
-        let compare = begin + part(around.compare) / all;
-        let shared = part(around.take_over) / (all - 1).max(1);
-        let take_over = self.kernel.begin + shared.max(part(around.take_over_longest));
+        let shares = families::shares(workers, transactions as usize) as u64;
+        let hand_out = if shares > 1 && around.meetings > 0 { 2 * begin } else { 0 };
+        let split = hand_out + part(around.meetings) / shares + part(around.share_out);
+        let interleave = begin + part(around.interleave);
+        let compare = 2 * begin + share(part(around.compare), all - 1, all);
+        let even = part(around.take_over) / (all - 1).max(1);
+        let take_over = self.kernel.begin + even.max(part(around.take_over_longest));
         match end {
+            End::NotSplit => split,
             End::BrokeOff => split + begin,
-            End::Differed => split + begin + compare,
-            End::Joined => split + begin + compare + part(around.commit).max(take_over),
+            End::NoRoom => split + interleave,
+            End::Differed => split + interleave + compare,
+            End::Joined => split + interleave + compare + part(around.commit).max(take_over),
         }
+    }
+
+    /// Deciding how so many workers run the block.
+    pub(super) const fn plan(&self, workers: usize) -> u64 {
+        if workers < 2 { 0 } else { self.plan }
     }
 
     /// Setting a stretch of so many up.
@@ -291,7 +312,7 @@ impl Costs {
     }
 
     /// Sums of what was measured, by name.
-    pub fn sums(&self) -> [(&'static str, u64); 21] {
+    pub fn sums(&self) -> [(&'static str, u64); 23] {
         let in_order = |part: fn(&InOrder) -> u64| self.in_order.iter().map(part).sum();
         let near = |part: fn(&TxCosts) -> u64| self.near.iter().map(part).sum();
         let far = |part: fn(&TxCosts) -> u64| self.far.iter().map(part).sum();
@@ -308,9 +329,11 @@ impl Costs {
             ("teardown", self.between.1),
             ("merge", self.merge),
             ("runs_in_strands", self.in_strands.iter().flatten().sum()),
-            ("upkeep", self.around_strands.0.upkeep),
+            ("upkeep", self.upkeep.saturating_mul(self.around_strands.1.into())),
+            ("plan", self.plan),
             ("meetings", self.around_strands.0.meetings),
             ("share_out", self.around_strands.0.share_out),
+            ("interleave", self.around_strands.0.interleave),
             ("compare", self.around_strands.0.compare),
             ("commits_of_strands", self.around_strands.0.commit),
             ("take_over", self.around_strands.0.take_over),

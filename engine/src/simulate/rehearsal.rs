@@ -56,6 +56,8 @@ pub(super) struct How {
 pub(super) struct Log {
     /// By transaction, if it was measured.
     pub(super) measured: Measured,
+    /// Deciding how to run the block, on this machine.
+    pub(super) plan: u64,
     /// Setting stretches up.
     pub(super) setup: u64,
     /// Clearing them away.
@@ -79,12 +81,12 @@ pub(super) struct Log {
 /// What strands take besides their runs, in nanoseconds, and on one thread.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Around {
-    /// What they do for several transactions at once.
-    pub(super) upkeep: u64,
     /// Looking for transactions that meet.
     pub(crate) meetings: u64,
     /// Sharing the transactions out.
     pub(crate) share_out: u64,
+    /// Putting what they have done in block order, and seeing whether the block has room.
+    pub(crate) interleave: u64,
     /// Comparing what they have found.
     pub(crate) compare: u64,
     /// Committing their transactions, one after the other.
@@ -99,9 +101,9 @@ impl Around {
     /// Both together.
     const fn plus(self, other: Self) -> Self {
         Self {
-            upkeep: self.upkeep + other.upkeep,
             meetings: self.meetings + other.meetings,
             share_out: self.share_out + other.share_out,
+            interleave: self.interleave + other.interleave,
             compare: self.compare + other.compare,
             commit: self.commit + other.commit,
             take_over: self.take_over + other.take_over,
@@ -111,33 +113,19 @@ impl Around {
 
     /// All of it, on one core.
     pub(super) const fn sum(self) -> u64 {
-        self.upkeep + self.meetings + self.share_out + self.compare + self.commit + self.take_over
+        self.meetings + self.share_out + self.interleave + self.compare + self.commit + self.take_over
     }
 }
 
-/// Tells how long things take, if anybody wants to know.
-#[derive(Debug)]
-pub(crate) struct Watch(Option<Instant>);
-
-impl Watch {
-    /// A watch that starts now.
-    pub(crate) fn new(is_wanted: bool) -> Self {
-        Self(is_wanted.then(Instant::now))
-    }
-
-    /// How many nanoseconds it has been since the last look; none if nobody wants to know.
-    pub(crate) fn lap(&mut self) -> u64 {
-        let Some(last) = &mut self.0 else { return 0 };
-        let now = Instant::now();
-        nanos(now - core::mem::replace(last, now))
-    }
-}
-
-/// How strands have ended.
+/// How a try to run a stretch in strands has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
+    /// There was no good way to split it.
+    NotSplit,
     /// One broke off, and so did the others.
     BrokeOff,
+    /// All have come to their end, and the block has no room for them.
+    NoRoom,
     /// They were compared, and have not held.
     Differed,
     /// They are part of the block.
@@ -192,29 +180,34 @@ impl<'c> Rehearsal<'c> {
         }
     }
 
-    /// Strands have run these transactions, each its row, and that is how they have ended.
+    /// So many transactions were to run in strands, which have run these, each its row, and that is how they have ended.
     pub(crate) fn note_strands<'r>(
         &self,
-        rows: impl ExactSizeIterator<Item = &'r [usize]>,
+        rows: impl Iterator<Item = &'r [usize]>,
+        transactions: u32,
         around: Around,
         end: End,
     ) {
-        let Purpose::Simulate { costs, .. } = self.purpose else { return };
-        let (workers, mut longest, mut all, mut count) = (rows.len(), 0, 0, 0);
+        let Purpose::Simulate { costs, workers, .. } = self.purpose else { return };
+        let (mut longest, mut all) = (0, 0);
         for row in rows {
             let time = row.iter().map(|index| costs.in_strand(*index)).sum::<u64>();
-            (longest, all, count) = (longest.max(time), all + time, count + row.len());
+            (longest, all) = (longest.max(time), all + time);
         }
-        let count = u32::try_from(count).unwrap_or(u32::MAX);
         let mut log = self.log.lock();
         log.stretches += longest;
         log.spent.runs += all;
         log.spent.idle += (longest * workers as u64).saturating_sub(all);
-        log.setup += costs.around_strands(count, workers, end);
+        log.setup += costs.around_strands(transactions, workers, end);
         if end == End::Joined {
-            log.joined += count;
+            log.joined += transactions;
             log.around = log.around.plus(around);
         }
+    }
+
+    /// So many nanoseconds went into deciding how to run the block.
+    pub(crate) fn note_plan(&self, took: u64) {
+        self.log.lock().plan = took;
     }
 
     /// The next of `left` transactions to be measured: all speculate, whether or not it would pay.
@@ -312,7 +305,7 @@ impl<'c> Rehearsal<'c> {
     pub(super) fn prediction(self, counters: &Counters) -> Prediction {
         let workers = self.workers();
         let rest = match self.purpose {
-            Purpose::Simulate { costs, .. } => costs.rest(workers),
+            Purpose::Simulate { costs, .. } => costs.rest(workers) + costs.plan(workers),
             Purpose::InOrder | Purpose::Measure(_) => 0,
         };
         let log = self.log.into_inner();
