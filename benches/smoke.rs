@@ -72,6 +72,19 @@ fn what_keeps_apart_or_is_listed_is_simulated_in_strands() {
 }
 
 #[test]
+fn a_short_block_with_a_list_runs_side_by_side() {
+    let plans = catalogue(Scale::new(1.0).unwrap());
+    let workload = plans.iter().find(|plan| plan.name == "small/swap/64").unwrap().make().unwrap();
+    let rules = workload.rules();
+    let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
+    let list = access_list(&block, &workload.pre_state).unwrap();
+    let block = block.with_access_list(&list);
+    let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
+    let prediction = simulation.run(8, 0).unwrap();
+    assert_eq!((prediction.in_order, prediction.in_strands, prediction.executions), (0, 0, 64));
+}
+
+#[test]
 fn whoever_foresees_all_runs_once() {
     let plans = catalogue(Scale::new(0.02).unwrap());
     let workload = plans.iter().find(|plan| plan.name == "erc20/chain").unwrap().make().unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use weft_engine::execute::wire::{Dialect, DialectChoice};
 use weft_engine::execute::{Cache, Engine, Options};
 use weft_engine::{Chain, Recovery};
@@ -49,7 +49,8 @@ pub(crate) struct ExecuteArguments {
     /// Judge each input this many times and report the fastest stages.
     #[arg(long, default_value = "1", hide = true)]
     pub(crate) repeat: NonZeroUsize,
-    /// Write what each worker did, and when, as JSON for Chrome's or Perfetto's trace viewer.
+    /// Write what each worker did, and when, as JSON for Chrome's or Perfetto's trace viewer; of the sequential engine, the
+    /// stages.
     #[arg(long, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
 }
@@ -127,7 +128,7 @@ pub(crate) struct SimulateArguments {
     #[arg(long, default_value_t)]
     pub(crate) seed: u64,
     /// How often each cost is measured; the least counts.
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..=1_000))]
     pub(crate) rounds: u32,
     /// Blocks that come without an access list (EIP-7928) get the one that they would have in Amsterdam.
     #[arg(long)]

@@ -41,7 +41,8 @@ pub(crate) fn meetings(transactions: &[ReadyTransaction]) -> Vec<(usize, usize)>
     let pieces = transactions.par_chunks(length).enumerate();
     let met: Vec<Vec<Vec<Meeting>>> = pieces
         .map(|(nth, piece)| {
-            let mut met: Vec<Vec<Meeting>> = vec![Vec::with_capacity(4 * piece.len() / shares); shares];
+            let room = 4 * piece.len() / shares;
+            let mut met: Vec<Vec<Meeting>> = (0..shares).map(|_| Vec::with_capacity(room)).collect();
             for (index, transaction) in (nth * length..).zip(piece) {
                 for address in met_by(&transaction.env) {
                     let hash = hasher.hash_one(address);

@@ -72,6 +72,9 @@ const PROBE: u32 = 512;
 /// So many run in order where an access list says what follows: the strands' gas and time are measured by them.
 const PROBE_IN_ORDER: u32 = 64;
 
+/// But no more than one in so many: what runs in order before them is lost to a short block.
+const PROBE_SHARE: u32 = 8;
+
 /// By how many percent the longest strand may be longer than its share.
 const TOLERANCE: u128 = 25;
 
@@ -151,7 +154,9 @@ impl<'b> Strands<'b> {
         self.read(list);
         match (self.outlook, &self.way) {
             (Outlook::Open, Way::Families) => Stretch::Speculative(length.min(PROBE)),
-            (Outlook::Open, Way::List(_) | Way::Unread) => Stretch::InOrder(length.min(PROBE_IN_ORDER)),
+            (Outlook::Open, Way::List(_) | Way::Unread) => {
+                Stretch::InOrder((length / PROBE_SHARE).clamp(1, PROBE_IN_ORDER))
+            }
             _ => planned,
         }
     }
@@ -261,7 +266,11 @@ impl<'b> Strands<'b> {
             }
         } else {
             self.give_up();
-            counters.strands_in_vain(u32::try_from(lengths.iter().sum::<usize>()).unwrap_or(u32::MAX));
+            let in_vain = || split.rows.iter().zip(&lengths).flat_map(|(row, length)| &row[..*length]);
+            counters.strands_in_vain(u32::try_from(in_vain().count()).unwrap_or(u32::MAX));
+            if let Some(recorder) = &mut recorder {
+                in_vain().for_each(|index| recorder.note(Work::Abort(place(*index))));
+            }
         }
         Ok(end == End::Joined)
     }
@@ -395,6 +404,11 @@ impl<'b> Strands<'b> {
     }
 }
 
+/// A transaction's place in the block, as traces have it.
+fn place(index: usize) -> u32 {
+    u32::try_from(index).expect("a transaction takes more than a byte of memory")
+}
+
 /// The transactions of a row that leaves none out; `None` if there are none.
 fn neighbours(row: &[usize]) -> Option<core::ops::Range<usize>> {
     Some(*row.first()?..row.last()? + 1)
@@ -452,8 +466,8 @@ fn run_row(
         };
         let ran = ran.filter(|_| !state.ledger().knows_the_beneficiary());
         if let Some(recorder) = &mut recorder {
-            let tx = u32::try_from(*index).unwrap_or(u32::MAX);
-            recorder.note(if ran.is_some() { Work::Execution(tx) } else { Work::Abort(tx) });
+            let tx = place(*index);
+            recorder.note(if ran.is_some() { Work::Execution(tx) } else { Work::Wait(tx) });
         }
         let Some((summary, reward)) = ran else {
             bounds.break_off();
@@ -511,6 +525,10 @@ mod tests {
         let list = AlloyBal::from(vec![AlloyAccountChanges::default()]);
         let mut strands = Strands::new(2, Outlook::Open, Way::Unread);
         assert_eq!(strands.probe(LONG, || &list), Stretch::InOrder(PROBE_IN_ORDER));
+        for (length, in_order) in [(146, 18), (60, 7), (2, 1)] {
+            let probe = strands.probe(Stretch::Speculative(length), || &list);
+            assert_eq!(probe, Stretch::InOrder(in_order), "most of a short block can run side by side");
+        }
         assert_eq!(strands.probe(Stretch::InOrder(7), || &list), Stretch::InOrder(7));
         strands.note_in_order();
         assert_eq!(strands.probe(LONG, || &list), LONG);

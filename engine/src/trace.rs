@@ -56,11 +56,11 @@ pub enum Work {
     Stage(&'static str),
     /// A run that came to its end.
     Execution(u32),
-    /// A run that was given up: it met an estimate, or has to wait for the frontier.
+    /// A run that was given up: it met an estimate, has to wait for the frontier, or must not be in a row.
     Wait(u32),
     /// A validation that found the reads of a run unchanged.
     Validation(u32),
-    /// A validation that found them changed; or a run that must not be in a row.
+    /// A validation that found them changed; or that the rows have not held of which the run was part.
     Abort(u32),
     /// So many transactions handed over, the first with this index.
     Commit(u32, u32),

@@ -17,7 +17,7 @@ const COUNT: [u8; 9] = [0x5f, 0x35, 0x80, 0x54, 0x60, 0x01, 0x01, 0x90, 0x55];
 const MANY: usize = 600;
 
 /// How many of them run before strands are tried.
-const BEFORE: u64 = 64;
+const BEFORE: u64 = 32;
 
 /// How many run in strands if the list is right.
 const ALL: u64 = MANY as u64 - BEFORE;

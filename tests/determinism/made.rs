@@ -18,6 +18,7 @@ use revm::state::bal::alloy::AlloyBal;
 use weft_engine::error::ExecuteError;
 use weft_engine::pre_state::{Ancestors, PlainAccount, PlainState};
 use weft_engine::simulate::access_list;
+use weft_engine::trace::{Trace, Work};
 use weft_engine::{
     Block, Chain, Committed, InvalidTransactions, Outcome, ReadyBlock, Setup, SignedTransaction, parallel,
     sequential,
@@ -267,10 +268,20 @@ impl World {
             let expected = heard(steps, &|setup| sequential::run_with(&ready, &pre_state, setup));
             for options in &weft_tests::matrix()[1..] {
                 for (by_gas, restless) in [(false, false), (true, false), (false, true)].repeat(10) {
-                    let run = |mut setup: Setup<'_>| {
+                    let trace = Trace::default();
+                    let run = |setup: Setup<'_>| {
+                        let mut setup = setup.with_trace(Some(&trace));
                         (setup.by_gas, setup.restless) = (by_gas, restless);
                         let (found, counters) =
                             options.install(|| parallel::run_with(&ready, &pre_state, setup));
+                        let spans = trace.lanes().into_iter().flat_map(|lane| lane.spans);
+                        let aborts = spans.filter(|span| matches!(span.work, Work::Abort(_)));
+                        let (seen, ahead) =
+                            (aborts.count() as u64, counters.aborts - counters.aborts_at_frontier);
+                        assert!(
+                            (ahead..=counters.aborts).contains(&seen),
+                            "a trace has those found ahead of commits"
+                        );
                         let mut in_strands = in_strands.lock().unwrap();
                         if restless {
                             in_strands.restless = in_strands.restless.max(counters.in_strands);
