@@ -26,9 +26,8 @@ pub(crate) fn shares(threads: usize, transactions: usize) -> usize {
 /// Somebody, by a hash, and a transaction that meets him.
 type Meeting = (u64, usize);
 
-/// Pairs of transactions that seem to meet, so that all who do are connected. The threads of the current pool look for them,
-/// each for those that meet at its share of the
-/// addresses.
+/// Pairs of transactions that seem to meet, so that all who do are connected. The threads of the current pool look for
+/// them, each at its share of the addresses.
 ///
 /// ```text
 ///  transactions, in pieces ─► who is met there, by share ─► pairs that meet the same
