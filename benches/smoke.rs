@@ -1,10 +1,11 @@
 //! Every workload at a small scale: all baselines and the engine on several threads give the same.
 
+use anyhow::Context;
 use weft_benches::baselines::{Difference, Input, cache, journal, state};
 use weft_benches::{Scale, catalogue};
 use weft_engine::execute::Options;
 use weft_engine::pre_state::PreState as _;
-use weft_engine::simulate::{Simulation, access_list};
+use weft_engine::simulate::{Prediction, Simulation, access_list};
 use weft_engine::{ReadyBlock, parallel, sequential};
 
 #[test]
@@ -54,18 +55,22 @@ fn t1_t2_a_simulation_is_the_same_each_time_and_comes_to_the_same_outcome() {
     }
 }
 
+/// Simulates a workload on so many workers, with its access list or without, and says how many transactions it has.
+fn simulate(name: &str, scale: f64, is_listed: bool, workers: usize) -> anyhow::Result<(Prediction, u64)> {
+    let plans = catalogue(Scale::new(scale)?);
+    let workload = plans.iter().find(|plan| plan.name == name).context("no such workload")?.make()?;
+    let rules = workload.rules();
+    let block = ReadyBlock::new(&rules, &workload.block, None)?;
+    let list = access_list(&block, &workload.pre_state)?;
+    let block = if is_listed { block.with_access_list(&list) } else { block };
+    let simulation = Simulation::new(&block, &workload.pre_state, 1)?;
+    Ok((simulation.run(workers, 0)?, workload.block.body.transactions.len() as u64))
+}
+
 #[test]
 fn what_keeps_apart_or_is_listed_is_simulated_in_strands() {
-    let plans = catalogue(Scale::new(0.05).unwrap());
     for (name, is_listed) in [("erc20/independent", false), ("erc20/chain", false), ("erc20/chain", true)] {
-        let workload = plans.iter().find(|plan| plan.name == name).unwrap().make().unwrap();
-        let rules = workload.rules();
-        let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
-        let list = access_list(&block, &workload.pre_state).unwrap();
-        let block = if is_listed { block.with_access_list(&list) } else { block };
-        let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
-        let prediction = simulation.run(4, 0).unwrap();
-        let transactions = workload.block.body.transactions.len() as u64;
+        let (prediction, transactions) = simulate(name, 0.05, is_listed, 4).unwrap();
         let most = if name == "erc20/independent" || is_listed { transactions } else { 0 };
         assert!((most / 2..=most).contains(&prediction.in_strands), "{name}: {}", prediction.in_strands);
     }
@@ -73,28 +78,14 @@ fn what_keeps_apart_or_is_listed_is_simulated_in_strands() {
 
 #[test]
 fn a_short_block_with_a_list_runs_side_by_side() {
-    let plans = catalogue(Scale::new(1.0).unwrap());
-    let workload = plans.iter().find(|plan| plan.name == "small/swap/64").unwrap().make().unwrap();
-    let rules = workload.rules();
-    let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
-    let list = access_list(&block, &workload.pre_state).unwrap();
-    let block = block.with_access_list(&list);
-    let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
-    let prediction = simulation.run(8, 0).unwrap();
+    let (prediction, _) = simulate("small/swap/64", 1.0, true, 8).unwrap();
     assert_eq!((prediction.in_order, prediction.in_strands, prediction.executions), (0, 0, 64));
 }
 
 #[test]
 fn whoever_foresees_all_runs_once() {
-    let plans = catalogue(Scale::new(0.02).unwrap());
-    let workload = plans.iter().find(|plan| plan.name == "erc20/chain").unwrap().make().unwrap();
-    let rules = workload.rules();
-    let block = ReadyBlock::new(&rules, &workload.block, None).unwrap();
-    let list = access_list(&block, &workload.pre_state).unwrap();
-    let block = block.with_access_list(&list);
-    let simulation = Simulation::new(&block, &workload.pre_state, 1).unwrap();
-    let transactions = workload.block.body.transactions.len() as u64;
-    assert_eq!(simulation.run(8, 0).unwrap().executions, transactions);
+    let (prediction, transactions) = simulate("erc20/chain", 0.02, true, 8).unwrap();
+    assert_eq!(prediction.executions, transactions);
 }
 
 #[test]

@@ -149,6 +149,7 @@ mod tests {
     use alloy_primitives::{Address, Bytes, TxKind};
 
     use super::*;
+    use crate::execute::Options;
 
     /// A person's address.
     fn person(number: u8) -> Address {
@@ -189,8 +190,7 @@ mod tests {
         let ready = |number| ReadyTransaction { env: payment(number), tx_type: TxType::Legacy, blob_gas: 0 };
         let transactions: Vec<ReadyTransaction> = (0..3 * WORTH_A_THREAD).map(ready).collect();
         let heads = |threads| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let meetings = pool.install(|| meetings(&transactions));
+            let meetings = Options::with_threads(threads).unwrap().install(|| meetings(&transactions));
             let mut families = Families::new(transactions.len());
             for (one, other) in meetings {
                 families.unite(one, other);
