@@ -16,9 +16,6 @@ pub(crate) enum Location {
     Wipe(Address),
     /// The last time that the beneficiary's account changed otherwise than by a tip ([`tip`]).
     Beneficiary,
-    /// Whether any account's storage was emptied. Emptying storage is rare: a transaction that finds nothing
-    /// here need not look at [`Location::Wipe`] for each slot it reads.
-    AnyWipe,
     /// A code that a transaction of this block brought.
     Code(B256),
 }
@@ -69,7 +66,6 @@ pub(crate) fn exists_after(account: &Account) -> bool {
 pub(crate) fn write_set(tx: TxIndex, state: &mut EvmState, beneficiary: Address) -> Vec<(Location, Value)> {
     // Most accounts come with a slot or none.
     let mut writes = Vec::with_capacity(2 * state.len());
-    let mut any_wiped = false;
     for (&address, account) in state {
         // revm's `State` ignores accounts that were not touched.
         if !account.is_touched() {
@@ -95,7 +91,6 @@ pub(crate) fn write_set(tx: TxIndex, state: &mut EvmState, beneficiary: Address)
         // An account that did not exist has nothing to wipe: either it never had storage, or whoever removed it
         // has wiped it.
         if existed && (account.is_created() || !exists) || account.is_selfdestructed() {
-            any_wiped = true;
             writes.push((Location::Wipe(address), Value::By(tx)));
         }
         if exists {
@@ -104,9 +99,6 @@ pub(crate) fn write_set(tx: TxIndex, state: &mut EvmState, beneficiary: Address)
                 (Location::Slot(address, *slot), Value::Slot(value.present_value, Some(tx)))
             }));
         }
-    }
-    if any_wiped {
-        writes.push((Location::AnyWipe, Value::By(tx)));
     }
     writes
 }

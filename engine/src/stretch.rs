@@ -297,7 +297,7 @@ impl Executor for BlockExecutor<'_, '_> {
             beneficiary: self.block.header.beneficiary,
             committed: &self.beneath,
             first: self.first,
-            any_wipe: None,
+            wipe: None,
             likely_wiped: &self.likely_wiped,
             worker,
             desk: OwnDesk::take(&self.desks[worker]),
@@ -336,7 +336,7 @@ impl Executor for BlockExecutor<'_, '_> {
                     return Err(evm.database().view.abandon());
                 }
                 let writes = write_set(tx, &mut transacted.state, self.block.header.beneficiary);
-                if writes.iter().any(|(location, _)| *location == Location::AnyWipe) {
+                if writes.iter().any(|(location, _)| matches!(location, Location::Wipe(_))) {
                     // ORDERING: a hint.
                     self.likely_wiped.store(true, Ordering::Relaxed);
                 }
@@ -388,5 +388,58 @@ impl Executor for BlockExecutor<'_, '_> {
                 Commit::Stop
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Header, Signed, TxLegacy};
+    use alloy_hardforks::EthereumHardfork;
+    use alloy_primitives::map::HashMap;
+    use alloy_primitives::{Bytes, Signature, TxKind, keccak256};
+
+    use super::*;
+    use crate::block::{Block, SignedTransaction};
+    use crate::chain::Chain;
+    use crate::pre_state::{Ancestors, PlainAccount, PlainState};
+    use crate::simulate::Simulation;
+
+    /// Pays with 20,000 gas of memory, and adds one to a slot.
+    const COUNT: &[u8] = &[0x5f, 0x62, 0x01, 0x38, 0x80, 0x53, 0x5f, 0x54, 0x60, 0x01, 0x01, 0x5f, 0x55];
+    /// Destroys itself for its caller.
+    const DIE: &[u8] = &[0x33, 0xff];
+
+    /// Before Cancun, blocks were full of gas tokens, which are contracts that were destroyed for the gas it gave back.
+    #[test]
+    fn a_contract_that_is_destroyed_concerns_nobody_who_does_not_read_its_storage() {
+        const MANY: u8 = 240;
+        let transaction = |number: u8| {
+            let to = TxKind::Call(Address::repeat_byte(number));
+            let call = TxLegacy { to, gas_limit: 100_000, input: vec![1].into(), ..TxLegacy::default() };
+            // Of another transaction, the same signature is somebody else's.
+            let signature = Signature::new(U256::ONE, U256::from(2), false);
+            SignedTransaction::Legacy(Signed::new_unhashed(call, signature))
+        };
+        let account = |number: u8| {
+            let code = if number.is_multiple_of(3) { DIE } else { COUNT };
+            let info = AccountInfo { nonce: 1, code_hash: keccak256(code), ..AccountInfo::default() };
+            (
+                Address::repeat_byte(number),
+                PlainAccount { info: info.without_code(), storage: HashMap::default() },
+            )
+        };
+        let codes = [COUNT, DIE].map(Bytes::from_static);
+        let pre_state = PlainState::new((1..=MANY).map(account).collect(), &codes, Ancestors::default());
+        let header = Header { gas_limit: 30_000_000, base_fee_per_gas: Some(0), ..Header::default() };
+        let mut block = Block::uncle(header);
+        block.body.transactions = (1..=MANY).map(transaction).collect();
+        let rules = Chain::at_fork(1, EthereumHardfork::Shanghai).rules_at(1, 1);
+        let block = ReadyBlock::new(&rules, &block, None).unwrap();
+        let simulation = Simulation::new(&block, &pre_state, 1).unwrap();
+        let outcome = simulation.outcome().as_ref().unwrap();
+        assert_eq!(outcome.changes.wiped.len(), usize::from(MANY / 3));
+        let ran = simulation.run(8, 0).unwrap();
+        assert!(ran.in_order < u32::from(MANY / 2), "it does not pay: {ran:?}");
+        assert_eq!((ran.executions, ran.aborts), (u64::from(MANY), 0));
     }
 }

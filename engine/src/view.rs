@@ -69,8 +69,8 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) committed: &'b dyn CommittedState,
     /// The first transaction of the stretch.
     pub(crate) first: u32,
-    /// Whether any account was wiped, once this incarnation has asked for it.
-    pub(crate) any_wipe: Option<bool>,
+    /// The account whose storage this incarnation has read last, and who wiped it, if anybody did.
+    pub(crate) wipe: Option<(Address, Option<Value>)>,
     /// Whether any run of the stretch has wiped an account.
     pub(crate) likely_wiped: &'b AtomicBool,
     /// Which worker it is.
@@ -82,7 +82,7 @@ pub(crate) struct ViewDb<'b> {
 impl ViewDb<'_> {
     /// An incarnation of a transaction sent by `caller` starts.
     pub(crate) fn begin(&mut self, caller: Address) {
-        self.any_wipe = None;
+        self.wipe = None;
         self.tipped = None;
         // Who sends a transaction must be able to pay for it.
         self.pinned = caller == self.beneficiary;
@@ -112,22 +112,21 @@ impl ViewDb<'_> {
         Err(self.view.abandon().into())
     }
 
-    /// Whether a lower transaction wiped this account's storage, and which was the last.
+    /// Whether a lower transaction wiped this account's storage, and which was the last. Hardly anybody does, so as long as
+    /// nobody has, it is presumed; then the account's last wipe is read. It is asked for each slot.
     fn wiped(&mut self, address: Address) -> Result<Option<Value>, Blocked> {
-        if self.any_wipe()? { self.view.read(&Location::Wipe(address)) } else { Ok(None) }
-    }
-
-    /// Whether any lower transaction wiped an account's storage.
-    fn any_wipe(&mut self) -> Result<bool, Blocked> {
-        if let Some(known) = self.any_wipe {
-            return Ok(known);
+        if let Some((last, wiped)) = &self.wipe
+            && *last == address
+        {
+            return Ok(wiped.clone());
         }
+        let location = Location::Wipe(address);
         // ORDERING: a hint. Whoever misses a wipe that has just been made presumes wrong, and finds out.
         let likely = self.likely_wiped.load(Ordering::Relaxed);
-        let presumed = !likely && self.view.presume_unwritten(&Location::AnyWipe)?;
-        let any = !presumed && self.view.read(&Location::AnyWipe)?.is_some();
-        self.any_wipe = Some(any);
-        Ok(any)
+        let presumed = !likely && self.view.presume_unwritten(&location)?;
+        let wiped = if presumed { None } else { self.view.read(&location)? };
+        self.wipe = Some((address, wiped.clone()));
+        Ok(wiped)
     }
 }
 
