@@ -57,6 +57,8 @@ pub(crate) struct ListWorth {
     changes: u64,
     /// How many transactions there are.
     transactions: u64,
+    /// Some take far longer than most.
+    is_uneven: bool,
     /// What they take in order. Gas that was paid for storing takes hardly any time; but a change may also be one of a
     /// balance, or of a slot that was in use, so that is half of all gas at most.
     in_order: u64,
@@ -66,18 +68,32 @@ impl ListWorth {
     /// Of a list of so many bytes.
     pub(crate) fn of(bytes: usize, costs: &[u32]) -> Self {
         const STORING: u64 = 5_000 / GAS_PER_COST;
-        let changes = (bytes / CHANGE_BYTES) as u64;
-        let gas = costs.iter().map(|cost| u64::from(*cost)).sum::<u64>() / LENIENCY;
+        /// So many times the mean is far longer.
+        const FAR: u64 = 8;
+        let (changes, transactions) = ((bytes / CHANGE_BYTES) as u64, costs.len() as u64);
+        let all: u64 = costs.iter().copied().map(u64::from).sum();
+        let longest = u64::from(costs.iter().copied().max().unwrap_or_default());
+        let gas = all / LENIENCY;
         let in_order = gas - (changes * STORING).min(gas / 2);
-        Self { changes, transactions: costs.len() as u64, in_order }
+        Self { changes, transactions, is_uneven: longest * transactions > FAR * all, in_order }
     }
 
-    /// Whether it can make up for what it takes the scheduler to follow it: each change takes as long as most of what the
-    /// scheduler adds to a run.
+    /// Whether it can make up for what it takes the scheduler to follow it.
     pub(crate) const fn pays_in_the_scheduler(self, workers: usize) -> bool {
+        self.pays(self.added_in_the_scheduler(), workers)
+    }
+
+    /// Whether the scheduler, in which it pays, is faster than strands are in a block that is not long: what it adds is less
+    /// than what runs take, or whole rows of neighbours would wait for a few that take far longer.
+    pub(crate) const fn suits_the_scheduler(self) -> bool {
+        self.is_uneven || self.added_in_the_scheduler() <= self.in_order
+    }
+
+    /// What the scheduler adds to the runs of those that follow it: each change takes as long as most of what it adds to a
+    /// run.
+    const fn added_in_the_scheduler(self) -> u64 {
         const FOLLOWING: u64 = 3 * RUN_OVERHEAD as u64 / 4;
-        let added = self.transactions * RUN_OVERHEAD as u64 + self.changes * FOLLOWING;
-        self.pays(added, workers)
+        self.transactions * RUN_OVERHEAD as u64 + self.changes * FOLLOWING
     }
 
     /// Whether it can make up for what it takes strands to follow it: each change takes an eighth of what the scheduler adds
@@ -191,10 +207,14 @@ mod tests {
         assert!(!follows(3, &between_holders, 2) && follows(3, &between_holders, 8));
         assert!(follows(8, &[cost_of(460_000); 100], 2));
         assert!(!follows(8, &[TRANSFER; 100], 64), "there is nothing to gain");
-        let in_strands = |changes: usize, costs: &[u32]| {
-            ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs).pays_in_strands(2)
-        };
-        assert!(in_strands(3, &between_holders) && !in_strands(3, &[TRANSFER; 100]));
+        let worth =
+            |changes: usize, costs: &[u32]| ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs);
+        assert!(worth(3, &between_holders).pays_in_strands(2));
+        assert!(!worth(3, &[TRANSFER; 100]).pays_in_strands(2));
+        let mut uneven = between_holders;
+        uneven[7] *= 9;
+        assert!(worth(8, &[cost_of(460_000); 100]).suits_the_scheduler(), "they take long");
+        assert!(!worth(3, &between_holders).suits_the_scheduler() && worth(3, &uneven).suits_the_scheduler());
     }
 
     /// The header says how much gas was used, and a hostile one says anything.

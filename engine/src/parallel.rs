@@ -221,6 +221,11 @@ fn outlook(run: &BlockRun<'_>, setup: &Setup<'_>) -> Outlook {
 /// scheduler 3.8 to 4.5.
 const SHORT: usize = 512;
 
+/// And so many transactions may be faster in the scheduler. Measured with `benches/`, `simulate --access-list` on 32 cores,
+/// strands and scheduler: mainnet block 13217637 1.5 and 4.2 times as fast as one, 17666333 1.2 and 2.5,
+/// `adversarial/early-conflict` 10 and 24.
+const LONG: usize = 2_048;
+
 /// What is decided of a block before it runs.
 struct Plan<'a> {
     /// How long stretches are, and whether they speculate.
@@ -245,8 +250,9 @@ fn plan<'a>(block: &ReadyBlock<'a>, is_watching: bool, workers: usize, setup: &S
     let costs = expected::costs(block, is_watching);
     let worth = list.map(|list| ListWorth::of(list.len(), &costs));
     let in_the_scheduler = worth.is_some_and(|worth| worth.pays_in_the_scheduler(workers));
+    let suits_the_scheduler = in_the_scheduler && worth.is_some_and(ListWorth::suits_the_scheduler);
     // Strands begin when some have run, and are no longer than those: too late for a short block.
-    let is_short = block.transactions.len() <= SHORT;
+    let is_short = block.transactions.len() <= if suits_the_scheduler { LONG } else { SHORT };
     Plan {
         list: list.filter(|_| in_the_scheduler),
         way: way(!is_short && worth.is_some_and(|worth| worth.pays_in_strands(workers))),

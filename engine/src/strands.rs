@@ -72,9 +72,6 @@ const PROBE: u32 = 512;
 /// So many run in order where an access list says what follows: the strands' gas and time are measured by them.
 const PROBE_IN_ORDER: u32 = 64;
 
-/// But no more than one in so many: what runs in order before them is lost to a short block.
-const PROBE_SHARE: u32 = 8;
-
 /// By how many percent the longest strand may be longer than its share.
 const TOLERANCE: u128 = 25;
 
@@ -154,9 +151,7 @@ impl<'b> Strands<'b> {
         self.read(list);
         match (self.outlook, &self.way) {
             (Outlook::Open, Way::Families) => Stretch::Speculative(length.min(PROBE)),
-            (Outlook::Open, Way::List(_) | Way::Unread) => {
-                Stretch::InOrder((length / PROBE_SHARE).clamp(1, PROBE_IN_ORDER))
-            }
+            (Outlook::Open, Way::List(_) | Way::Unread) => Stretch::InOrder(length.min(PROBE_IN_ORDER)),
             _ => planned,
         }
     }
@@ -525,10 +520,6 @@ mod tests {
         let list = AlloyBal::from(vec![AlloyAccountChanges::default()]);
         let mut strands = Strands::new(2, Outlook::Open, Way::Unread);
         assert_eq!(strands.probe(LONG, || &list), Stretch::InOrder(PROBE_IN_ORDER));
-        for (length, in_order) in [(146, 18), (60, 7), (2, 1)] {
-            let probe = strands.probe(Stretch::Speculative(length), || &list);
-            assert_eq!(probe, Stretch::InOrder(in_order), "most of a short block can run side by side");
-        }
         assert_eq!(strands.probe(Stretch::InOrder(7), || &list), Stretch::InOrder(7));
         strands.note_in_order();
         assert_eq!(strands.probe(LONG, || &list), LONG);

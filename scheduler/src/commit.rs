@@ -157,8 +157,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                     Commit::Continue | Commit::Discard => self.pass(tx)?,
                     Commit::Stop => self.end(Ok(())),
                 }
-                // What has taken long already is not to be thrown away just before its turn.
-                if !worth_it && !self.early().is_under_way_above(tx) {
+                if !worth_it && self.has_nothing_to_lose(&mut turn, tx) {
                     stats.gave_up = true;
                     self.end(Ok(()));
                 }
@@ -205,6 +204,16 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         }
         self.wake_for(tx.next());
         Ok(())
+    }
+
+    /// Whether the block may end behind `tx`, since it does not pay. What is over and holds is not to be thrown away just
+    /// before its turn, nor what has taken long; what begins from now on is.
+    fn has_nothing_to_lose(&self, turn: &mut Round, tx: TxIndex) -> bool {
+        let begun = *turn.begun.get_or_insert_with(|| self.first_runs().peek());
+        let next = tx.next();
+        let holds = |run: &mut Run<K, V, O>| run.footprint.reads.still_holds(self.memory(), next);
+        let next_holds = next < begun && self.lock(next).status.executed_mut().is_some_and(holds);
+        !next_holds && !self.early().is_under_way_above(tx)
     }
 
     /// Whether somebody should try for the turn.

@@ -13,6 +13,7 @@ use crossbeam_utils::CachePadded;
 use crate::{
     pace::{Habits, STEADY, overhead},
     sync::{AtomicU32, AtomicU64, Ordering},
+    version::TxIndex,
 };
 
 /// How many rounds a worker goes on alone where there are to be more.
@@ -109,6 +110,8 @@ pub(crate) struct Round {
     pub(crate) has_paid: bool,
     /// Whether to go on: what the last look has found.
     verdict: Verdict,
+    /// The first that had not begun when a look found that it does not pay, if none has found otherwise since.
+    pub(crate) begun: Option<TxIndex>,
 }
 
 /// Whether to go on.
@@ -135,6 +138,7 @@ impl Round {
             spent: 0,
             has_paid: false,
             verdict: Verdict::GoOn,
+            begun: None,
         }
     }
 
@@ -175,6 +179,9 @@ impl Round {
             let all = self.spent.saturating_add(wasted).saturating_add(halves);
             let pays = !self.habits.restless && all <= self.worth;
             self.has_paid |= pays;
+            if pays {
+                self.begun = None;
+            }
             if self.verdict != Verdict::Patience {
                 self.verdict = if pays { Verdict::GoOn } else { Verdict::Stop };
             }

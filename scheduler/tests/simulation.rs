@@ -21,6 +21,8 @@ struct Sums {
     txs: Vec<Sum>,
     committed: Mutex<Vec<u64>>,
     panic_at: Option<u32>,
+    /// What each costs in order.
+    cost: u32,
 }
 
 impl Executor for Sums {
@@ -48,7 +50,7 @@ impl Executor for Sums {
         for read in reads {
             sum = sum.wrapping_mul(31).wrapping_add(view.read(read)?.unwrap_or(7));
         }
-        Ok(Execution { writes: vec![(*write, sum)], cost: 1_000, output: sum })
+        Ok(Execution { writes: vec![(*write, sum)], cost: self.cost, output: sum })
     }
 
     fn commit(&self, _tx: TxIndex, output: u64) -> Commit {
@@ -59,7 +61,7 @@ impl Executor for Sums {
 
 impl Sums {
     fn new(txs: Vec<Sum>) -> Self {
-        Self { txs, committed: Mutex::default(), panic_at: None }
+        Self { txs, committed: Mutex::default(), panic_at: None, cost: 1_000 }
     }
 
     fn count(&self) -> u32 {
@@ -145,6 +147,20 @@ fn independent_work_scales_and_a_chain_does_not() {
         // A run that follows may begin before the one below has ended, up to its read.
         assert!(end > work * 31 / 32 / 2, "{workers} workers took {end} for a chain of {work}");
     }
+}
+
+/// The first takes so long that all that may begin before it is committed is over by then.
+#[test]
+fn a2_what_is_over_when_it_is_found_not_to_pay_is_kept() {
+    let mut sums = Sums::new(independent(1_000));
+    sums.cost = 1;
+    let mut costs = costs(&sums.txs, 3_000);
+    costs[0].run = 10_000_000;
+    let (stats, _, outcome) = sums.simulate(8, &costs, 0);
+    assert!(stats.gave_up, "what costs so little does not pay");
+    assert_eq!(outcome, sums.in_order()[..outcome.len()]);
+    let lost = stats.executions - u64::from(stats.committed);
+    assert!(stats.committed >= 256 && lost < 64, "{stats:?}");
 }
 
 #[test]

@@ -149,6 +149,8 @@ pub(crate) struct World {
     pub(crate) base_fee: u64,
     /// The gas limit of the block.
     pub(crate) gas_limit: u64,
+    /// What its header says of the gas that it uses: here it need not be true, and says how long it will take.
+    pub(crate) gas_used: u64,
     /// What to do with invalid transactions.
     pub(crate) invalid: InvalidTransactions,
     /// Withdrawals, as address and Gwei.
@@ -165,6 +167,7 @@ impl Default for World {
             beneficiary: Address::repeat_byte(0xbe),
             base_fee: 7,
             gas_limit: 30_000_000,
+            gas_used: 0,
             invalid: InvalidTransactions::Reject,
             withdrawals: Vec::new(),
             list: None,
@@ -227,6 +230,7 @@ impl World {
             number: 100,
             timestamp: 1_000,
             gas_limit: self.gas_limit,
+            gas_used: self.gas_used,
             base_fee_per_gas: Some(self.base_fee),
             beneficiary: self.beneficiary,
             excess_blob_gas: Some(0),

@@ -42,6 +42,8 @@ pub struct Costs {
     far: Vec<TxCosts>,
     /// Setting stretches up and clearing them away, if all of the block is in one of them.
     between: (u64, u64),
+    /// Reading what an access list says of the block, and telling the scheduler, which the threads share.
+    foresight: u64,
     /// Putting what all of it did into the ledger, which the threads share.
     merge: u64,
     /// What each takes in a strand, where it has run in one.
@@ -87,6 +89,7 @@ impl Costs {
             near: Vec::new(),
             far: Vec::new(),
             between: (u64::MAX, u64::MAX),
+            foresight: u64::MAX,
             merge: u64::MAX,
             in_strands: vec![None; count],
             upkeep: u64::MAX,
@@ -97,6 +100,7 @@ impl Costs {
             critical_path: 0,
         };
         let pools = [Options::with_threads(1)?, Options::with_threads(2)?];
+        let unlisted = ReadyBlock { access_list: None, ..block.clone() };
         for _ in 0..rounds.max(1) {
             for (nth, pool) in pools.iter().enumerate() {
                 let rest = pool.install(|| costs.note_in_order(block, pre_state, clock));
@@ -106,7 +110,12 @@ impl Costs {
             keep_least(&mut costs.near, log.measured.transactions, clock);
             let log = speculate(block, pre_state, HOW)?;
             costs.merge = costs.merge.min(log.merge);
-            costs.between = (costs.between.0.min(log.setup), costs.between.1.min(log.teardown));
+            let setup = match block.access_list {
+                Some(_) => speculate(&unlisted, pre_state, HOW)?.setup,
+                None => log.setup,
+            };
+            costs.between = (costs.between.0.min(setup), costs.between.1.min(log.teardown));
+            costs.foresight = costs.foresight.min(log.setup.saturating_sub(setup));
             costs.kernel.claim = costs.kernel.claim.min(log.measured.claim.saturating_sub(clock));
             keep_least(&mut costs.far, log.measured.transactions, clock);
         }
@@ -301,6 +310,11 @@ impl Costs {
         share(self.between.0, length.into(), self.in_order.len() as u64)
     }
 
+    /// Reading an access list and following it, on so many workers.
+    pub(super) fn foresight(&self, workers: usize) -> u64 {
+        share(self.foresight, 1, workers as u64)
+    }
+
     /// Clearing a stretch away in which so many have run.
     pub(super) fn teardown(&self, runs: u64) -> u64 {
         share(self.between.1, runs, self.in_order.len() as u64)
@@ -312,7 +326,7 @@ impl Costs {
     }
 
     /// Sums of what was measured, by name.
-    pub fn sums(&self) -> [(&'static str, u64); 23] {
+    pub fn sums(&self) -> [(&'static str, u64); 24] {
         let in_order = |part: fn(&InOrder) -> u64| self.in_order.iter().map(part).sum();
         let near = |part: fn(&TxCosts) -> u64| self.near.iter().map(part).sum();
         let far = |part: fn(&TxCosts) -> u64| self.far.iter().map(part).sum();
@@ -326,6 +340,7 @@ impl Costs {
             ("validations_far", far(|costs| costs.validation)),
             ("commits_far", far(|costs| costs.commit)),
             ("setup", self.between.0),
+            ("foresight", self.foresight),
             ("teardown", self.between.1),
             ("merge", self.merge),
             ("runs_in_strands", self.in_strands.iter().flatten().sum()),

@@ -274,13 +274,15 @@ impl<'c> Rehearsal<'c> {
         (driven.and(ended), room)
     }
 
-    /// Reads what is foreseen of the block.
+    /// Reads what is foreseen of the block. A simulation counts with it what tells the scheduler later.
     pub(crate) fn foresee<R>(&self, read: impl FnOnce() -> R) -> R {
         let start = Instant::now();
         let foreseen = read();
-        if self.measures() {
-            self.log.lock().setup += nanos(start.elapsed());
-        }
+        self.log.lock().setup += match self.purpose {
+            Purpose::InOrder => 0,
+            Purpose::Measure(_) => nanos(start.elapsed()),
+            Purpose::Simulate { costs, workers, .. } => costs.foresight(workers),
+        };
         foreseen
     }
 
