@@ -57,7 +57,7 @@ pub(crate) struct ListWorth {
     changes: u64,
     /// How many transactions there are.
     transactions: u64,
-    /// Some take far longer than most.
+    /// The longest takes far longer than the mean.
     is_uneven: bool,
     /// What they take in order. Gas that was paid for storing takes hardly any time; but a change may also be one of a
     /// balance, or of a slot that was in use, so that is half of all gas at most.
@@ -68,7 +68,7 @@ impl ListWorth {
     /// Of a list of so many bytes.
     pub(crate) fn of(bytes: usize, costs: &[u32]) -> Self {
         const STORING: u64 = 5_000 / GAS_PER_COST;
-        /// So many times the mean is far longer.
+        /// So many times the mean is far longer: a guess. Real blocks have some that take a hundred times as long.
         const FAR: u64 = 8;
         let (changes, transactions) = ((bytes / CHANGE_BYTES) as u64, costs.len() as u64);
         let all: u64 = costs.iter().copied().map(u64::from).sum();
@@ -83,8 +83,8 @@ impl ListWorth {
         self.pays(self.added_in_the_scheduler(), workers)
     }
 
-    /// Whether the scheduler, in which it pays, is faster than strands are in a block that is not long: what it adds is less
-    /// than what runs take, or whole rows of neighbours would wait for a few that take far longer.
+    /// Whether the scheduler is faster than strands are, in a block that is not long and where the list pays in both: it
+    /// adds less than the runs take, or whole rows of neighbours would wait for a few that take far longer.
     pub(crate) const fn suits_the_scheduler(self) -> bool {
         self.is_uneven || self.added_in_the_scheduler() <= self.in_order
     }

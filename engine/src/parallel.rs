@@ -86,7 +86,8 @@ pub fn run_with(
     let foresight = OnceCell::new();
     let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
-    let mut strands = Strands::new(workers, outlook(&run, &setup), way);
+    let (outlook, way) = way.map_or((Outlook::Bad, Way::Families), |way| (outlook(&run, &setup), way));
+    let mut strands = Strands::new(workers, outlook, way);
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
         if strands.are_likely(left)
@@ -221,10 +222,10 @@ fn outlook(run: &BlockRun<'_>, setup: &Setup<'_>) -> Outlook {
 /// scheduler 3.8 to 4.5.
 const SHORT: usize = 512;
 
-/// And so many transactions may be faster in the scheduler. Measured with `benches/`, `simulate --access-list` on 32 cores,
-/// strands and scheduler: mainnet block 13217637 1.5 and 4.2 times as fast as one, 17666333 1.2 and 2.5,
+/// Up to so many are faster in the scheduler too, where that suits them. Measured with `benches/`, `simulate --access-list`
+/// on 32 cores, strands and scheduler: mainnet block 13217637 1.5 and 4.2 times as fast as one, 17666333 1.2 and 2.5,
 /// `adversarial/early-conflict` 10 and 24.
-const LONG: usize = 2_048;
+const MEDIUM: usize = 2_048;
 
 /// What is decided of a block before it runs.
 struct Plan<'a> {
@@ -232,30 +233,34 @@ struct Plan<'a> {
     pace: Pace,
     /// The block's access list, if it is worth the scheduler's while to follow it.
     list: Option<&'a [u8]>,
-    /// How strands are split, which follow the list if it is worth theirs.
-    way: Way<'a>,
+    /// How strands are split, which follow the list if it is worth theirs. None where the scheduler follows it: who is
+    /// foretold what others do shows no conflict, and rows that are split without the list have many.
+    way: Option<Way<'a>>,
 }
 
 /// Decides how to run a block with so many workers.
 fn plan<'a>(block: &ReadyBlock<'a>, is_watching: bool, workers: usize, setup: &Setup<'_>) -> Plan<'a> {
-    let way = |follow_list| if follow_list { Way::Unread } else { Way::Families };
     let list = block.access_list;
     if setup.restless {
-        return Plan { pace: Pace::restless(workers), list, way: way(list.is_some()) };
+        let way = if list.is_some() { Way::Unread } else { Way::Families };
+        return Plan { pace: Pace::restless(workers), list, way: Some(way) };
     }
     // Who measures has a plan of his own.
     if workers < 2 || setup.rehearsal.is_some_and(Rehearsal::measures) {
-        return Plan { pace: Pace::new(workers), list, way: way(false) };
+        return Plan { pace: Pace::new(workers), list, way: None };
     }
     let costs = expected::costs(block, is_watching);
     let worth = list.map(|list| ListWorth::of(list.len(), &costs));
-    let in_the_scheduler = worth.is_some_and(|worth| worth.pays_in_the_scheduler(workers));
-    let suits_the_scheduler = in_the_scheduler && worth.is_some_and(ListWorth::suits_the_scheduler);
+    let pays_in_the_scheduler = worth.is_some_and(|worth| worth.pays_in_the_scheduler(workers));
+    let pays_in_strands = worth.is_some_and(|worth| worth.pays_in_strands(workers));
+    let suits_the_scheduler = pays_in_the_scheduler && worth.is_some_and(ListWorth::suits_the_scheduler);
     // Strands begin when some have run, and are no longer than those: too late for a short block.
-    let is_short = block.transactions.len() <= if suits_the_scheduler { LONG } else { SHORT };
-    Plan {
-        list: list.filter(|_| in_the_scheduler),
-        way: way(!is_short && worth.is_some_and(|worth| worth.pays_in_strands(workers))),
-        pace: Pace::new(workers).expecting(costs.into_iter()),
-    }
+    let strands_from = if suits_the_scheduler { MEDIUM } else { SHORT };
+    let way = if block.transactions.len() > strands_from && pays_in_strands {
+        Some(Way::Unread)
+    } else {
+        (!pays_in_the_scheduler).then_some(Way::Families)
+    };
+    let list = list.filter(|_| pays_in_the_scheduler);
+    Plan { list, way, pace: Pace::new(workers).expecting(costs.into_iter()) }
 }

@@ -45,7 +45,7 @@ pub(crate) struct BlockExecutor<'s, 'a> {
     is_watched: bool,
     /// Who says how long runs took.
     timing: Timing<'a>,
-    /// Whether any run has wiped an account.
+    /// Whether any run of the stretch has wiped an account.
     likely_wiped: AtomicBool,
     /// What each worker has of its own.
     desks: &'s [Mutex<Desk>],
@@ -297,7 +297,7 @@ impl Executor for BlockExecutor<'_, '_> {
             beneficiary: self.block.header.beneficiary,
             committed: &self.beneath,
             first: self.first,
-            wipe: None,
+            wipes: AddressMap::default(),
             likely_wiped: &self.likely_wiped,
             worker,
             desk: OwnDesk::take(&self.desks[worker]),
@@ -337,7 +337,7 @@ impl Executor for BlockExecutor<'_, '_> {
                 }
                 let writes = write_set(tx, &mut transacted.state, self.block.header.beneficiary);
                 if writes.iter().any(|(location, _)| matches!(location, Location::Wipe(_))) {
-                    // ORDERING: a hint.
+                    // ORDERING: as in `ViewDb::wiped`. It comes before what the run has written is seen.
                     self.likely_wiped.store(true, Ordering::Relaxed);
                 }
                 let gas = transacted.result.tx_gas_used();
@@ -409,7 +409,7 @@ mod tests {
     /// Destroys itself for its caller.
     const DIE: &[u8] = &[0x33, 0xff];
 
-    /// Before Cancun, blocks were full of gas tokens, which are contracts that were destroyed for the gas it gave back.
+    /// Before London, blocks were full of contracts that were destroyed because that gave gas back (gas tokens).
     #[test]
     fn a_contract_that_is_destroyed_concerns_nobody_who_does_not_read_its_storage() {
         const MANY: u8 = 240;

@@ -2,12 +2,13 @@
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, B256, U256};
 use revm::Database;
 use revm::bytecode::Bytecode;
 use revm::context::DBErrorMarker;
 use revm::state::AccountInfo;
-use weft_scheduler::{Blocked, View};
+use weft_scheduler::{Blocked, TxIndex, View};
 
 use crate::desk::OwnDesk;
 use crate::error::WitnessError;
@@ -69,8 +70,9 @@ pub(crate) struct ViewDb<'b> {
     pub(crate) committed: &'b dyn CommittedState,
     /// The first transaction of the stretch.
     pub(crate) first: u32,
-    /// The account whose storage this incarnation has read last, and who wiped it, if anybody did.
-    pub(crate) wipe: Option<(Address, Option<Value>)>,
+    /// Which lower transaction was the last to wipe an account's storage, for accounts of which this incarnation has asked:
+    /// it asks for each slot.
+    pub(crate) wipes: AddressMap<Option<TxIndex>>,
     /// Whether any run of the stretch has wiped an account.
     pub(crate) likely_wiped: &'b AtomicBool,
     /// Which worker it is.
@@ -82,7 +84,7 @@ pub(crate) struct ViewDb<'b> {
 impl ViewDb<'_> {
     /// An incarnation of a transaction sent by `caller` starts.
     pub(crate) fn begin(&mut self, caller: Address) {
-        self.wipe = None;
+        self.wipes.clear();
         self.tipped = None;
         // Who sends a transaction must be able to pay for it.
         self.pinned = caller == self.beneficiary;
@@ -112,20 +114,22 @@ impl ViewDb<'_> {
         Err(self.view.abandon().into())
     }
 
-    /// Whether a lower transaction wiped this account's storage, and which was the last. Hardly anybody does, so as long as
-    /// nobody has, it is presumed; then the account's last wipe is read. It is asked for each slot.
-    fn wiped(&mut self, address: Address) -> Result<Option<Value>, Blocked> {
-        if let Some((last, wiped)) = &self.wipe
-            && *last == address
-        {
-            return Ok(wiped.clone());
+    /// Which lower transaction was the last to wipe this account's storage, if one did. As long as no run of the stretch has
+    /// wiped any, it is presumed that none did; then it is looked up.
+    fn wiped(&mut self, address: Address) -> Result<Option<TxIndex>, Blocked> {
+        if let Some(known) = self.wipes.get(&address) {
+            return Ok(*known);
         }
         let location = Location::Wipe(address);
-        // ORDERING: a hint. Whoever misses a wipe that has just been made presumes wrong, and finds out.
+        // ORDERING: whoever began when the wipe was counted as a surprise sees it, since it was noted before; whoever began
+        // before that is replayed, and finds out what was presumed.
         let likely = self.likely_wiped.load(Ordering::Relaxed);
         let presumed = !likely && self.view.presume_unwritten(&location)?;
-        let wiped = if presumed { None } else { self.view.read(&location)? };
-        self.wipe = Some((address, wiped.clone()));
+        let wiped = match if presumed { None } else { self.view.read(&location)? } {
+            Some(Value::By(wiped)) => Some(wiped),
+            _ => None,
+        };
+        self.wipes.insert(address, wiped);
         Ok(wiped)
     }
 }
@@ -170,7 +174,7 @@ impl Database for ViewDb<'_> {
             return Ok(self.committed.storage(address, slot)?);
         }
         let location = Location::Slot(address, slot);
-        if let Some(Value::By(wiped)) = self.wiped(address)? {
+        if let Some(wiped) = self.wiped(address)? {
             return match self.view.read(&location)? {
                 Some(Value::Slot(value, Some(writer))) if writer >= wiped => Ok(value),
                 _ => Ok(U256::ZERO),

@@ -157,7 +157,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
                     Commit::Continue | Commit::Discard => self.pass(tx)?,
                     Commit::Stop => self.end(Ok(())),
                 }
-                if !worth_it && self.has_nothing_to_lose(&mut turn, tx) {
+                if !worth_it && !self.must_go_on(&mut turn, tx.next()) {
                     stats.gave_up = true;
                     self.end(Ok(()));
                 }
@@ -206,14 +206,13 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         Ok(())
     }
 
-    /// Whether the block may end behind `tx`, since it does not pay. What is over and holds is not to be thrown away just
-    /// before its turn, nor what has taken long; what begins from now on is.
-    fn has_nothing_to_lose(&self, turn: &mut Round, tx: TxIndex) -> bool {
-        let begun = *turn.begun.get_or_insert_with(|| self.first_runs().peek());
-        let next = tx.next();
+    /// Whether a block that does not pay goes on with `next`, which is at the frontier: if it had begun when that was found,
+    /// is over and holds, or if one that takes long has begun. Their time is spent, so they are not thrown away.
+    fn must_go_on(&self, turn: &mut Round, next: TxIndex) -> bool {
         let holds = |run: &mut Run<K, V, O>| run.footprint.reads.still_holds(self.memory(), next);
-        let next_holds = next < begun && self.lock(next).status.executed_mut().is_some_and(holds);
-        !next_holds && !self.early().is_under_way_above(tx)
+        let has_begun = next < turn.end_of_begun(self.first_run());
+        has_begun && self.lock(next).status.executed_mut().is_some_and(holds)
+            || self.early().is_under_way_from(next)
     }
 
     /// Whether somebody should try for the turn.

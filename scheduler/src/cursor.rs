@@ -122,9 +122,9 @@ impl Early {
         waiting.find(|(_, taken)| !taken.swap(true, Ordering::AcqRel)).map(|(tx, _)| *tx)
     }
 
-    /// Whether one above `tx` has begun.
-    pub(crate) fn is_under_way_above(&self, tx: TxIndex) -> bool {
-        self.0.iter().any(|(early, taken)| *early > tx && taken.load(Ordering::Relaxed))
+    /// Whether one from `tx` on has begun.
+    pub(crate) fn is_under_way_from(&self, tx: TxIndex) -> bool {
+        self.0.iter().any(|(early, taken)| *early >= tx && taken.load(Ordering::Relaxed))
     }
 
     /// Whether the first run of `tx` is the caller's: it is not if somebody has taken it.
@@ -231,8 +231,8 @@ mod tests {
         let turns: Vec<bool> = (0..9).map(|tx| early.begin(TxIndex(tx))).collect();
         assert_eq!(turns, [true, true, true, true, true, true, true, false, true]);
         assert_eq!(early.take(TxIndex(0)), None, "begun in its turn");
-        assert!(early.is_under_way_above(TxIndex(6)) && !early.is_under_way_above(TxIndex(7)));
-        assert!(!Early::new(&[TxIndex(7)]).is_under_way_above(TxIndex(0)), "nobody has begun");
+        assert!(early.is_under_way_from(TxIndex(7)) && !early.is_under_way_from(TxIndex(8)));
+        assert!(!Early::new(&[TxIndex(7)]).is_under_way_from(TxIndex(0)), "nobody has begun");
     }
 
     #[test]

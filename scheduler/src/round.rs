@@ -5,8 +5,9 @@
 //!
 //! # Invariants
 //!
-//! - **A2.** A stretch that does not pay ends within 64 commits after a second worker has come, or when what began before
-//!   its turn is committed. One to which no second worker comes ends within 512.
+//! - **A2.** A stretch that does not pay is found out within 64 commits after a second worker has come, or within 512 if
+//!   none comes. It commits those next in order that had begun by then, as long as they are over and hold, and those below
+//!   one that was to begin early; then it ends.
 
 use crossbeam_utils::CachePadded;
 
@@ -111,7 +112,7 @@ pub(crate) struct Round {
     /// Whether to go on: what the last look has found.
     verdict: Verdict,
     /// The first that had not begun when a look found that it does not pay, if none has found otherwise since.
-    pub(crate) begun: Option<TxIndex>,
+    end_of_begun: Option<TxIndex>,
 }
 
 /// Whether to go on.
@@ -138,7 +139,7 @@ impl Round {
             spent: 0,
             has_paid: false,
             verdict: Verdict::GoOn,
-            begun: None,
+            end_of_begun: None,
         }
     }
 
@@ -155,6 +156,12 @@ impl Round {
     /// Nothing is committed since this look.
     const fn begin_again(&mut self) {
         (self.left, self.worth, self.spent) = (self.habits.round, 0, 0);
+    }
+
+    /// Behind the last that had begun when the last look found that it does not pay, if it is `first_run` now that is the
+    /// first that has not. Who is restless ends at once.
+    pub(crate) fn end_of_begun(&mut self, first_run: TxIndex) -> TxIndex {
+        if self.habits.restless { TxIndex(0) } else { *self.end_of_begun.get_or_insert(first_run) }
     }
 
     /// A run of this cost is committed, on which so much was spent. Returns whether it is worth going on: what the last
@@ -180,7 +187,7 @@ impl Round {
             let pays = !self.habits.restless && all <= self.worth;
             self.has_paid |= pays;
             if pays {
-                self.begun = None;
+                self.end_of_begun = None;
             }
             if self.verdict != Verdict::Patience {
                 self.verdict = if pays { Verdict::GoOn } else { Verdict::Stop };
@@ -288,6 +295,22 @@ mod tests {
         assert_eq!(goes_on.iter().position(|goes_on| !goes_on), Some(63));
         assert!(goes_on[63..127].iter().all(|goes_on| !goes_on), "also where it cannot end yet");
         assert!(goes_on[127] && round.has_paid);
+    }
+
+    #[test]
+    fn a2_what_begins_when_it_is_known_not_to_pay_is_no_reason_to_go_on() {
+        let (waste, mut round) = (Waste::default(), Round::steady(2));
+        for _ in 0..2 {
+            waste.note_here();
+            waste.note_busy(true);
+        }
+        let ends = [(1, 70), (1, 90), (1_000, 200), (1, 300)].map(|(cost, first_run)| {
+            for _ in 0..64 {
+                round.note_commit(cost, waste.spent(cost, 0), &waste);
+            }
+            round.end_of_begun(TxIndex(first_run)).0
+        });
+        assert_eq!(ends, [70, 70, 200, 200], "a look that finds that it pays forgets the others");
     }
 
     #[test]

@@ -411,11 +411,6 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         &self.prefix
     }
 
-    /// Those that have never begun.
-    pub(crate) const fn first_runs(&self) -> &Cursor {
-        &self.first_runs
-    }
-
     /// Those that may begin before their turn.
     pub(crate) const fn early(&self) -> &Early {
         &self.early

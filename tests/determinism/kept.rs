@@ -1,7 +1,7 @@
 //! Long rows of transactions of every kind, for what an engine keeps from one to the next (invariant J1).
 
 use alloy_hardforks::EthereumHardfork;
-use alloy_primitives::{Address, KECCAK256_EMPTY, U256, keccak256};
+use alloy_primitives::{Address, B256, KECCAK256_EMPTY, U256, keccak256};
 use weft_engine::{InvalidTransactions, SignedTransaction};
 
 use crate::made::{Signer, World};
@@ -206,4 +206,69 @@ fn j1_who_is_left_empty_by_a_gift_goes() {
         vec![caller.call(0, dying, heir.into_word().to_vec()), caller.call(1, heir, Vec::new())];
     let outcome = world.run(EthereumHardfork::Cancun, transactions).unwrap();
     assert!(outcome.changes.wiped.contains(&heir));
+}
+
+/// Counts in its first slot and returns the count; without data, it destroys itself for its caller.
+const MORTAL: [u8; 22] = [
+    0x36, 0x15, 0x60, 0x13, 0x57, 0x5f, 0x54, 0x60, 0x01, 0x01, 0x80, 0x5f, 0x55, 0x5f, 0x52, 0x60, 0x20,
+    0x5f, 0xf3, 0x5b, 0x33, 0xff,
+];
+
+/// Contracts that are destroyed and made again where they were, while others count with them: each finds what it was left,
+/// and no more.
+#[test]
+fn j1_who_is_made_again_has_forgotten() {
+    // Leaves MORTAL.
+    let init = [&[0x75], &MORTAL[..], &[0x5f, 0x52, 0x60, 22, 0x60, 10, 0xf3]].concat();
+    // Has it made by `CREATE2`.
+    let factory = [&[0x7d], &init[..], &[0x5f, 0x52, 0x5f, 0x60, 30, 0x60, 2, 0x5f, 0xf5, 0x00]].concat();
+    let makers = [0xf0, 0xf1].map(Address::repeat_byte);
+    let [one, other] = makers.map(|maker| maker.create2(B256::ZERO, keccak256(&init)));
+    // Puts the sum of what three of them return into a slot of its caller's.
+    let call =
+        |of: Address| [&[0x60, 32, 0x5f, 0x60, 1, 0x5f, 0x5f, 0x73], &of.0[..], &[0x5a, 0xf1, 0x50]].concat();
+    let add = |of: Address| [&call(of)[..], &[0x5f, 0x51, 0x01]].concat();
+    let sum = [&[0x5f][..], &add(one), &add(other), &add(one), &[0x33, 0x55, 0x00]].concat();
+    let reader = Address::repeat_byte(0xe0);
+    let signers: Vec<Signer> = (0..24).map(Signer::new).collect();
+    for (fork, seed) in [
+        (EthereumHardfork::Shanghai, 0),
+        (EthereumHardfork::Shanghai, 1_000),
+        (EthereumHardfork::Cancun, 2_000),
+    ] {
+        let mut world = World::default();
+        for signer in &signers {
+            world.put(signer.address(), 0, Vec::new());
+        }
+        for maker in makers {
+            world.put(maker, 1, factory.clone());
+        }
+        world.put(reader, 1, sum.clone());
+        let mut dice = Dice(seed);
+        let mut nonces = [0; 24];
+        let mut send = |from: usize, to, data: &[u8]| {
+            nonces[from] += 1;
+            signers[from].call(nonces[from] - 1, to, data.to_vec())
+        };
+        let mut transactions = vec![send(0, makers[0], &[]), send(1, makers[1], &[])];
+        transactions.extend((0..120).map(|_| {
+            let (from, which) = (dice.roll(signers.len()), dice.roll(2));
+            match dice.roll(8) {
+                0 => send(from, [one, other][which], &[]),
+                1 | 2 => send(from, makers[which], &[]),
+                3 => send(from, [one, other][which], &[1]),
+                _ => send(from, reader, &[1]),
+            }
+        }));
+        let outcome = world.run(fork, transactions).unwrap();
+        let counts = signers.iter().filter_map(|signer| {
+            outcome.changes.changed_slot(reader, U256::from_be_slice(&signer.address().into_word().0))
+        });
+        assert!(counts.clone().any(|count| count > U256::from(9)), "they count on");
+        assert!(
+            counts.clone().any(|count| count < U256::from(30)),
+            "and begin again: {:?}",
+            counts.collect::<Vec<_>>()
+        );
+    }
 }

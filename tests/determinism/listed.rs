@@ -31,6 +31,9 @@ const PAID: Address = Address::repeat_byte(0xaa);
 /// Where [`COUNT`] is.
 const COUNTER: Address = Address::repeat_byte(0xc0);
 
+/// Gas of so many transfers and a bit: runs seem too short for the scheduler to follow a list.
+const SHORT: u64 = 21_000 * MANY as u64 + 2_600_000;
+
 /// Runs a block in which a few people count in three slots and pay one person, each of them in turn, but for what `change`
 /// changes. It comes with its access list, which `mislead` changes. Also says how many ran in strands on two threads,
 /// each time.
@@ -38,11 +41,19 @@ fn run_changed(
     change: impl FnOnce(&[Signer], &mut [SignedTransaction]),
     mislead: impl Fn(&mut AlloyBal) + 'static,
 ) -> (Outcome, u64) {
+    run_that_uses(SHORT, change, mislead)
+}
+
+/// As [`run_changed`], if the header says that so much gas is used.
+fn run_that_uses(
+    gas: u64,
+    change: impl FnOnce(&[Signer], &mut [SignedTransaction]),
+    mislead: impl Fn(&mut AlloyBal) + 'static,
+) -> (Outcome, u64) {
     let people: Vec<Signer> = (0..PEOPLE as u64).map(Signer::new).collect();
     let mut world = World::default();
     world.gas_limit = 1_000_000_000;
-    // So little that runs seem too short for the scheduler to follow a list.
-    world.gas_used = 17_300_000;
+    world.gas_used = gas;
     world.put(COUNTER, 1, COUNT.to_vec());
     for signer in &people {
         world.put(signer.address(), 0, Vec::new());
@@ -104,6 +115,21 @@ const fn until(border: u64) -> u64 {
 fn s2_whatever_depends_on_the_one_before_runs_in_strands() {
     let in_strands = run(|_| ());
     assert_eq!(in_strands, ALL);
+}
+
+/// Where the header says nothing, transactions seem to use what they may.
+#[test]
+fn where_runs_are_long_the_scheduler_follows_the_list_whether_or_not_it_is_right() {
+    let wrong = |list: &mut AlloyBal| {
+        for change in of_slot(list, 1).iter_mut().filter(|change| change.block_access_index.0 > 300) {
+            change.new_value += U256::ONE;
+        }
+    };
+    let right = |_: &mut AlloyBal| ();
+    let (outcomes, in_strands): (Vec<_>, Vec<_>) =
+        [run_that_uses(0, |_, _| (), right), run_that_uses(0, |_, _| (), wrong)].into_iter().unzip();
+    assert_eq!(in_strands, [0, 0]);
+    assert_eq!(outcomes[0], outcomes[1]);
 }
 
 #[test]

@@ -274,7 +274,7 @@ impl<'c> Rehearsal<'c> {
         (driven.and(ended), room)
     }
 
-    /// Reads what is foreseen of the block. A simulation counts with it what tells the scheduler later.
+    /// Reads what is foreseen of the block. A simulation charges here, once, for all that has to do with it.
     pub(crate) fn foresee<R>(&self, read: impl FnOnce() -> R) -> R {
         let start = Instant::now();
         let foreseen = read();
