@@ -33,7 +33,7 @@ use crate::error::{ExecuteError, WitnessError};
 use crate::evm::EthEvm;
 use crate::hash_ahead::{AHEAD, HashesAhead};
 use crate::ledger::{Ledger, Written};
-use crate::trace::{Trace, Work};
+use crate::trace::{Recorder, Trace, Work};
 use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
 
@@ -52,7 +52,7 @@ pub(crate) fn run_in_order(
     indices: Range<u32>,
     trace: Option<&Trace>,
 ) -> Result<(), ExecuteError> {
-    let mut recorder = trace.map(|trace| trace.recorder(Some(0)));
+    let mut recorder = Recorder::new(trace, Some(0));
     let mut state = KeptState::new(ledger, block, !run.is_watching(), None);
     let end = indices.end as usize;
     for tx in indices.clone() {
@@ -65,9 +65,7 @@ pub(crate) fn run_in_order(
             Ok(()) => state.run(index, &block.transactions[index].env),
             Err(error) => Err(error.into()),
         };
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Execution(tx));
-        }
+        recorder.note(Work::Execution(tx));
         match ran {
             Ok(Ran::Ordinary { summary, reward }) => {
                 run.commit_summary(&mut state, index, summary, reward)?;
@@ -79,9 +77,7 @@ pub(crate) fn run_in_order(
                 run.decide(state.ledger(), index, Err(error))?;
             }
         }
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Commit(tx, 1));
-        }
+        recorder.note(Work::Commit(tx, 1));
         state.settle_if_full();
         // It may be that the block stops here.
         if run.left() == 0 {

@@ -59,7 +59,7 @@ use crate::listed::{ListedChanges, Row};
 use crate::pre_state::PreState;
 use crate::setup::Setup;
 use crate::simulate::{Around, End};
-use crate::trace::{Trace, Work};
+use crate::trace::{Recorder, Work};
 use crate::watch::Watch;
 
 mod bounds;
@@ -123,6 +123,8 @@ pub(crate) enum Outlook {
 /// A stretch that is split into strands.
 #[derive(Debug)]
 struct Split {
+    /// The place in the block of its first transaction.
+    first: usize,
     /// Which one each of its transactions is in.
     strand_of: Vec<usize>,
     /// The transactions of each, by their places in the block.
@@ -231,7 +233,7 @@ impl<'b> Strands<'b> {
         if transactions.iter().any(|ready| bounds.is_much(ready.env.gas_limit)) {
             return Ok(false);
         }
-        let mut recorder = setup.trace.map(|trace| trace.recorder(Some(0)));
+        let mut recorder = Recorder::new(setup.trace, Some(0));
         let (split, mut around) = self.split(first, transactions, Watch::new(setup.rehearsal.is_some()));
         let Some(split) = split else {
             self.give_up();
@@ -240,14 +242,10 @@ impl<'b> Strands<'b> {
             }
             return Ok(false);
         };
-        if let Some(recorder) = &mut recorder {
-            recorder.note(Work::Upkeep("split"));
-        }
+        recorder.note(Work::Upkeep("split"));
         let finished = self.run_rows(block, &ledger.base, &split, &bounds, setup);
         let lengths: Vec<usize> = finished.iter().map(|strand| strand.done.len()).collect();
-        if let Some(recorder) = &mut recorder {
-            recorder.skip();
-        }
+        recorder.skip();
         let end = self.join(run, ledger, &split, finished, &mut around, setup)?;
         tracing::trace!(first, length, ?end, "stretch in strands");
         if let Some(rehearsal) = setup.rehearsal {
@@ -256,16 +254,12 @@ impl<'b> Strands<'b> {
         }
         if end == End::Joined {
             counters.in_strands(length);
-            if let Some(recorder) = &mut recorder {
-                recorder.note(Work::Commit(run.decided() - length, length));
-            }
+            recorder.note(Work::Commit(run.decided() - length, length));
         } else {
             self.give_up();
             let in_vain = || split.rows.iter().zip(&lengths).flat_map(|(row, length)| &row[..*length]);
             counters.strands_in_vain(u32::try_from(in_vain().count()).unwrap_or(u32::MAX));
-            if let Some(recorder) = &mut recorder {
-                in_vain().for_each(|index| recorder.note(Work::Abort(place(*index))));
-            }
+            in_vain().for_each(|index| recorder.note(Work::Abort(place(*index))));
         }
         Ok(end == End::Joined)
     }
@@ -288,14 +282,14 @@ impl<'b> Strands<'b> {
                 families::share_out(gas_limits, &meetings, self.workers, tolerance)
             }
             Way::Unread => None,
-            Way::List(_) => Some(shares(gas_limits, self.workers)),
+            Way::List(_) => Some(share_out_neighbours(gas_limits, self.workers)),
         };
         let split = strand_of.map(|strand_of| {
             let mut rows = vec![Vec::new(); self.workers];
             for (index, strand) in (first..).zip(&strand_of) {
                 rows[*strand].push(index);
             }
-            Split { strand_of, rows }
+            Split { first, strand_of, rows }
         });
         around.share_out = watch.lap();
         (split, around)
@@ -317,18 +311,16 @@ impl<'b> Strands<'b> {
         bounds: &Bounds,
         setup: &Setup<'_>,
     ) -> Vec<Finished> {
-        let Split { rows, .. } = split;
-        // A stretch of neighbours begins with the first of them.
-        let first = rows.iter().filter_map(|row| row.first().copied()).min().unwrap_or_default();
+        let Split { first, rows, .. } = split;
         self.rooms.resize_with(rows.len(), || base.room());
         let (way, trace) = (&self.way, setup.trace);
         let strand = |(worker, (row, room)): (usize, (&Vec<usize>, Seen))| {
             let run = |beneath: &dyn PreState, written| {
-                run_row(block, row, beneath, room, written, bounds, trace.map(|trace| (trace, worker)))
+                run_row(block, row, beneath, room, written, bounds, Recorder::new(trace, Some(worker)))
             };
             match (way, row.first()) {
-                (Way::List(listed), Some(start)) if *start > first => {
-                    run(&listed.state_before(base, first..*start), None)
+                (Way::List(listed), Some(start)) if start > first => {
+                    run(&listed.state_before(base, *first..*start), None)
                 }
                 (Way::List(_), _) => run(base, None),
                 (Way::Families | Way::Unread, _) => run(base, Some(Written::default())),
@@ -349,7 +341,7 @@ impl<'b> Strands<'b> {
         around: &mut Around,
         setup: &Setup<'_>,
     ) -> Result<End, ExecuteError> {
-        let Split { strand_of, rows } = split;
+        let Split { strand_of, rows, .. } = split;
         let is_timed = setup.rehearsal.is_some();
         let whole = finished.into_iter().map(|Finished { done, seen }| Some((done.into_iter(), seen?)));
         let Some((mut done, mut seen)) = whole.collect::<Option<(Vec<_>, Vec<_>)>>() else {
@@ -410,7 +402,7 @@ fn neighbours(row: &[usize]) -> Option<core::ops::Range<usize>> {
 }
 
 /// Splits transactions that may use so much gas each into so many strands of neighbours, and says which one each is in.
-fn shares(gas_limits: impl Iterator<Item = u64> + Clone, strands: usize) -> Vec<usize> {
+fn share_out_neighbours(gas_limits: impl Iterator<Item = u64> + Clone, strands: usize) -> Vec<usize> {
     let all: u128 = gas_limits.clone().map(u128::from).sum();
     let mut before = 0;
     let share = |gas: u64| {
@@ -432,9 +424,8 @@ fn run_row(
     room: Seen,
     written: Option<Written>,
     bounds: &Bounds,
-    trace: Option<(&Trace, usize)>,
+    mut recorder: Recorder<'_>,
 ) -> Finished {
-    let mut recorder = trace.map(|(trace, worker)| trace.recorder(Some(worker)));
     let mut ledger = Ledger::of_strand(beneath, block.header.beneficiary, room, row.len());
     let mut state = KeptState::new(&mut ledger, block, true, written);
     let mut done = Vec::with_capacity(row.len());
@@ -446,9 +437,7 @@ fn run_row(
             bounds.note(core::mem::take(&mut used));
             let next = row[nth..].iter().take(AHEAD);
             let pays = state.look_ahead(next.map(|index| &block.transactions[*index].env));
-            if let Some(recorder) = &mut recorder
-                && pays
-            {
+            if pays {
                 recorder.note(Work::Upkeep("hash ahead"));
             }
         }
@@ -460,27 +449,20 @@ fn run_row(
             _ => None,
         };
         let ran = ran.filter(|_| !state.ledger().knows_the_beneficiary());
-        if let Some(recorder) = &mut recorder {
-            let tx = place(*index);
-            recorder.note(if ran.is_some() { Work::Execution(tx) } else { Work::Wait(tx) });
-        }
+        let tx = place(*index);
+        recorder.note(if ran.is_some() { Work::Execution(tx) } else { Work::Wait(tx) });
         let Some((summary, reward)) = ran else {
             bounds.break_off();
             break;
         };
         used += summary.gas.tx_gas_used();
         done.push((summary, reward));
-        let is_settled = state.settle_if_full();
-        if let Some(recorder) = &mut recorder
-            && is_settled
-        {
+        if state.settle_if_full() {
             recorder.note(Work::Upkeep("settle"));
         }
     }
     let written = state.finish().unwrap_or_default();
-    if let Some(recorder) = &mut recorder {
-        recorder.note(Work::Upkeep("settle"));
-    }
+    recorder.note(Work::Upkeep("settle"));
     let is_whole = done.len() == row.len();
     Finished { done, seen: is_whole.then(|| ledger.into_seen(written)) }
 }
@@ -538,7 +520,7 @@ mod tests {
 
     #[test]
     fn neighbours_share_the_gas() {
-        let share = |gas: &[u64], strands| shares(gas.iter().copied(), strands);
+        let share = |gas: &[u64], strands| share_out_neighbours(gas.iter().copied(), strands);
         assert_eq!(share(&[5; 6], 2), [0, 0, 0, 1, 1, 1]);
         assert_eq!(share(&[1, 1, 1, 1, 20, 1], 2), [0, 0, 0, 0, 1, 1]);
         assert_eq!(share(&[u64::MAX; 3], 3), [0, 1, 2]);

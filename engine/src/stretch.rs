@@ -26,7 +26,7 @@ use crate::foresight::Foresight;
 use crate::ledger::{About, Base, Effects, Ledger, OpenStretch};
 use crate::location::{Location, Value, are_ordinary, write_set};
 use crate::setup::{Setup, Timing};
-use crate::trace::Trace;
+use crate::trace::{Recorder, Trace};
 use crate::transaction::{self, Transacted, blame};
 use crate::transfer::Transfer;
 use crate::view::{CommittedState, ViewDb, ViewError};
@@ -106,9 +106,13 @@ impl<'s, 'a> BlockExecutor<'s, 'a> {
         trace: Option<&Trace>,
     ) -> (Result<Stats, SchedulerFault>, WorkspaceOf<Self>) {
         let scheduler = self.prepare(length, pace, workers, room);
-        let work = |worker| match trace.map(|trace| trace.recorder(Some(worker))) {
-            Some(mut recorder) => scheduler.work_watched(worker, |step| recorder.note_step(step, self.first)),
-            None => scheduler.work(worker),
+        let work = |worker| {
+            if trace.is_some() {
+                let mut recorder = Recorder::new(trace, Some(worker));
+                scheduler.work_watched(worker, |step| recorder.note_step(step, self.first));
+            } else {
+                scheduler.work(worker);
+            }
         };
         rayon::scope(|scope| {
             let work = &work;

@@ -79,17 +79,16 @@ impl Trace {
     pub fn lanes(&self) -> Vec<Lane> {
         self.lanes.lock().clone()
     }
-
-    /// A recorder for a worker, or for the stages.
-    pub(crate) fn recorder(&self, worker: Option<usize>) -> Recorder<'_> {
-        Recorder { trace: self, lane: Lane { worker, spans: Vec::new() }, now: Instant::now() }
-    }
 }
 
-/// Writes one lane; it joins the trace when the recorder is dropped.
+/// Writes one lane of a trace, if there is one; the lane joins it when the recorder is dropped.
 #[derive(Debug)]
-pub(crate) struct Recorder<'a> {
-    /// Where the lane goes.
+pub(crate) struct Recorder<'a>(Option<Open<'a>>);
+
+/// A lane that is being written.
+#[derive(Debug)]
+struct Open<'a> {
+    /// Where it goes.
     trace: &'a Trace,
     /// What has been seen.
     lane: Lane,
@@ -97,17 +96,25 @@ pub(crate) struct Recorder<'a> {
     now: Instant,
 }
 
-impl Recorder<'_> {
+impl<'a> Recorder<'a> {
+    /// A recorder for a worker, or for the stages.
+    pub(crate) fn new(trace: Option<&'a Trace>, worker: Option<usize>) -> Self {
+        let open = |trace| Open { trace, lane: Lane { worker, spans: Vec::new() }, now: Instant::now() };
+        Self(trace.map(open))
+    }
+
     /// Something was just done, and had begun when the last thing ended.
     pub(crate) fn note(&mut self, work: Work) {
-        let start = core::mem::replace(&mut self.now, Instant::now());
-        let (start, duration) = (start - self.trace.start, self.now - start);
-        self.lane.spans.push(Span { work, start, duration });
+        let Some(Open { trace, lane, now }) = &mut self.0 else { return };
+        let start = core::mem::replace(now, Instant::now());
+        lane.spans.push(Span { work, start: start - trace.start, duration: *now - start });
     }
 
     /// What was just done is none of this lane's.
     pub(crate) fn skip(&mut self) {
-        self.now = Instant::now();
+        if let Some(Open { now, .. }) = &mut self.0 {
+            *now = Instant::now();
+        }
     }
 
     /// A worker has made a step in a stretch that begins with transaction `origin`.
@@ -128,7 +135,8 @@ impl Recorder<'_> {
 
 impl Drop for Recorder<'_> {
     fn drop(&mut self) {
-        let spans = core::mem::take(&mut self.lane.spans);
-        self.trace.lanes.lock().push(Lane { worker: self.lane.worker, spans });
+        if let Some(Open { trace, lane, .. }) = self.0.take() {
+            trace.lanes.lock().push(lane);
+        }
     }
 }

@@ -219,7 +219,7 @@ struct Trial<'a> {
     /// How to judge it.
     options: &'a Options,
     /// Records the stages.
-    recorder: Option<Recorder<'a>>,
+    recorder: Recorder<'a>,
     /// What can be said of it so far.
     verdict: Verdict,
 }
@@ -235,7 +235,7 @@ struct Start {
 impl<'a> Trial<'a> {
     /// Nothing done yet.
     fn new(options: &'a Options, verdict: Verdict) -> Self {
-        Self { options, recorder: options.trace.as_ref().map(|trace| trace.recorder(None)), verdict }
+        Self { options, recorder: Recorder::new(options.trace.as_ref(), None), verdict }
     }
 
     /// The verdict, once the checks are through or one has failed.
@@ -361,9 +361,7 @@ impl<'a> Trial<'a> {
 
     /// A stage has ended.
     fn trace(&mut self, stage: &'static str) {
-        if let Some(recorder) = &mut self.recorder {
-            recorder.note(Work::Stage(stage));
-        }
+        self.recorder.note(Work::Stage(stage));
     }
 }
 
