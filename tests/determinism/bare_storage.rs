@@ -60,7 +60,7 @@ fn an_account_that_is_delegated_keeps_its_storage() {
     let transactions = vec![
         busy.call(0, spinner, Vec::new()),
         giver.call(0, authority.address(), Vec::new()),
-        caller.delegate(&authority, 0, code),
+        caller.delegate(0, (&authority, 0), code),
         reader.call(0, authority.address(), Vec::new()),
     ];
     let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
@@ -89,7 +89,7 @@ fn an_account_removed_when_touched_leaves_no_storage() {
         toucher.call(0, freed, Vec::new()),
         toucher.call(1, authority.address(), Vec::new()),
         signer.create(0, INIT.to_vec()),
-        caller.delegate(&authority, 0, code),
+        caller.delegate(0, (&authority, 0), code),
         caller.call(1, authority.address(), Vec::new()),
     ];
     let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
@@ -119,7 +119,7 @@ fn a_beneficiary_removed_when_touched_leaves_no_storage() {
     world.put_bare_storage(beneficiary.address(), 0, U256::ZERO, U256::from(7));
     let transactions = vec![
         toucher.call(0, Address::repeat_byte(0xdd), Vec::new()),
-        caller.delegate(&beneficiary, 0, code),
+        caller.delegate(0, (&beneficiary, 0), code),
         caller.call(1, beneficiary.address(), Vec::new()),
     ];
     let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();

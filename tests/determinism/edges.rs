@@ -39,7 +39,7 @@ fn an_account_removed_before_the_transactions_has_no_storage_in_them() {
     world.put(caller.address(), 0, Vec::new());
     world.put_bare_storage(authority.address(), 0, U256::ZERO, U256::from(7));
     let transactions =
-        vec![caller.delegate(&authority, 0, code), caller.call(1, authority.address(), Vec::new())];
+        vec![caller.delegate(0, (&authority, 0), code), caller.call(1, authority.address(), Vec::new())];
     let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
     assert!(outcome.receipts.iter().all(|receipt| receipt.status.coerce_status()));
     assert_eq!(outcome.changes.changed_slot(authority.address(), U256::from(1)), None);

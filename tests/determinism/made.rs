@@ -85,11 +85,17 @@ impl Signer {
         self.send(nonce, TxKind::Create, init, GAS_LIMIT)
     }
 
-    /// A signed delegation of `authority` to `code`, whose nonce is `nonce` (EIP-7702).
-    pub(crate) fn delegate(&self, authority: &Self, nonce: u64, code: Address) -> SignedTransaction {
-        let authorization = Authorization { chain_id: U256::from(1), address: code, nonce };
+    /// A signed delegation to `code` of an authority whose nonce is then the second of the pair (EIP-7702).
+    pub(crate) fn delegate(
+        &self,
+        nonce: u64,
+        (authority, its_nonce): (&Self, u64),
+        code: Address,
+    ) -> SignedTransaction {
+        let authorization = Authorization { chain_id: U256::from(1), address: code, nonce: its_nonce };
         let signature = authority.sign(authorization.signature_hash());
         let transaction = TxEip7702 {
+            nonce,
             chain_id: 1,
             gas_limit: GAS_LIMIT,
             max_fee_per_gas: 100,

@@ -52,7 +52,7 @@ fn a_delegation_that_changes_within_the_block_is_followed() {
     world.put(sponsor.address(), 0, Vec::new());
     world.put(caller.address(), 0, Vec::new());
     world.put_request_contracts();
-    let delegate = sponsor.delegate(&authority, 1, new);
+    let delegate = sponsor.delegate(0, (&authority, 1), new);
     let transactions = vec![delegate, caller.call(0, authority.address(), Vec::new())];
     let outcome = world.run(EthereumHardfork::Prague, transactions).unwrap();
     assert_eq!(outcome.changes.changed_slot(authority.address(), U256::ZERO), Some(U256::from(2)));

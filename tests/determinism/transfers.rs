@@ -45,7 +45,7 @@ fn transfers_of_all_kinds_leave_what_the_evm_leaves() {
         rich.pay(4, beneficiary.address(), 11),
         beneficiary.pay(0, poor.address(), 12),
         beneficiary.pay(1, beneficiary.address(), 13),
-        other.delegate(delegated, 0, code),
+        other.delegate(0, (delegated, 0), code),
         rich.pay(5, delegated.address(), 14),
         delegated.pay(1, rich.address(), 15),
         // Who has nothing, who has sent this before, and who has too little.
