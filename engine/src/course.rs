@@ -3,13 +3,16 @@
 //! The scheduler compares what runs took beside others with what it adds to them. That is right on average, and wrong where a
 //! block comes back to the same few slots again and again: in order, they lie in the nearest cache, and side by side they
 //! travel between cores, so that runs seem to be worth more than they are. In a long block both ways are timed, and where
-//! the loop in order has proved faster, a stretch counts as one that did not pay, whatever the scheduler has found.
+//! the loop in order has proved faster, a stretch counts as one that did not pay, whatever the scheduler has found. And what
+//! it has taken in order corrects what is expected of the rest, so that little is not tried again.
 //!
 //! It is a decision about time: no outcome depends on it.
 
 use std::time::Duration;
 
 use weft_scheduler::{Pace, Stats, Stretch};
+
+use crate::expected;
 
 /// So many transactions run in order to see what that takes, once in a block.
 const SAMPLE: u32 = 128;
@@ -70,9 +73,10 @@ impl Course {
         }
     }
 
-    /// Transactions that use so much gas have run in order.
-    pub(crate) fn note_in_order(&mut self, gas: u64, time: Duration) {
+    /// The next `length` of `left` transactions, which use so much gas, have run in order.
+    pub(crate) fn note_in_order(&mut self, left: u32, length: u32, gas: u64, time: Duration) {
         if let Some(clock) = &mut self.clock {
+            self.pace.note_in_order(left, length, expected::cost(time).into());
             clock.in_order = Some(Rate { gas, time });
         }
     }
@@ -123,7 +127,7 @@ mod tests {
             let mut course = course(true);
             course.note(paid(), 1_000, speculative);
             assert_eq!(course.next_stretch(8_000), Stretch::InOrder(SAMPLE), "nobody knows what that takes");
-            course.note_in_order(250, ms(5));
+            course.note_in_order(8_000, SAMPLE, 250, ms(5));
             assert!(matches!(course.next_stretch(7_872), Stretch::Speculative(_)));
             course.note(paid(), 1_000, speculative);
             assert_eq!(matches!(course.next_stretch(7_000), Stretch::Speculative(_)), goes_on);

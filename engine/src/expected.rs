@@ -151,13 +151,18 @@ pub(crate) fn cost_of_run(
     time.map_or(by_gas, |time| cost_of_time(time, read + written, by_gas))
 }
 
+/// How long that is, in the unit of [`weft_scheduler::Execution::cost`].
+pub(crate) fn cost(time: Duration) -> u32 {
+    const UNIT: u128 = 125;
+    u32::try_from(time.as_nanos() / UNIT).unwrap_or(u32::MAX)
+}
+
 /// How long a run takes in order that took so long beside others, reading and writing so many locations, and is expected to
 /// cost so much by its gas. Of what the scheduler adds, a fourth comes after the run. Who was interrupted took long for
 /// another reason.
 fn cost_of_time(time: Duration, locations: usize, by_gas: u32) -> u32 {
-    const UNIT: u128 = 125;
     let added = overhead(locations) / 4 * 3;
-    let all = u32::try_from(time.as_nanos() / UNIT).unwrap_or(u32::MAX);
+    let all = cost(time);
     all.saturating_sub(added).max(all / 4).min(by_gas.saturating_mul(8))
 }
 

@@ -118,7 +118,7 @@ pub fn run_with(
                 }
                 // The first few of a block say little.
                 if stretch == planned {
-                    course.note_in_order(run.gas_paid() - gas, start.elapsed());
+                    course.note_in_order(left, length, run.gas_paid() - gas, start.elapsed());
                 }
                 strands.note_in_order();
             }

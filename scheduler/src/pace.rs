@@ -36,6 +36,9 @@ use crate::{
     worker::{Block, WorkspaceOf},
 };
 
+/// How many times what they come to costs are expected to be.
+const LENIENCY: u64 = 2;
+
 /// What must be saved at least, as costs are expected, which is twice what they come to: some 200 µs. To wake a second
 /// worker and to make its EVM takes half of that, and no block is without conflicts.
 const WORTH_SAVING: u64 = 160 * RUN_OVERHEAD as u64;
@@ -118,6 +121,8 @@ pub struct Pace {
     rounds: Box<[Expected]>,
     /// How many transactions the block has of which that is known.
     txs: u32,
+    /// What was expected of those that ran in order last, and what they have cost.
+    in_order: Option<(u64, u64)>,
 }
 
 /// What is expected of a round.
@@ -163,6 +168,7 @@ impl Pace {
             probing: false,
             rounds: Box::default(),
             txs: 0,
+            in_order: None,
         }
     }
 
@@ -253,12 +259,29 @@ impl Pace {
             self.probing = !self.habits.restless;
             Stretch::InOrder(length)
         } else if let hopeless @ 1.. =
-            self.hopeless(left, if self.probing { WORTH_PROBING } else { WORTH_SAVING })
+            self.hopeless(left, if self.probing { self.worth_probing() } else { WORTH_SAVING })
         {
             Stretch::InOrder(hopeless)
         } else {
             let longest = if self.probing { PROBE_ROUNDS * self.habits.round } else { self.stretch(left) };
             Stretch::Speculative(left.min(longest))
+        }
+    }
+
+    /// What a probe must promise to save, as costs are expected: if those in order have cost less, it promises too much.
+    fn worth_probing(&self) -> u64 {
+        self.in_order.map_or(WORTH_PROBING, |(expected, cost)| {
+            (WORTH_PROBING / LENIENCY).saturating_mul(expected) / cost.max(1)
+        })
+    }
+
+    /// The next `length` of `left` transactions have run in order, and have cost so much. Who never says so has the costs
+    /// that he expects taken for twice what they come to.
+    pub fn note_in_order(&mut self, left: u32, length: u32, cost: u64) {
+        let rounds = (length / self.habits.round) as usize;
+        let expected: u64 = self.rounds_ahead(left).iter().take(rounds).map(|round| round.cost).sum();
+        if expected > 0 {
+            self.in_order = Some((expected, cost));
         }
     }
 
@@ -353,6 +376,21 @@ mod tests {
         assert_eq!(pace.next_stretch(1_360), Stretch::InOrder(1_024));
         assert_eq!(pace.next_stretch(336), Stretch::InOrder(336), "too little for another try");
         assert_eq!(pace.stretch_if_nothing_meets(336), Some(336));
+    }
+
+    #[test]
+    fn a_probe_must_promise_more_where_the_loop_is_faster_than_expected() {
+        let expected = 4 * RUN_OVERHEAD;
+        for (cost, next) in
+            [(expected / 2, Stretch::Speculative(128)), (expected / 16, Stretch::InOrder(1_424))]
+        {
+            let mut pace = Pace::new(2).expecting(vec![expected; 2_000].into_iter());
+            assert_eq!(pace.next_stretch(2_000), Stretch::Speculative(1_024));
+            pace.note(&Stats { committed: 64, gave_up: true, ..Stats::default() });
+            assert_eq!(pace.next_stretch(1_936), Stretch::InOrder(512));
+            pace.note_in_order(1_936, 512, u64::from(512 * cost));
+            assert_eq!(pace.next_stretch(1_424), next, "{cost}");
+        }
     }
 
     #[test]
