@@ -9,7 +9,7 @@ use core::time::Duration;
 use revm::interpreter::gas::{SSTORE_RESET, SSTORE_SET};
 use revm::primitives::hardfork::SpecId;
 use revm::state::{EvmState, EvmStorageSlot};
-use weft_scheduler::{RUN_OVERHEAD, TxIndex, overhead};
+use weft_scheduler::{LENIENCY, RUN_OVERHEAD, TxIndex, overhead};
 
 use crate::block::{ReadyBlock, ReadyTransaction};
 use crate::chain::Rules;
@@ -43,9 +43,6 @@ fn share_used(block: &ReadyBlock<'_>, asked: u128) -> (u128, u128) {
     let used = block.header.gas_used.checked_sub(transfers);
     used.map_or(USUAL, |used| (asked.min(u128::from(LENIENCY) * u128::from(used)), asked))
 }
-
-/// How many times its share a transaction is expected to take.
-const LENIENCY: u64 = 2;
 
 /// How many bytes of an access list one change takes, with its share of what is listed once.
 const CHANGE_BYTES: usize = 36;
@@ -204,16 +201,14 @@ mod tests {
     #[test]
     fn a_list_is_followed_where_runs_take_longer_than_its_changes() {
         let token = [cost_of(47_200); 100];
-        let follows = |changes: usize, costs: &[u32], workers| {
-            ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs).pays_in_the_scheduler(workers)
-        };
+        let worth =
+            |changes: usize, costs: &[u32]| ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs);
+        let follows = |changes, costs: &[u32], workers| worth(changes, costs).pays_in_the_scheduler(workers);
         assert!(!follows(3, &token, 2) && follows(3, &token, 8));
         let between_holders = [cost_of(5_700 * LENIENCY); 100];
         assert!(!follows(3, &between_holders, 2) && follows(3, &between_holders, 8));
         assert!(follows(8, &[cost_of(460_000); 100], 2));
         assert!(!follows(8, &[TRANSFER; 100], 64), "there is nothing to gain");
-        let worth =
-            |changes: usize, costs: &[u32]| ListWorth::of(CHANGE_BYTES * changes * costs.len(), costs);
         assert!(worth(3, &between_holders).pays_in_strands(2));
         assert!(!worth(3, &[TRANSFER; 100]).pays_in_strands(2));
         let mut uneven = between_holders;

@@ -125,10 +125,8 @@ impl ViewDb<'_> {
         // before that is replayed, and finds out what was presumed.
         let likely = self.likely_wiped.load(Ordering::Relaxed);
         let presumed = !likely && self.view.presume_unwritten(&location)?;
-        let wiped = match if presumed { None } else { self.view.read(&location)? } {
-            Some(Value::By(wiped)) => Some(wiped),
-            _ => None,
-        };
+        let found = if presumed { None } else { self.view.read(&location)? };
+        let wiped = if let Some(Value::By(wiped)) = found { Some(wiped) } else { None };
         self.wipes.insert(address, wiped);
         Ok(wiped)
     }

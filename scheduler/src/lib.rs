@@ -109,7 +109,7 @@ mod worker;
 
 pub use executor::{Commit, Execution, Executor};
 pub use fault::Fault;
-pub use pace::{Pace, RUN_OVERHEAD, STRETCH_MAX, Stretch, overhead};
+pub use pace::{LENIENCY, Pace, RUN_OVERHEAD, STRETCH_MAX, Stretch, overhead};
 pub use scheduler::Workspace;
 pub use stats::Stats;
 pub use version::{Blocked, Incarnation, Origin, TxIndex, Version};

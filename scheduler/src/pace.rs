@@ -36,8 +36,8 @@ use crate::{
     worker::{Block, WorkspaceOf},
 };
 
-/// How many times what they come to costs are expected to be.
-const LENIENCY: u64 = 2;
+/// How many times what they come to costs are to be expected to be: who expects too little tries too little.
+pub const LENIENCY: u64 = 2;
 
 /// What must be saved at least, as costs are expected, which is twice what they come to: some 200 µs. To wake a second
 /// worker and to make its EVM takes half of that, and no block is without conflicts.
@@ -276,7 +276,7 @@ impl Pace {
     }
 
     /// The next `length` of `left` transactions have run in order, and have cost so much. Who never says so has the costs
-    /// that he expects taken for twice what they come to.
+    /// that he expects taken for [`LENIENCY`] times what they come to.
     pub fn note_in_order(&mut self, left: u32, length: u32, cost: u64) {
         let rounds = (length / self.habits.round) as usize;
         let expected: u64 = self.rounds_ahead(left).iter().take(rounds).map(|round| round.cost).sum();

@@ -203,13 +203,19 @@ mod tests {
     use super::*;
     use crate::pace::RUN_OVERHEAD;
 
-    /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
-    fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
-        let (waste, mut round) = (Waste::default(), Round::steady(2));
+    /// Two workers who are there and busy, and nothing committed.
+    fn two_workers() -> (Waste, Round) {
+        let (waste, round) = (Waste::default(), Round::steady(2));
         for _ in 0..2 {
             waste.note_here();
             waste.note_busy(true);
         }
+        (waste, round)
+    }
+
+    /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
+    fn pays(cost: u32, mut note: impl FnMut(&Waste)) -> bool {
+        let (waste, mut round) = two_workers();
         let mut pays = true;
         for _ in 0..STEADY.round {
             assert!(pays, "A2: nothing is said within a round");
@@ -285,11 +291,7 @@ mod tests {
 
     #[test]
     fn a2_what_a_look_has_found_stands_until_the_next() {
-        let (waste, mut round) = (Waste::default(), Round::steady(2));
-        for _ in 0..2 {
-            waste.note_here();
-            waste.note_busy(true);
-        }
+        let (waste, mut round) = two_workers();
         let mut commit = |cost| round.note_commit(cost, waste.spent(cost, 0), &waste);
         let goes_on: Vec<bool> = (0..128).map(|nth| commit(if nth < 64 { 1 } else { 1_000 })).collect();
         assert_eq!(goes_on.iter().position(|goes_on| !goes_on), Some(63));
@@ -299,11 +301,7 @@ mod tests {
 
     #[test]
     fn a2_what_begins_when_it_is_known_not_to_pay_is_no_reason_to_go_on() {
-        let (waste, mut round) = (Waste::default(), Round::steady(2));
-        for _ in 0..2 {
-            waste.note_here();
-            waste.note_busy(true);
-        }
+        let (waste, mut round) = two_workers();
         let ends = [(1, 70), (1, 90), (1_000, 200), (1, 300)].map(|(cost, first_run)| {
             for _ in 0..64 {
                 round.note_commit(cost, waste.spent(cost, 0), &waste);

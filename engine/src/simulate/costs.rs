@@ -44,7 +44,7 @@ pub struct Costs {
     /// Setting stretches up and clearing them away, if all of the block is in one of them.
     between: (u64, u64),
     /// Following the block's access list in the scheduler, if it came with one.
-    foresight: Foresight,
+    foresight: ListCosts,
     /// Putting what all of it did into the ledger, which the threads share.
     merge: u64,
     /// What each takes in a strand, where it has run in one.
@@ -90,7 +90,7 @@ impl Costs {
             near: Vec::new(),
             far: Vec::new(),
             between: (u64::MAX, u64::MAX),
-            foresight: Foresight::default(),
+            foresight: ListCosts::default(),
             merge: u64::MAX,
             in_strands: vec![None; count],
             upkeep: u64::MAX,
@@ -122,7 +122,7 @@ impl Costs {
         }
         costs.kernel.look = costs.kernel.claim / 2;
         if block.access_list.is_some() {
-            (costs.between.0, costs.foresight) = alone(|| Foresight::measure(block, pre_state, rounds))??;
+            (costs.between.0, costs.foresight) = alone(|| ListCosts::measure(block, pre_state, rounds))??;
         }
         for _ in 0..rounds.max(1) {
             costs.note_strands(block, pre_state, clock)?;
@@ -360,14 +360,14 @@ impl Costs {
 
 /// What it takes, on one thread, to follow an access list in the scheduler.
 #[derive(Debug, Clone, Copy, Default)]
-struct Foresight {
+struct ListCosts {
     /// Decoding it.
     decode: u64,
     /// Finding out what it says of each transaction, and telling the scheduler, which the threads share.
     tell: u64,
 }
 
-impl Foresight {
+impl ListCosts {
     /// Measures it, and what it takes to set stretches up without the list.
     fn measure(block: &ReadyBlock<'_>, pre_state: &dyn PreState, rounds: u32) -> Result<(u64, Self), Fault> {
         let unlisted = ReadyBlock { access_list: None, ..block.clone() };
