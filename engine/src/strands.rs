@@ -343,37 +343,42 @@ impl<'b> Strands<'b> {
     ) -> Result<End, ExecuteError> {
         let Split { strand_of, rows, .. } = split;
         let is_timed = setup.rehearsal.is_some();
-        let whole = finished.into_iter().map(|Finished { done, seen }| Some((done.into_iter(), seen?)));
-        let Some((mut done, mut seen)) = whole.collect::<Option<(Vec<_>, Vec<_>)>>() else {
+        let whole = finished.into_iter().map(|Finished { done, seen }| Some((done, seen?)));
+        let Some((done, mut seen)) = whole.collect::<Option<(Vec<_>, Vec<_>)>>() else {
             return Ok(End::BrokeOff);
         };
-        let mut watch = Watch::new(is_timed);
-        let done: Vec<(Summary, U256)> = strand_of.iter().filter_map(|strand| done[*strand].next()).collect();
-        debug_assert_eq!(done.len(), strand_of.len(), "each row is at its end");
-        let has_room = run.has_room(done.iter().map(|(summary, _)| summary.gas));
-        around.interleave = watch.lap();
+        let admit = || {
+            let mut watch = Watch::new(is_timed);
+            let gas = in_block_order(strand_of, &done).map(|(summary, _)| summary.gas);
+            (run.has_room(gas), watch.lap())
+        };
+        let compare = || {
+            let mut watch = Watch::new(is_timed);
+            let have_held = match &self.way {
+                Way::Families | Way::Unread => Seen::are_apart(&seen),
+                Way::List(listed) => {
+                    let row =
+                        |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
+                    let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
+                    listed.agree(&rows)
+                }
+            };
+            (have_held, watch.lap())
+        };
+        let (has_room, have_held);
+        ((has_room, around.admit), (have_held, around.compare)) = rayon::join(admit, compare);
         if !has_room {
             return Ok(End::NoRoom);
         }
-        let have_held = match &self.way {
-            Way::Families | Way::Unread => Seen::are_apart(&seen),
-            Way::List(listed) => {
-                let row = |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
-                let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
-                listed.agree(&rows)
-            }
-        };
-        around.compare = watch.lap();
         if !have_held {
             return Ok(End::Differed);
         }
         let Ledger { base, open, .. } = ledger;
         let commit = || {
             let mut watch = Watch::new(is_timed);
-            let committed =
-                (run.decided() as usize..).zip(done).try_for_each(|(index, (summary, reward))| {
-                    run.commit_summary(open, index, summary, Some(reward))
-                });
+            let committed = (run.decided() as usize..).zip(in_block_order(strand_of, done)).try_for_each(
+                |(index, (summary, reward))| run.commit_summary(open, index, summary, Some(reward)),
+            );
             (committed, watch.lap())
         };
         let take_over = || {
@@ -389,6 +394,15 @@ impl<'b> Strands<'b> {
         self.rooms = seen;
         Ok(End::Joined)
     }
+}
+
+/// What the rows have of each transaction, in the order of the block: which row it is in is said for each.
+fn in_block_order<R: IntoIterator>(
+    strand_of: &[usize],
+    rows: impl IntoIterator<Item = R>,
+) -> impl Iterator<Item = R::Item> {
+    let mut rows: Vec<R::IntoIter> = rows.into_iter().map(R::into_iter).collect();
+    strand_of.iter().filter_map(move |strand| rows[*strand].next())
 }
 
 /// A transaction's place in the block, as traces have it.

@@ -6,8 +6,9 @@
 //! # Invariants
 //!
 //! - **A2.** A stretch that does not pay is found out within 64 commits after a second worker has come, or within 512 if
-//!   none comes. It commits those next in order that had begun by then, as long as they are over and hold, and those below
-//!   one that was to begin early; then it ends.
+//!   none comes; one that has paid, when a round loses more than half of what those before have saved. It commits those
+//!   next in order that had begun by then, as long as they are over and hold, and those below one that was to begin early;
+//!   then it ends.
 
 use crossbeam_utils::CachePadded;
 
@@ -107,6 +108,8 @@ pub(crate) struct Round {
     worth: u64,
     /// What was spent on it.
     spent: u64,
+    /// What the rounds before have saved: of the last all, and of each before half as much as of the next.
+    saved: u64,
     /// A look has found that it pays.
     pub(crate) has_paid: bool,
     /// Whether to go on: what the last look has found.
@@ -137,6 +140,7 @@ impl Round {
             left,
             worth: 0,
             spent: 0,
+            saved: 0,
             has_paid: false,
             verdict: Verdict::GoOn,
             end_of_begun: None,
@@ -184,13 +188,16 @@ impl Round {
             // Of a run that was given up, half is lost on average.
             let halves = waits.saturating_mul(self.spent) / (2 * u64::from(self.habits.round));
             let all = self.spent.saturating_add(wasted).saturating_add(halves);
-            let pays = !self.habits.restless && all <= self.worth;
-            self.has_paid |= pays;
-            if pays {
+            self.has_paid |= !self.habits.restless && all <= self.worth;
+            // A round that does not pay, such as one of transfers among calls, may lose what others have saved.
+            let worth = self.worth.saturating_add(self.saved / 2);
+            self.saved = worth.saturating_sub(all);
+            let goes_on = !self.habits.restless && all <= worth;
+            if goes_on {
                 self.end_of_begun = None;
             }
             if self.verdict != Verdict::Patience {
-                self.verdict = if pays { Verdict::GoOn } else { Verdict::Stop };
+                self.verdict = if goes_on { Verdict::GoOn } else { Verdict::Stop };
             }
             self.begin_again();
         }
@@ -247,7 +254,8 @@ mod tests {
             waste.note_here();
             waste.note_busy(true);
             assert!((0..640).all(|_| commit(2 * RUN_OVERHEAD)), "{late} commits alone");
-            assert_eq!((0..64).find(|_| !commit(RUN_OVERHEAD / 2)), Some(63), "{late} commits alone");
+            // The first round loses 512, and the ten before have saved 1,024 each.
+            assert_eq!((0..640).find(|_| !commit(RUN_OVERHEAD / 2)), Some(127), "{late} commits alone");
         }
         let (waste, mut round) = (Waste::default(), Round::steady(2));
         waste.note_here();
@@ -308,7 +316,26 @@ mod tests {
             }
             round.end_of_begun(TxIndex(first_run)).0
         });
-        assert_eq!(ends, [70, 70, 200, 200], "a look that finds that it pays forgets the others");
+        assert_eq!(ends, [70, 70, 200, 300], "a look that finds that it goes on forgets the others");
+    }
+
+    #[test]
+    fn a2_half_of_what_was_saved_may_be_lost_again() {
+        const CHEAP: u32 = RUN_OVERHEAD - 1;
+        // A round of cheap ones loses 64. How many of them come before the end, when others have saved so many times that.
+        let cheap_rounds = |saved: &[u32]| {
+            let (waste, mut round) = two_workers();
+            let mut goes_on =
+                |cost| (0..64).map(|_| round.note_commit(cost, waste.spent(cost, 0), &waste)).last();
+            assert!(saved.iter().all(|times| goes_on(RUN_OVERHEAD + times) == Some(true)));
+            (0..100).find(|_| goes_on(CHEAP) == Some(false))
+        };
+        assert_eq!(cheap_rounds(&[]), Some(0));
+        assert_eq!(cheap_rounds(&[1]), Some(0), "half of it is not enough");
+        assert_eq!(cheap_rounds(&[2]), Some(1));
+        assert_eq!(cheap_rounds(&[6]), Some(2));
+        assert_eq!(cheap_rounds(&[2, 2, 2, 2]), Some(1), "what is long ago counts for little");
+        assert_eq!(cheap_rounds(&[1_000]), Some(8));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use revm::state::{Account, AccountInfo, EvmStorageSlot, TransactionId};
 use super::{EffectLog, Ledger};
 use crate::block_state::{BlockState, Committing, RevmState, revm_state};
 use crate::evm::StateDb;
+use crate::execute::Options;
 use crate::pre_state::{Ancestors, PlainAccount, PlainState};
 
 /// Numbers that look random and are the same in every run (xorshift).
@@ -26,7 +27,7 @@ impl Numbers {
 
 /// The address with this number. 0 has code and storage, 1 a bare balance, 2 is empty, and the others are not there.
 fn address(number: u64) -> Address {
-    Address::with_last_byte(u8::try_from(number).unwrap())
+    Address::left_padding_from(&number.to_be_bytes())
 }
 
 fn pre_state() -> PlainState {
@@ -153,6 +154,32 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
         }
         ledger.end_stretch(&mut [], 1);
         assert_eq!(ledger.take_changes(), state.take_changes(), "seed {seed}");
+    }
+}
+
+#[test]
+fn l1_many_changes_are_those_of_state_on_any_number_of_threads() {
+    let pre_state = pre_state();
+    for threads in [1, 2, 3, 8] {
+        let mut numbers = Numbers(threads);
+        let mut state = revm_state(&pre_state);
+        let mut ledger = Ledger::with_parts(&pre_state, address(4), 8, 0);
+        // Some of them several times, and in the end some are as they were.
+        for _ in 0..16_000 {
+            let address = address(numbers.below(6_000));
+            let account = touched(&mut state, address, &mut numbers);
+            state.commit([(address, account.clone())].into_iter().collect());
+            ledger.commit([(address, account)].into_iter().collect());
+        }
+        let threads = Options::with_threads(usize::try_from(threads).unwrap()).unwrap();
+        let (changes, expected) = (threads.install(|| ledger.take_changes()), state.take_changes());
+        let counts = (
+            expected.state.len(),
+            expected.contracts.len(),
+            expected.reverts.iter().map(Vec::len).sum::<usize>(),
+        );
+        assert!(counts.0 > 3_000 && counts.1 > 0, "{counts:?}");
+        assert_eq!(changes, expected);
     }
 }
 

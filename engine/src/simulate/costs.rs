@@ -285,16 +285,15 @@ impl Costs {
         let shares = families::shares(workers, transactions as usize) as u64;
         let hand_out = if shares > 1 && around.meetings > 0 { 2 * begin } else { 0 };
         let split = hand_out + part(around.meetings) / shares + part(around.share_out);
-        let interleave = begin + part(around.interleave);
         let compare = 2 * begin + share(part(around.compare), all - 1, all);
+        let check = begin + part(around.admit).max(compare);
         let even = part(around.take_over) / (all - 1).max(1);
         let take_over = self.kernel.begin + even.max(part(around.take_over_longest));
         match end {
             End::NotSplit => split,
             End::BrokeOff => split + begin,
-            End::NoRoom => split + interleave,
-            End::Differed => split + interleave + compare,
-            End::Joined => split + interleave + compare + part(around.commit).max(take_over),
+            End::NoRoom | End::Differed => split + check,
+            End::Joined => split + check + part(around.commit).max(take_over),
         }
     }
 
@@ -347,7 +346,7 @@ impl Costs {
             ("plan", self.plan),
             ("meetings", self.around_strands.0.meetings),
             ("share_out", self.around_strands.0.share_out),
-            ("interleave", self.around_strands.0.interleave),
+            ("admit", self.around_strands.0.admit),
             ("compare", self.around_strands.0.compare),
             ("commits_of_strands", self.around_strands.0.commit),
             ("take_over", self.around_strands.0.take_over),

@@ -85,8 +85,8 @@ pub(crate) struct Around {
     pub(crate) meetings: u64,
     /// Sharing the transactions out.
     pub(crate) share_out: u64,
-    /// Putting what they have done in block order, and seeing whether the block has room.
-    pub(crate) interleave: u64,
+    /// Seeing whether the block has room for them.
+    pub(crate) admit: u64,
     /// Comparing what they have found.
     pub(crate) compare: u64,
     /// Committing their transactions, one after the other.
@@ -103,7 +103,7 @@ impl Around {
         Self {
             meetings: self.meetings + other.meetings,
             share_out: self.share_out + other.share_out,
-            interleave: self.interleave + other.interleave,
+            admit: self.admit + other.admit,
             compare: self.compare + other.compare,
             commit: self.commit + other.commit,
             take_over: self.take_over + other.take_over,
@@ -113,7 +113,7 @@ impl Around {
 
     /// All of it, on one core.
     pub(super) const fn sum(self) -> u64 {
-        self.meetings + self.share_out + self.interleave + self.compare + self.commit + self.take_over
+        self.meetings + self.share_out + self.admit + self.compare + self.commit + self.take_over
     }
 }
 
