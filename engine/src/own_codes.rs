@@ -8,11 +8,11 @@ use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, Bytes};
 use revm::bytecode::Bytecode;
 
-/// After so many uses, a worker makes a copy of its own, and of a long code later: to make it takes longer.
+/// After so many uses, a worker makes a copy of its own at the earliest.
 const OFTEN: u32 = 8;
 
-/// So many bytes of a code are worth a use more: to look for where they may be jumped to takes as long as to wait for
-/// another worker, about 0.3 µs.
+/// A code is copied after a use for each so many bytes: to find out where they may be jumped to takes as long as to wait
+/// for another worker, about 0.3 µs.
 const BYTES_PER_USE: usize = 512;
 
 /// How often a strand uses a code that it loads, at least: it keeps the account for a while.
@@ -62,9 +62,9 @@ impl Met {
     }
 }
 
-/// How many uses are many of a code of so many bytes.
+/// After how many uses a code of so many bytes is copied.
 fn often(bytes: usize) -> u32 {
-    u32::try_from(bytes / BYTES_PER_USE).map_or(u32::MAX, |uses| uses.max(OFTEN))
+    u32::try_from(bytes / BYTES_PER_USE).unwrap_or(u32::MAX).max(OFTEN)
 }
 
 #[cfg(test)]

@@ -396,13 +396,14 @@ impl<'b> Strands<'b> {
     }
 }
 
-/// What the rows have of each transaction, in the order of the block: which row it is in is said for each.
+/// What the rows have of each transaction, in the order of the block: `strand_of` says in which row each is. To look it up
+/// again takes less than to write a list of it.
 fn in_block_order<R: IntoIterator>(
     strand_of: &[usize],
     rows: impl IntoIterator<Item = R>,
 ) -> impl Iterator<Item = R::Item> {
     let mut rows: Vec<R::IntoIter> = rows.into_iter().map(R::into_iter).collect();
-    strand_of.iter().filter_map(move |strand| rows[*strand].next())
+    strand_of.iter().map(move |strand| rows[*strand].next().expect("a row is as long as it was split"))
 }
 
 /// A transaction's place in the block, as traces have it.

@@ -1,9 +1,9 @@
 //! Which stretches of a block are worth speculating on, and which run faster in order.
 //!
 //! ```text
-//!              64 commits, speculation pays
+//!              64 commits, speculation pays, or loses less than half of what it has saved
 //!                 ┌─────┐
-//!                 ▼     │    64 commits, it does not
+//!                 ▼     │    64 commits, it loses more
 //!          speculative ─┴───────────────────────► in order
 //!                 ▲                                  │
 //!                 └── a probe ◄── `pause` commits ───┘

@@ -161,7 +161,7 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
 fn l1_many_changes_are_those_of_state_on_any_number_of_threads() {
     let pre_state = pre_state();
     for threads in [1, 2, 3, 8] {
-        let mut numbers = Numbers(threads);
+        let mut numbers = Numbers(1);
         let mut state = revm_state(&pre_state);
         let mut ledger = Ledger::with_parts(&pre_state, address(4), 8, 0);
         // Some of them several times, and in the end some are as they were.
@@ -171,8 +171,8 @@ fn l1_many_changes_are_those_of_state_on_any_number_of_threads() {
             state.commit([(address, account.clone())].into_iter().collect());
             ledger.commit([(address, account)].into_iter().collect());
         }
-        let threads = Options::with_threads(usize::try_from(threads).unwrap()).unwrap();
-        let (changes, expected) = (threads.install(|| ledger.take_changes()), state.take_changes());
+        let pool = Options::with_threads(threads).unwrap();
+        let (changes, expected) = (pool.install(|| ledger.take_changes()), state.take_changes());
         let counts = (
             expected.state.len(),
             expected.contracts.len(),

@@ -229,7 +229,8 @@ impl Costs {
         bound::bound(self.work(), self.critical_path, workers)
     }
 
-    /// What comes before the first transaction and behind the last. No more than two threads share in it.
+    /// What comes before the first transaction and behind the last, as two threads share in it. More of them find out what
+    /// has changed sooner, but only one fills the bundle's map with it: what they gain is not measured, and left out.
     pub(super) const fn rest(&self, workers: usize) -> u64 {
         self.rest[if workers < 2 { 0 } else { 1 }]
     }
@@ -276,7 +277,8 @@ impl Costs {
 
     /// What so many strands of so many transactions take besides their runs, until they have ended like this. All workers
     /// look for meetings and compare, each as much as one of two does, and a bit more: its share of what has been seen with
-    /// all the others. Then one commits, and the others fill the ledger, of which no part is shared.
+    /// all the others; but for one, who sees meanwhile whether there is room. Then one commits, and the others fill the
+    /// ledger, of which no part is shared.
     pub(super) fn around_strands(&self, transactions: u32, workers: usize, end: End) -> u64 {
         let (around, measured) = self.around_strands;
         let part = |whole: u64| share(whole, transactions.into(), measured.into());
@@ -285,8 +287,8 @@ impl Costs {
         let shares = families::shares(workers, transactions as usize) as u64;
         let hand_out = if shares > 1 && around.meetings > 0 { 2 * begin } else { 0 };
         let split = hand_out + part(around.meetings) / shares + part(around.share_out);
-        let compare = 2 * begin + share(part(around.compare), all - 1, all);
-        let check = begin + part(around.admit).max(compare);
+        let compare = share(part(around.compare), all - 1, all) + part(around.admit) / all;
+        let check = begin + part(around.admit).max(2 * begin + compare);
         let even = part(around.take_over) / (all - 1).max(1);
         let take_over = self.kernel.begin + even.max(part(around.take_over_longest));
         match end {
