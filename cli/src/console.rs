@@ -54,6 +54,11 @@ impl Console {
         let _ = self.bar.suspend(|| writeln!(stderr().lock(), "{text}"));
     }
 
+    /// Whether nobody sees the bar.
+    pub(crate) fn is_hidden(&self) -> bool {
+        self.bar.is_hidden()
+    }
+
     /// Takes the bar away.
     pub(crate) fn clear_bar(&self) {
         self.bar.finish_and_clear();

@@ -45,6 +45,8 @@ use crate::report::Status;
 
 /// Blocks that are run if neither their number nor a time is given.
 const DEFAULT_BLOCKS: u64 = 1_000;
+/// How often those who see no bar hear how far it is.
+const NEWS: Duration = Duration::from_mins(1);
 /// How often a smaller block is tried before it counts as one that does not differ.
 const SHRINK_TRIES: usize = 12;
 /// Longest time to look for a smaller block.
@@ -67,7 +69,14 @@ pub(crate) fn run(arguments: &FuzzArguments) -> anyhow::Result<Status> {
         (None, None) => DEFAULT_BLOCKS,
     };
     let mut summary = Summary::default();
-    for seed in (0..blocks).map(|block| arguments.seed.wrapping_add(block)) {
+    let mut news = NEWS;
+    for (block, seed) in (0..blocks).map(|block| (block, arguments.seed.wrapping_add(block))) {
+        if console.is_hidden() && start.elapsed() >= news {
+            news = start.elapsed() + NEWS;
+            let (minutes, failed) = (start.elapsed().as_secs() / 60, summary.failed);
+            console
+                .note(format_args!("{block} blocks in {minutes} min, {failed} differ; next is seed {seed}"));
+        }
         if arguments.time.is_some_and(|time| start.elapsed() >= time) {
             break;
         }

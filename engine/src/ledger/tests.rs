@@ -2,9 +2,10 @@
 
 use alloy_primitives::map::AddressMap;
 use alloy_primitives::{Address, Bytes, U256};
+use rayon::prelude::*;
 use revm::Database;
 use revm::bytecode::Bytecode;
-use revm::state::{Account, AccountInfo, EvmStorageSlot, TransactionId};
+use revm::state::{Account, AccountInfo, EvmState, EvmStorageSlot, TransactionId};
 
 use super::{EffectLog, Ledger};
 use crate::block_state::{BlockState, Committing, RevmState, revm_state};
@@ -157,29 +158,33 @@ fn l1_changes_reverts_and_reads_are_those_of_state() {
     }
 }
 
+/// Also where several blocks share the threads.
 #[test]
 fn l1_many_changes_are_those_of_state_on_any_number_of_threads() {
     let pre_state = pre_state();
-    for threads in [1, 2, 3, 8] {
-        let mut numbers = Numbers(1);
-        let mut state = revm_state(&pre_state);
-        let mut ledger = Ledger::with_parts(&pre_state, address(4), 8, 0);
-        // Some of them several times, and in the end some are as they were.
-        for _ in 0..16_000 {
+    let mut numbers = Numbers(1);
+    let mut state = revm_state(&pre_state);
+    // Some accounts several times, so that in the end some are as they were.
+    let commits: Vec<EvmState> = (0..16_000)
+        .map(|_| {
             let address = address(numbers.below(6_000));
-            let account = touched(&mut state, address, &mut numbers);
-            state.commit([(address, account.clone())].into_iter().collect());
-            ledger.commit([(address, account)].into_iter().collect());
-        }
+            let accounts = EvmState::from_iter([(address, touched(&mut state, address, &mut numbers))]);
+            state.commit(accounts.clone());
+            accounts
+        })
+        .collect();
+    let expected = state.take_changes();
+    assert!(expected.state.len() > 3_000 && !expected.contracts.is_empty());
+    for threads in [1, 2, 3, 8] {
+        let run = |_| {
+            let mut ledger = Ledger::with_parts(&pre_state, address(4), 8, 0);
+            for accounts in &commits {
+                ledger.commit(accounts.clone());
+            }
+            assert_eq!(ledger.take_changes(), expected, "{threads} threads");
+        };
         let pool = Options::with_threads(threads).unwrap();
-        let (changes, expected) = (pool.install(|| ledger.take_changes()), state.take_changes());
-        let counts = (
-            expected.state.len(),
-            expected.contracts.len(),
-            expected.reverts.iter().map(Vec::len).sum::<usize>(),
-        );
-        assert!(counts.0 > 3_000 && counts.1 > 0, "{counts:?}");
-        assert_eq!(changes, expected);
+        pool.install(|| (0..4).into_par_iter().for_each(run));
     }
 }
 
