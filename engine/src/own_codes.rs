@@ -8,12 +8,8 @@ use alloy_primitives::map::B256Map;
 use alloy_primitives::{B256, Bytes};
 use revm::bytecode::Bytecode;
 
-/// After so many uses, a worker makes a copy of its own at the earliest.
+/// After so many uses, a worker makes a copy of its own.
 const OFTEN: u32 = 8;
-
-/// A code is copied after a use for each so many bytes: to find out where they may be jumped to takes as long as to wait
-/// for another worker, about 0.3 µs.
-const BYTES_PER_USE: usize = 512;
 
 /// How often a strand uses a code that it loads, at least: it keeps the account for a while.
 pub(crate) const USES_BY_STRAND: u32 = 4;
@@ -49,7 +45,7 @@ impl Met {
         let met = self.0.entry(hash).or_insert(Code::Seldom(0));
         match met {
             Code::Often(own) => return own.clone(),
-            Code::Seldom(times) if *times < often(code.len()) => {
+            Code::Seldom(times) if *times < OFTEN => {
                 *times += uses;
                 return code;
             }
@@ -60,11 +56,6 @@ impl Met {
         *met = Code::Often(own.clone());
         own
     }
-}
-
-/// After how many uses a code of so many bytes is copied.
-fn often(bytes: usize) -> u32 {
-    u32::try_from(bytes / BYTES_PER_USE).unwrap_or(u32::MAX).max(OFTEN)
 }
 
 #[cfg(test)]
@@ -81,17 +72,6 @@ mod tests {
             let used = known.unwrap_or_else(|| codes.note(hash, code.clone(), 1));
             assert_eq!(used, code);
             assert_eq!(used.bytecode_ptr() != code.bytecode_ptr(), time >= OFTEN, "{time}");
-        }
-    }
-
-    #[test]
-    fn a_long_code_is_copied_later() {
-        for (length, copied) in [(1, OFTEN), (8 * 512, 8), (9 * 512, 9), (24_576, 48)] {
-            let (mut codes, hash) = (Met::default(), B256::repeat_byte(1));
-            let code = Bytecode::new_legacy(vec![0x5b; length].into());
-            let uses =
-                (0..100).find(|_| codes.note(hash, code.clone(), 1).bytecode_ptr() != code.bytecode_ptr());
-            assert_eq!(uses, Some(copied), "{length} bytes");
         }
     }
 
