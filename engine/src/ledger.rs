@@ -314,11 +314,8 @@ impl Base<'_> {
         }
         let parts = self.parts.par_iter_mut().zip(of_parts);
         let times = parts.map(|(part, strands)| {
-            let mut watch = Watch::new(is_timed);
-            for strand in strands {
-                part.take_over(strand);
-            }
-            watch.lap()
+            let take_over = || strands.into_iter().for_each(|strand| part.take_over(strand));
+            Watch::time(is_timed, take_over).1
         });
         times.max().unwrap_or_default()
     }

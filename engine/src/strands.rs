@@ -347,26 +347,18 @@ impl<'b> Strands<'b> {
         let Some((done, mut seen)) = whole.collect::<Option<(Vec<_>, Vec<_>)>>() else {
             return Ok(End::BrokeOff);
         };
-        let admit = || {
-            let mut watch = Watch::new(is_timed);
-            let gas = in_block_order(strand_of, &done).map(|(summary, _)| summary.gas);
-            (run.has_room(gas), watch.lap())
-        };
-        let compare = || {
-            let mut watch = Watch::new(is_timed);
-            let have_held = match &self.way {
-                Way::Families | Way::Unread => Seen::are_apart(&seen),
-                Way::List(listed) => {
-                    let row =
-                        |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
-                    let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
-                    listed.agree(&rows)
-                }
-            };
-            (have_held, watch.lap())
+        let admit = || run.has_room(in_block_order(strand_of, &done).map(|(summary, _)| summary.gas));
+        let compare = || match &self.way {
+            Way::Families | Way::Unread => Seen::are_apart(&seen),
+            Way::List(listed) => {
+                let row = |(row, seen): (&Vec<usize>, _)| Some(Row { transactions: neighbours(row)?, seen });
+                let rows: Vec<Row<'_>> = rows.iter().zip(&seen).filter_map(row).collect();
+                listed.agree(&rows)
+            }
         };
         let (has_room, have_held);
-        ((has_room, around.admit), (have_held, around.compare)) = rayon::join(admit, compare);
+        ((has_room, around.admit), (have_held, around.compare)) =
+            rayon::join(|| Watch::time(is_timed, admit), || Watch::time(is_timed, compare));
         if !has_room {
             return Ok(End::NoRoom);
         }
@@ -375,20 +367,15 @@ impl<'b> Strands<'b> {
         }
         let Ledger { base, open, .. } = ledger;
         let commit = || {
-            let mut watch = Watch::new(is_timed);
-            let committed = (run.decided() as usize..).zip(in_block_order(strand_of, done)).try_for_each(
+            (run.decided() as usize..).zip(in_block_order(strand_of, done)).try_for_each(
                 |(index, (summary, reward))| run.commit_summary(open, index, summary, Some(reward)),
-            );
-            (committed, watch.lap())
+            )
         };
-        let take_over = || {
-            let mut watch = Watch::new(is_timed);
-            let longest = base.take_over(&mut seen, is_timed);
-            (watch.lap(), longest)
-        };
-        let (commits, take_over) = rayon::join(commit, take_over);
-        (around.commit, (around.take_over, around.take_over_longest)) = (commits.1, take_over);
-        commits.0?;
+        let take_over = || base.take_over(&mut seen, is_timed);
+        let committed;
+        ((committed, around.commit), (around.take_over_longest, around.take_over)) =
+            rayon::join(|| Watch::time(is_timed, commit), || Watch::time(is_timed, take_over));
+        committed?;
         // A reward of zero is committed as a transaction that has changed nothing.
         ledger.end_stretch(&mut [], 1);
         self.rooms = seen;

@@ -12,6 +12,13 @@ impl Watch {
         Self(is_wanted.then(Instant::now))
     }
 
+    /// Does some work, and says how many nanoseconds it took; none if nobody wants to know.
+    pub(crate) fn time<R>(is_wanted: bool, work: impl FnOnce() -> R) -> (R, u64) {
+        let mut watch = Self::new(is_wanted);
+        let result = work();
+        (result, watch.lap())
+    }
+
     /// How many nanoseconds it has been since the last look; none if nobody wants to know.
     pub(crate) fn lap(&mut self) -> u64 {
         let Some(last) = &mut self.0 else { return 0 };

@@ -206,7 +206,7 @@ impl<K: Clone + Eq + Hash, V: Clone + PartialEq, O> Scheduler<K, V, O> {
         Ok(())
     }
 
-    /// Whether a block that does not pay goes on with `next`, which is at the frontier: if it had begun when that was found,
+    /// Whether a block that is to end goes on with `next`, which is at the frontier: if it had begun when that was found,
     /// is over and holds, or if one that takes long has begun. Their time is spent, so they are not thrown away.
     fn must_go_on(&self, turn: &mut Round, next: TxIndex) -> bool {
         let holds = |run: &mut Run<K, V, O>| run.footprint.reads.still_holds(self.memory(), next);

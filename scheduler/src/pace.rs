@@ -1,7 +1,7 @@
 //! Which stretches of a block are worth speculating on, and which run faster in order.
 //!
 //! ```text
-//!              64 commits, speculation pays, or loses less than half of what it has saved
+//!              64 commits, speculation pays, or loses no more than half of what it has saved
 //!                 ┌─────┐
 //!                 ▼     │    64 commits, it loses more
 //!          speculative ─┴───────────────────────► in order

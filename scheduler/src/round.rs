@@ -188,11 +188,12 @@ impl Round {
             // Of a run that was given up, half is lost on average.
             let halves = waits.saturating_mul(self.spent) / (2 * u64::from(self.habits.round));
             let all = self.spent.saturating_add(wasted).saturating_add(halves);
-            self.has_paid |= !self.habits.restless && all <= self.worth;
+            let is_enough = |worth| !self.habits.restless && all <= worth;
+            self.has_paid |= is_enough(self.worth);
             // A round that does not pay, such as one of transfers among calls, may lose what others have saved.
             let allowed = self.worth.saturating_add(self.saved / 2);
+            let goes_on = is_enough(allowed);
             self.saved = allowed.saturating_sub(all);
-            let goes_on = !self.habits.restless && all <= allowed;
             if goes_on {
                 self.end_of_begun = None;
             }
@@ -218,6 +219,12 @@ mod tests {
             waste.note_busy(true);
         }
         (waste, round)
+    }
+
+    /// Whether it is worth going on behind a round of runs of this cost.
+    fn goes_on_behind(cost: u32, waste: &Waste, round: &mut Round) -> bool {
+        let goes_on = (0..STEADY.round).map(|_| round.note_commit(cost, waste.spent(cost, 0), waste));
+        goes_on.last().unwrap()
     }
 
     /// Whether a round of runs of this cost pays for two workers, if after each commit `waste` notes something.
@@ -312,8 +319,8 @@ mod tests {
         let (waste, mut round) = two_workers();
         // The third pays just so, and saves nothing.
         let ends = [(1, 70), (1, 90), (RUN_OVERHEAD, 200), (1, 300), (1, 400)].map(|(cost, first_run)| {
-            let goes_on = (0..64).map(|_| round.note_commit(cost, waste.spent(cost, 0), &waste)).last();
-            (goes_on == Some(false)).then(|| round.end_of_begun(TxIndex(first_run)).0)
+            let ends = !goes_on_behind(cost, &waste, &mut round);
+            ends.then(|| round.end_of_begun(TxIndex(first_run)).0)
         });
         let expected = [Some(70), Some(70), None, Some(300), Some(300)];
         assert_eq!(ends, expected, "a look that finds that it goes on forgets the others");
@@ -325,10 +332,9 @@ mod tests {
         // A round of cheap ones loses 64. How many of them come before the end, when others have saved so many times that.
         let cheap_rounds = |saved: &[u32]| {
             let (waste, mut round) = two_workers();
-            let mut goes_on =
-                |cost| (0..64).map(|_| round.note_commit(cost, waste.spent(cost, 0), &waste)).last();
-            assert!(saved.iter().all(|times| goes_on(RUN_OVERHEAD + times) == Some(true)));
-            (0..100).find(|_| goes_on(CHEAP) == Some(false))
+            let mut goes_on = |cost| goes_on_behind(cost, &waste, &mut round);
+            assert!(saved.iter().all(|times| goes_on(RUN_OVERHEAD + times)));
+            (0..100).find(|_| !goes_on(CHEAP))
         };
         assert_eq!(cheap_rounds(&[]), Some(0));
         assert_eq!(cheap_rounds(&[1]), Some(0), "half of it is not enough");
@@ -342,17 +348,12 @@ mod tests {
     #[test]
     fn a2_what_was_saved_is_forgotten_with_the_round_that_ends() {
         let (waste, mut round) = two_workers();
-        let mut goes_on =
-            |cost| (0..64).map(|_| round.note_commit(cost, waste.spent(cost, 0), &waste)).last();
-        let ends = [100, 0, 100, RUN_OVERHEAD - 1].map(|cost| {
-            let all = goes_on(RUN_OVERHEAD + cost) == Some(true);
-            (all, goes_on(1) == Some(true), goes_on(1) == Some(true))
+        let mut goes_on = |cost| goes_on_behind(cost, &waste, &mut round);
+        let behind_cheap_ones = [100, 0, 100, RUN_OVERHEAD - 1].map(|cost| {
+            assert!(goes_on(RUN_OVERHEAD + cost));
+            (goes_on(1), goes_on(1))
         });
-        assert!(ends.iter().all(|(pays, ..)| *pays));
-        assert_eq!(
-            ends.map(|(_, one, two)| (one, two)),
-            [(true, true), (false, false), (true, true), (false, false)]
-        );
+        assert_eq!(behind_cheap_ones, [(true, true), (false, false), (true, true), (false, false)]);
     }
 
     #[test]

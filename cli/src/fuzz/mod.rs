@@ -71,13 +71,14 @@ pub(crate) fn run(arguments: &FuzzArguments) -> anyhow::Result<Status> {
     let mut summary = Summary::default();
     let mut news = NEWS;
     for (block, seed) in (0..blocks).map(|block| (block, arguments.seed.wrapping_add(block))) {
-        if console.is_hidden() && start.elapsed() >= news {
-            news = start.elapsed() + NEWS;
-            let (minutes, failed) = (start.elapsed().as_secs() / 60, summary.failed);
+        let elapsed = start.elapsed();
+        if console.is_hidden() && elapsed >= news {
+            news = elapsed + NEWS;
+            let (minutes, failed) = (elapsed.as_secs() / 60, summary.failed);
             console
                 .note(format_args!("{block} blocks in {minutes} min, {failed} differ; next is seed {seed}"));
         }
-        if arguments.time.is_some_and(|time| start.elapsed() >= time) {
+        if arguments.time.is_some_and(|time| elapsed >= time) {
             break;
         }
         watchdog.begin(seed);
