@@ -6,6 +6,10 @@
 //! the loop in order has proved faster, a stretch counts as one that did not pay, whatever the scheduler has found. And what
 //! it has taken in order corrects what is expected of the rest, so that little is not tried again.
 //!
+//! A chain of calls shows in order too, and sooner. So a block whose transactions seem to be short begins with some in order,
+//! of which a sample is taken, for as long as another worker takes to wake; and each pause ends with one. While samples
+//! are against it, nobody speculates (`sample.rs`).
+//!
 //! It is a decision about time: no outcome depends on it.
 
 use std::time::Duration;
@@ -13,20 +17,55 @@ use std::time::Duration;
 use weft_scheduler::{Pace, Stats, Stretch};
 
 use crate::expected;
+use crate::sample::{self, Prospect, Sample, Sampling};
 
 /// So many transactions run in order to see what that takes, once in a block.
-const SAMPLE: u32 = 128;
+const TIMED: u32 = 128;
 
 /// Where fewer are left, it does not matter.
-const WORTH_SAMPLING: u32 = 2_048;
+const WORTH_TIMING: u32 = 2_048;
+
+/// A sample has no more transactions.
+const SAMPLED: u32 = 64;
+
+/// The first few transactions of a block bring code and tables near, and say little.
+const COLD: u32 = 8;
+
+/// As long as the first of them may run in order for a sample's sake.
+const OPENING: Duration = Duration::from_micros(100);
+
+/// Who is expected to cost more is not run while the others wait: 32 µs, as what is expected is twice what it comes to.
+const SMALL: u32 = 512;
+
+/// So many of the next does a sample stand for.
+const NEXT: u32 = 4_096;
 
 /// How the next transactions run.
 #[derive(Debug)]
 pub(crate) struct Course {
     /// What the scheduler has found.
     pace: Pace,
+    /// How many workers there are.
+    workers: usize,
     /// What the clock has shown; `None` if nobody looks at it.
     clock: Option<Clock>,
+    /// What each transaction is expected to cost; none if there are to be no samples.
+    costs: Vec<u32>,
+    /// Whether to speculate without a sample that is in favour of it.
+    doubt: Doubt,
+    /// The sample to be taken of the next stretch.
+    sampling: Option<Sampling>,
+}
+
+/// Whether to speculate without a sample that is in favour of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doubt {
+    /// Nothing has run yet.
+    Opening,
+    /// Yes.
+    None,
+    /// The last sample was not, and so many are to run until the end of the next one.
+    Sampled(u32),
 }
 
 /// What both ways have taken, when they were last tried.
@@ -49,8 +88,10 @@ struct Rate {
 
 impl Course {
     /// A block of which nothing has run.
-    pub(crate) fn new(pace: Pace, looks_at_the_clock: bool) -> Self {
-        Self { pace, clock: looks_at_the_clock.then(Clock::default) }
+    pub(crate) fn new(pace: Pace, workers: usize, costs: Vec<u32>, looks_at_the_clock: bool) -> Self {
+        let clock = looks_at_the_clock.then(Clock::default);
+        let costs = if looks_at_the_clock { costs } else { Vec::new() };
+        Self { pace, workers, clock, costs, doubt: Doubt::Opening, sampling: None }
     }
 
     /// What the scheduler has found.
@@ -65,12 +106,59 @@ impl Course {
 
     /// How to run the next of `left` transactions.
     pub(crate) fn next_stretch(&mut self, left: u32) -> Stretch {
+        self.sampling = None;
         match &self.clock {
-            Some(Clock { in_order: None, speculative: Some(_) }) if left >= WORTH_SAMPLING => {
-                Stretch::InOrder(SAMPLE)
+            Some(Clock { in_order: None, speculative: Some(_) }) if left >= WORTH_TIMING => {
+                Stretch::InOrder(TIMED)
             }
-            _ => self.pace.next_stretch(left),
+            _ => self.doubted_stretch(left),
         }
+    }
+
+    /// How to run the next of `left` transactions, if the clock says nothing.
+    fn doubted_stretch(&mut self, left: u32) -> Stretch {
+        let planned = self.pace.next_stretch(left);
+        let (length, last, most) = match (planned, self.doubt) {
+            (Stretch::Speculative(_), Doubt::Opening) => {
+                self.doubt = Doubt::None;
+                let opening = self.opening();
+                let is_enough = opening >= COLD + sample::FEW;
+                (opening, if is_enough { opening - COLD } else { 0 }, Some(OPENING))
+            }
+            (Stretch::Speculative(_), Doubt::Sampled(pause)) => (pause.min(left), SAMPLED, None),
+            (Stretch::InOrder(pause), Doubt::Sampled(_)) => (pause, SAMPLED, None),
+            _ => (0, 0, None),
+        };
+        if last == 0 || self.costs.is_empty() {
+            self.doubt = Doubt::None;
+            return planned;
+        }
+        self.sampling = (length < left).then_some(Sampling { last: last.min(length), most });
+        Stretch::InOrder(length)
+    }
+
+    /// How many of a block's first transactions may be a sample.
+    fn opening(&self) -> u32 {
+        let small = self.costs.iter().take(SAMPLED as usize).take_while(|cost| **cost <= SMALL);
+        u32::try_from(small.count()).expect("a sample has no more")
+    }
+
+    /// The sample to be taken of the stretch that is to come.
+    pub(crate) const fn sampling(&mut self) -> Option<Sampling> {
+        self.sampling.take()
+    }
+
+    /// What this sample, which was just taken, says of the next of `left` transactions.
+    pub(crate) fn note_sample(&mut self, left: u32, sample: &Sample) -> Prospect {
+        let (before, next) = self.costs.split_at(self.costs.len() - left as usize);
+        let sampled = &before[before.len() - sample.txs() as usize..];
+        let prospect = sample.prospect(sampled, &next[..left.min(NEXT) as usize], self.workers);
+        self.doubt = match (prospect, self.doubt) {
+            (Prospect::Open, _) => Doubt::None,
+            (_, Doubt::Sampled(pause)) => Doubt::Sampled((2 * pause).min(NEXT)),
+            (_, Doubt::Opening | Doubt::None) => Doubt::Sampled(SAMPLED),
+        };
+        prospect
     }
 
     /// The next `length` of `left` transactions, which use so much gas, have run in order.
@@ -89,6 +177,9 @@ impl Course {
                 (stats.gave_up, stats.has_paid) = (true, false);
             }
         }
+        if stats.gave_up {
+            self.doubt = Doubt::Sampled(SAMPLED);
+        }
         self.pace.note(&stats);
     }
 }
@@ -104,11 +195,13 @@ impl Clock {
 
 #[cfg(test)]
 mod tests {
+    use alloy_primitives::{Address, U256};
+
     use super::*;
 
     /// A block of 9,000 transactions that speculation has found worth while so far.
     fn course(looks_at_the_clock: bool) -> Course {
-        let mut course = Course::new(Pace::new(2), looks_at_the_clock);
+        let mut course = Course::new(Pace::new(2), 2, Vec::new(), looks_at_the_clock);
         assert!(matches!(course.next_stretch(9_000), Stretch::Speculative(_)));
         course
     }
@@ -126,8 +219,8 @@ mod tests {
         for (speculative, goes_on) in [(ms(10), true), (ms(21), true), (ms(23), false)] {
             let mut course = course(true);
             course.note(paid(), 1_000, speculative);
-            assert_eq!(course.next_stretch(8_000), Stretch::InOrder(SAMPLE), "nobody knows what that takes");
-            course.note_in_order(8_000, SAMPLE, 250, ms(5));
+            assert_eq!(course.next_stretch(8_000), Stretch::InOrder(TIMED), "nobody knows what that takes");
+            course.note_in_order(8_000, TIMED, 250, ms(5));
             assert!(matches!(course.next_stretch(7_872), Stretch::Speculative(_)));
             course.note(paid(), 1_000, speculative);
             assert_eq!(matches!(course.next_stretch(7_000), Stretch::Speculative(_)), goes_on);
@@ -136,10 +229,72 @@ mod tests {
 
     #[test]
     fn what_is_short_or_must_not_depend_on_time_is_not_timed() {
-        for (looks_at_the_clock, left) in [(true, WORTH_SAMPLING - 1), (false, 8_000)] {
+        for (looks_at_the_clock, left) in [(true, WORTH_TIMING - 1), (false, 8_000)] {
             let mut course = course(looks_at_the_clock);
             course.note(paid(), 1_000, Duration::from_secs(9));
             assert!(matches!(course.next_stretch(left), Stretch::Speculative(_)));
         }
+    }
+
+    /// What a sample says of which each transaction writes the same slot, or one of its own.
+    fn sample(txs: u32, is_chain: bool) -> Sample {
+        let mut sample = Sample::new();
+        for nth in 0..txs {
+            sample.note_slot(Address::ZERO, if is_chain { U256::ZERO } else { U256::from(nth) });
+            sample.note_end(Duration::from_micros(20));
+        }
+        sample
+    }
+
+    /// A block of so many transactions that are expected to cost so much each.
+    fn sampled_course(txs: usize, cost: u32) -> Course {
+        let costs = vec![cost; txs];
+        let pace = Pace::new(2).expecting(costs.iter().copied());
+        Course::new(pace, 2, costs, true)
+    }
+
+    #[test]
+    fn a_chain_is_seen_in_order_before_anybody_speculates() {
+        let mut course = sampled_course(1_000, 320);
+        assert_eq!(course.next_stretch(1_000), Stretch::InOrder(SAMPLED));
+        assert_eq!(course.sampling(), Some(Sampling { last: SAMPLED - COLD, most: Some(OPENING) }));
+        assert_eq!(course.note_sample(970, &sample(22, true)), Prospect::InOrder);
+        for (left, pause) in [(970, 64), (906, 128), (778, 256)] {
+            assert_eq!(course.next_stretch(left), Stretch::InOrder(pause));
+            assert_eq!(course.sampling(), Some(Sampling { last: SAMPLED, most: None }));
+            assert_eq!(course.note_sample(left - pause, &sample(SAMPLED, true)), Prospect::InOrder);
+        }
+        assert_eq!(course.next_stretch(522), Stretch::InOrder(512));
+        assert_eq!(course.note_sample(400, &sample(SAMPLED, false)), Prospect::Open);
+        assert_eq!(course.next_stretch(400), Stretch::Speculative(256));
+        assert_eq!(course.sampling(), None);
+    }
+
+    #[test]
+    fn a_stretch_that_gave_up_is_tried_again_if_a_sample_is_in_favour() {
+        let mut course = sampled_course(2_000, 320);
+        course.next_stretch(2_000);
+        assert_eq!(course.note_sample(1_950, &sample(40, false)), Prospect::Open);
+        assert!(matches!(course.next_stretch(1_950), Stretch::Speculative(_)));
+        let mut gave_up = Stats::default();
+        (gave_up.committed, gave_up.gave_up) = (64, true);
+        course.note(gave_up, 1_000, Duration::from_millis(1));
+        assert_eq!(course.next_stretch(1_886), Stretch::InOrder(512));
+        assert_eq!(course.note_sample(1_374, &sample(SAMPLED, true)), Prospect::InOrder);
+        assert_eq!(course.next_stretch(1_374), Stretch::InOrder(128));
+        assert_eq!(course.note_sample(1_246, &sample(SAMPLED, false)), Prospect::Open);
+        assert!(matches!(course.next_stretch(1_246), Stretch::Speculative(_)), "a probe");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_sample_of_what_may_take_long() {
+        let mut course = sampled_course(1_000, SMALL + 1);
+        assert!(matches!(course.next_stretch(1_000), Stretch::Speculative(_)));
+        let mut course = sampled_course(1_000, SMALL);
+        assert!(matches!(course.next_stretch(1_000), Stretch::InOrder(_)));
+        assert!(
+            matches!(course.next_stretch(994), Stretch::Speculative(_)),
+            "it was not enough for a sample"
+        );
     }
 }

@@ -16,6 +16,7 @@
 //!   nothing.
 
 use core::ops::Range;
+use std::time::Instant;
 
 use alloy_primitives::{Address, B256, U256};
 use revm::bytecode::Bytecode;
@@ -32,15 +33,17 @@ use crate::commit::{BlockRun, Summary};
 use crate::error::{ExecuteError, WitnessError};
 use crate::evm::EthEvm;
 use crate::hash_ahead::{AHEAD, HashesAhead};
-use crate::ledger::{Ledger, Written};
+use crate::ledger::Ledger;
+use crate::sample::{Sample, Sampling};
 use crate::trace::{Recorder, Trace, Work};
-use crate::transaction::{self, Transacted, blame};
+use crate::transaction::{self, Notes, Transacted, blame};
 use crate::transfer::Transfer;
 
 /// How many accounts are kept: as many as a core has near.
 const KEPT_MAX: usize = 384;
 
-/// Runs some transactions of a block, and makes what they do part of the block and of the ledger.
+/// Runs some transactions of a block, and makes what they do part of the block and of the ledger. Notes what is wanted of
+/// the last of them, and runs no more if that is enough.
 ///
 /// # Errors
 ///
@@ -50,13 +53,18 @@ pub(crate) fn run_in_order(
     run: &mut BlockRun<'_>,
     ledger: &mut Ledger<'_>,
     indices: Range<u32>,
+    sampling: Option<Sampling>,
     trace: Option<&Trace>,
-) -> Result<(), ExecuteError> {
+) -> Result<Option<Box<Sample>>, ExecuteError> {
     let mut recorder = Recorder::new(trace, Some(0));
-    let mut state = KeptState::new(ledger, block, !run.is_watching(), None);
+    let mut state = KeptState::new(ledger, block, !run.is_watching(), Notes::None);
     let end = indices.end as usize;
+    let mut first_end = None;
     for tx in indices.clone() {
         let index = tx as usize;
+        if sampling.is_some_and(|sampling| indices.end - tx == sampling.last) {
+            state.notes = Notes::Sample(Box::new(Sample::new()));
+        }
         if ((tx - indices.start) as usize).is_multiple_of(AHEAD) {
             let next = &block.transactions[index..end.min(index + AHEAD)];
             state.look_ahead(next.iter().map(|ready| &ready.env));
@@ -79,13 +87,19 @@ pub(crate) fn run_in_order(
         }
         recorder.note(Work::Commit(tx, 1));
         state.settle_if_full();
+        state.end_sampled();
+        let is_enough = sampling
+            .and_then(|sampling| sampling.most)
+            .is_some_and(|most| first_end.get_or_insert_with(Instant::now).elapsed() >= most);
         // It may be that the block stops here.
-        if run.left() == 0 {
+        if is_enough || run.left() == 0 {
             break;
         }
     }
-    state.settle();
-    Ok(())
+    Ok(match state.finish() {
+        Notes::Sample(sample) => Some(sample),
+        Notes::None | Notes::Written(_) => None,
+    })
 }
 
 /// What a transaction has left for its commit.
@@ -107,23 +121,25 @@ pub(crate) struct KeptState<'r, 'l, 't> {
     evm: EthEvm<'t, &'r mut Ledger<'l>>,
     /// The accounts stay in the EVM.
     keeps: bool,
-    /// What was changed, if that is wanted of transactions that only change values.
-    written: Option<Written>,
+    /// What is noted of transactions that only change values.
+    notes: Notes,
     /// What the next transactions will likely hash. It is learnt anew in each stretch.
     ahead: HashesAhead,
 }
 
 impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
-    /// The state as the ledger has it. It `keeps` accounts in the EVM if nobody wants to see them, and adds to what was
-    /// `written`.
-    pub(crate) fn new(
-        ledger: &'r mut Ledger<'l>,
-        block: &ReadyBlock<'_>,
-        keeps: bool,
-        written: Option<Written>,
-    ) -> Self {
+    /// The state as the ledger has it. It `keeps` accounts in the EVM if nobody wants to see them, and adds to the notes
+    /// then.
+    pub(crate) fn new(ledger: &'r mut Ledger<'l>, block: &ReadyBlock<'_>, keeps: bool, notes: Notes) -> Self {
         let evm = EthEvm::new(ledger, &block.env).with_memo();
-        Self { evm, keeps, written, ahead: HashesAhead::default() }
+        Self { evm, keeps, notes, ahead: HashesAhead::default() }
+    }
+
+    /// The last transaction is over, in case a sample is taken.
+    fn end_sampled(&mut self) {
+        if let Notes::Sample(sample) = &mut self.notes {
+            sample.end_transaction();
+        }
     }
 
     /// Is told what the next transactions are, [`AHEAD`] of them at once: so what they hash can be hashed together. Returns
@@ -149,14 +165,19 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         if let Some(transfer) = Transfer::of(&mut self.evm, transaction)
             && self.transfer(&transfer)
         {
-            if let (Some(written), Some(recipient)) = (&mut self.written, transfer.recipient) {
-                written.note_account(recipient);
+            match &mut self.notes {
+                Notes::None => {}
+                Notes::Written(written) => {
+                    transfer.recipient.into_iter().for_each(|address| written.note_account(address));
+                }
+                Notes::Sample(sample) => {
+                    sample.note_account(transfer.sender);
+                    transfer.recipient.into_iter().for_each(|address| sample.note_account(address));
+                }
             }
             return Ok(Ran::Ordinary { summary: transfer.summary(), reward: Some(transfer.reward) });
         }
-        let written = self.written.take();
-        let kept = transaction::transact_kept(&mut self.evm, transaction, written).map_err(failed)?;
-        self.written = kept.written;
+        let kept = transaction::transact_kept(&mut self.evm, transaction, &mut self.notes).map_err(failed)?;
         self.learn(transaction);
         if kept.changes_values_only && !self.ledger().has_shown_an_empty_account() {
             return Ok(Ran::Ordinary { summary: Summary::of(kept.result), reward: kept.unpaid_reward });
@@ -216,10 +237,10 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         is_full
     }
 
-    /// Puts what the journal keeps into the ledger, and says what was written.
-    pub(crate) fn finish(mut self) -> Option<Written> {
+    /// Puts what the journal keeps into the ledger, and hands the notes over.
+    pub(crate) fn finish(mut self) -> Notes {
         self.settle();
-        self.written
+        self.notes
     }
 
     /// Puts what the journal keeps into the ledger.
@@ -299,5 +320,62 @@ impl Committing for KeptState<'_, '_, '_> {
     fn commit(&mut self, accounts: EvmState) {
         self.settle();
         self.ledger().commit(accounts);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloy_consensus::{Header, Signed, TxLegacy};
+    use alloy_hardforks::EthereumHardfork;
+    use alloy_primitives::map::HashMap;
+    use alloy_primitives::{Bytes, Signature, TxKind, keccak256};
+
+    use super::*;
+    use crate::block::{Block, SignedTransaction};
+    use crate::chain::Chain;
+    use crate::pre_state::{Ancestors, PlainAccount, PlainState};
+    use crate::setup::Setup;
+
+    /// Adds one to a slot.
+    const COUNT: &[u8] = &[0x5f, 0x54, 0x60, 0x01, 0x01, 0x5f, 0x55];
+
+    /// A sample of twelve calls, of which the `nth` is one of a contract that has this number.
+    fn sample(contract: impl Fn(u8) -> u8, data: &'static [u8]) -> Sample {
+        let transaction = |nth: u8| {
+            let to = TxKind::Call(Address::repeat_byte(contract(nth)));
+            let value = U256::from(u8::from(data.is_empty()));
+            let call = TxLegacy { to, value, gas_limit: 100_000, input: data.into(), ..TxLegacy::default() };
+            // Of another transaction, the same signature is somebody else's.
+            let signature = Signature::new(U256::ONE, U256::from(2 + nth), false);
+            SignedTransaction::Legacy(Signed::new_unhashed(call, signature))
+        };
+        let header = Header { gas_limit: 30_000_000, base_fee_per_gas: Some(0), ..Header::default() };
+        let mut block = Block::uncle(header);
+        block.body.transactions = (1..=12).map(transaction).collect();
+        let rules = Chain::at_fork(1, EthereumHardfork::Shanghai).rules_at(1, 1);
+        let block = ReadyBlock::new(&rules, &block, None).unwrap();
+        let account = |address, code: &[u8]| {
+            let balance = U256::from(9);
+            let info = AccountInfo { balance, code_hash: keccak256(code), ..AccountInfo::default() };
+            (address, PlainAccount { info: info.without_code(), storage: HashMap::default() })
+        };
+        let code = if data.is_empty() { &[] } else { COUNT };
+        let contracts = (1..=12).map(|number| account(Address::repeat_byte(number), code));
+        let senders = block.transactions.iter().map(|ready| account(ready.env.caller, &[]));
+        let accounts = contracts.chain(senders).collect();
+        let pre_state = PlainState::new(accounts, &[Bytes::from_static(COUNT)], Ancestors::default());
+        let mut ledger = Ledger::new(&block, &pre_state, 1);
+        let mut run = BlockRun::begin(&block, &mut ledger, Setup::default()).unwrap();
+        let sampling = Some(Sampling { last: 12, most: None });
+        *run_in_order(&block, &mut run, &mut ledger, 0..12, sampling, None).unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_sample_sees_who_writes_what_others_read() {
+        for data in [&[][..], &[1]] {
+            let chain = sample(|_| 1, data);
+            assert_eq!((chain.txs(), chain.is_chain()), (12, true));
+            assert!(!sample(|nth| nth, data).is_chain());
+        }
     }
 }

@@ -57,6 +57,7 @@ mod own_codes;
 pub mod parallel;
 pub mod pre_state;
 pub mod replay;
+mod sample;
 mod senders;
 pub mod sequential;
 mod setup;

@@ -70,11 +70,11 @@ pub fn run_with(
     let workers = workers.min(block.transactions.len());
     let _span = tracing::debug_span!("transactions", workers, count = block.transactions.len()).entered();
     let mut watch = Watch::new(setup.rehearsal.is_some());
-    let Plan { pace, list, way } = plan(block, is_watched(block, &setup), workers, &setup);
+    let Plan { pace, costs, list, way } = plan(block, is_watched(block, &setup), workers, &setup);
     if let Some(rehearsal) = setup.rehearsal {
         rehearsal.note_plan(watch.lap());
     }
-    let mut course = Course::new(pace, setup.timing().is_by_the_clock());
+    let mut course = Course::new(pace, workers, costs, setup.timing().is_by_the_clock());
     // Who fills it alone is faster with one part.
     let is_in_order = course.pace().is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
     let mut ledger = Ledger::new(block, pre_state, if is_in_order { 1 } else { workers });
@@ -90,7 +90,7 @@ pub fn run_with(
     let mut strands = Strands::new(workers, outlook, way);
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
-        if strands.are_likely(left)
+        if strands.are_likely(first, left)
             && let Some(length) = course.stretch_if_nothing_meets(left)
         {
             match strands.run(block, &mut run, &mut ledger, length, &mut counters, &setup) {
@@ -106,19 +106,24 @@ pub fn run_with(
         let stretch = strands.probe(planned, || block.foretold());
         match stretch {
             Stretch::InOrder(length) => {
-                counters.in_order(length);
-                tracing::trace!(first, length, "stretch in order");
                 let indices = first..first + length;
-                let ran = run_in_order(block, &mut run, &mut ledger, indices, setup.trace);
+                let sampling = course.sampling().filter(|_| stretch == planned);
+                let ran = run_in_order(block, &mut run, &mut ledger, indices, sampling, setup.trace);
+                counters.in_order(run.decided() - first);
+                tracing::trace!(first, count = run.decided() - first, "stretch in order");
                 if let Some(rehearsal) = setup.rehearsal {
                     rehearsal.note_in_order(first, length);
                 }
-                if let Err(error) = ran {
-                    return (Err(error), counters);
-                }
+                let sample = match ran {
+                    Ok(sample) => sample,
+                    Err(error) => return (Err(error), counters),
+                };
                 // The first few of a block say little.
-                if stretch == planned {
+                if stretch == planned && sampling.is_none_or(|sampling| sampling.most.is_none()) {
                     course.note_in_order(left, length, run.gas_paid() - gas, start.elapsed());
+                }
+                if let Some(sample) = sample.filter(|_| run.left() > 0) {
+                    strands.note_sample(course.note_sample(run.left(), &sample));
                 }
                 strands.note_in_order();
             }
@@ -231,6 +236,9 @@ const MEDIUM: usize = 2_048;
 struct Plan<'a> {
     /// How long stretches are, and whether they speculate.
     pace: Pace,
+    /// What transactions are expected to cost, if samples of them say whether to speculate: who is foretold what others do
+    /// need not wait for them.
+    costs: Vec<u32>,
     /// The block's access list, if it is worth the scheduler's while to follow it.
     list: Option<&'a [u8]>,
     /// How strands are split, which follow the list if it is worth theirs. None where the scheduler follows it: who is
@@ -243,11 +251,11 @@ fn plan<'a>(block: &ReadyBlock<'a>, is_watching: bool, workers: usize, setup: &S
     let list = block.access_list;
     if setup.restless {
         let way = if list.is_some() { Way::Unread } else { Way::Families };
-        return Plan { pace: Pace::restless(workers), list, way: Some(way) };
+        return Plan { pace: Pace::restless(workers), costs: Vec::new(), list, way: Some(way) };
     }
     // Who measures has a plan of his own.
     if workers < 2 || setup.rehearsal.is_some_and(Rehearsal::measures) {
-        return Plan { pace: Pace::new(workers), list, way: None };
+        return Plan { pace: Pace::new(workers), costs: Vec::new(), list, way: None };
     }
     let costs = expected::costs(block, is_watching);
     let worth = list.map(|list| ListWorth::of(list.len(), &costs));
@@ -262,5 +270,7 @@ fn plan<'a>(block: &ReadyBlock<'a>, is_watching: bool, workers: usize, setup: &S
         (!pays_in_the_scheduler).then_some(Way::Families)
     };
     let list = list.filter(|_| pays_in_the_scheduler);
-    Plan { list, way, pace: Pace::new(workers).expecting(costs.into_iter()) }
+    let pace = Pace::new(workers).expecting(costs.iter().copied());
+    let takes_samples = matches!(way, Some(Way::Families)) && !is_watching;
+    Plan { pace, costs: if takes_samples { costs } else { Vec::new() }, list, way }
 }

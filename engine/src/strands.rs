@@ -14,7 +14,8 @@
 //! scheduler runs the stretch.
 //!
 //! Who belongs together is guessed from senders, from recipients of calls without data, and from the addresses among the
-//! arguments (`families.rs`). Such strands are tried where the scheduler has met next to no conflict.
+//! arguments (`families.rs`). Such strands are tried where the scheduler has met next to no conflict, or a sample of those
+//! that have run in order shows next to none and the scheduler would not pay.
 //!
 //! If the block came with an access list, a strand is a row of neighbours, and begins with what the list says of those
 //! before it: so even transactions that all depend on each other run side by side. The list is believed for no longer
@@ -57,9 +58,11 @@ use crate::in_order::{KeptState, Ran};
 use crate::ledger::{Base, Ledger, Seen, Written};
 use crate::listed::{ListedChanges, Row};
 use crate::pre_state::PreState;
+use crate::sample::Prospect;
 use crate::setup::Setup;
 use crate::simulate::{Around, End};
 use crate::trace::{Recorder, Work};
+use crate::transaction::Notes;
 use crate::watch::Watch;
 
 mod bounds;
@@ -112,7 +115,7 @@ pub(crate) enum Way<'b> {
 pub(crate) enum Outlook {
     /// Nothing has run yet.
     Open,
-    /// The scheduler has met next to no conflict, and strands have held if they were tried.
+    /// The scheduler has met next to no conflict, or a sample has none, and strands have held if they were tried.
     Good,
     /// They have not held, or would not.
     Bad,
@@ -172,6 +175,13 @@ impl<'b> Strands<'b> {
         }
     }
 
+    /// What a sample says of the next transactions.
+    pub(crate) fn note_sample(&mut self, prospect: Prospect) {
+        if self.outlook == Outlook::Open && prospect == Prospect::Apart {
+            self.outlook = Outlook::Good;
+        }
+    }
+
     /// The scheduler has run a stretch.
     pub(crate) fn note(&mut self, stats: &Stats) {
         if self.outlook == Outlook::Open {
@@ -181,11 +191,11 @@ impl<'b> Strands<'b> {
         }
     }
 
-    /// Whether to try some of the next `left` transactions.
-    pub(crate) const fn are_likely(&self, left: u32) -> bool {
+    /// Whether to try some of the next `left` transactions, where so many are decided.
+    pub(crate) const fn are_likely(&self, decided: u32, left: u32) -> bool {
         match self.outlook {
             Outlook::Open | Outlook::Bad => false,
-            Outlook::Good => true,
+            Outlook::Good => decided >= PROBE_IN_ORDER,
             // The scheduler is to have its share.
             Outlook::Restless => left.is_multiple_of(2),
         }
@@ -429,7 +439,8 @@ fn run_row(
     mut recorder: Recorder<'_>,
 ) -> Finished {
     let mut ledger = Ledger::of_strand(beneath, block.header.beneficiary, room, row.len());
-    let mut state = KeptState::new(&mut ledger, block, true, written);
+    let notes = written.map_or(Notes::None, Notes::Written);
+    let mut state = KeptState::new(&mut ledger, block, true, notes);
     let mut done = Vec::with_capacity(row.len());
     // Gas that the others have not been told of: all look at that, and whoever tells makes them wait.
     let mut used = 0;
@@ -463,7 +474,10 @@ fn run_row(
             recorder.note(Work::Upkeep("settle"));
         }
     }
-    let written = state.finish().unwrap_or_default();
+    let written = match state.finish() {
+        Notes::Written(written) => written,
+        Notes::None | Notes::Sample(_) => Written::default(),
+    };
     recorder.note(Work::Upkeep("settle"));
     let is_whole = done.len() == row.len();
     Finished { done, seen: is_whole.then(|| ledger.into_seen(written)) }
@@ -490,9 +504,9 @@ mod tests {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         let none = || unreachable!("there is none to read");
         assert_eq!(strands.probe(LONG, none), Stretch::Speculative(PROBE));
-        assert!(!strands.are_likely(9_000), "nobody knows yet");
+        assert!(!strands.are_likely(512, 9_000), "nobody knows yet");
         strands.note(&with(32, 0));
-        assert!(strands.are_likely(9_000));
+        assert!(strands.are_likely(512, 9_000));
         assert_eq!(strands.probe(LONG, none), LONG);
         for (decided, left, length) in [(512, 9_999, 512), (2_048, 700, 700), (30_000, 99_999, 16_384)] {
             assert_eq!(strands.length(4_096, decided, left), length);
@@ -507,7 +521,7 @@ mod tests {
         assert_eq!(strands.probe(Stretch::InOrder(7), || &list), Stretch::InOrder(7));
         strands.note_in_order();
         assert_eq!(strands.probe(LONG, || &list), LONG);
-        assert!(strands.are_likely(9_000));
+        assert!(strands.are_likely(512, 9_000));
         assert_eq!(strands.length(4_096, PROBE_IN_ORDER, 9_000), PROBE_IN_ORDER);
     }
 
@@ -534,8 +548,8 @@ mod tests {
     fn where_transactions_meet_strands_are_not_tried() {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         strands.note(&with(20, 13));
-        assert!(!strands.are_likely(9_000));
+        assert!(!strands.are_likely(512, 9_000));
         strands.note(&with(0, 0));
-        assert!(!strands.are_likely(9_000), "once is enough");
+        assert!(!strands.are_likely(512, 9_000), "once is enough");
     }
 }

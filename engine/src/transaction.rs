@@ -20,6 +20,7 @@ use crate::error::{BlockError, ExecuteError, Fault, TransactionError};
 use crate::evm::{EthEvm, StateDb};
 use crate::ledger::Written;
 use crate::location::tip;
+use crate::sample::Sample;
 
 /// What running one transaction gives.
 #[derive(Debug)]
@@ -80,23 +81,34 @@ pub(crate) struct Kept {
     pub(crate) unpaid_reward: Option<U256>,
     /// It has created no account, removed none that was there, and set no code.
     pub(crate) changes_values_only: bool,
-    /// What was given, with what it has changed if it changes values only.
-    pub(crate) written: Option<Written>,
 }
 
-/// As [`transact_unpaid`], and what the transaction leaves of the accounts stays in the EVM for the next one. Adds to what
-/// was `written`, if that is wanted. From Byzantium on.
+/// What is noted of transactions whose accounts stay in the EVM's journal.
+#[derive(Debug, Default)]
+pub(crate) enum Notes {
+    /// Nothing.
+    #[default]
+    None,
+    /// What they change, as long as they change values only.
+    Written(Written),
+    /// What they read and change.
+    Sample(Box<Sample>),
+}
+
+/// As [`transact_unpaid`], and what the transaction leaves of the accounts stays in the EVM for the next one. Adds to the
+/// notes. From Byzantium on.
 pub(crate) fn transact_kept<'t, DB: StateDb>(
     evm: &mut EthEvm<'t, DB>,
     transaction: &'t TxEnv,
-    written: Option<Written>,
+    notes: &mut Notes,
 ) -> Result<Kept, EVMError<DB::Error>> {
-    let mut handler =
-        RewardHandler { keeps: true, written: RefCell::new(written), ..RewardHandler::new(true) };
+    let taken = RefCell::new(core::mem::take(notes));
+    let mut handler = RewardHandler { keeps: true, notes: taken, ..RewardHandler::new(true) };
     evm.ctx().set_tx(transaction);
-    let result = handler.run(evm)?;
+    let result = handler.run(evm);
     let (unpaid_reward, changes_values_only) = (handler.unpaid.get(), handler.changes_values_only.get());
-    Ok(Kept { result, unpaid_reward, changes_values_only, written: handler.written.into_inner() })
+    *notes = handler.notes.into_inner();
+    Ok(Kept { result: result?, unpaid_reward, changes_values_only })
 }
 
 /// Whether a transaction that is over has created no account, removed none that was there, and set no code. One that
@@ -136,32 +148,74 @@ fn changes_values_only(journal: &mut JournalInner<JournalEntry>, caller: Address
     })
 }
 
+/// What a transaction that is over has done to an account or a slot.
+enum Deed {
+    /// Looked at an account.
+    ReadAccount(Address),
+    /// Looked at a slot.
+    ReadSlot(Address, U256),
+    /// Changed the balance or the nonce of an account.
+    ChangedAccount(Address),
+    /// Changed a slot.
+    ChangedSlot(Address, U256),
+}
+
+/// What a transaction that is over has done and not taken back, as far as it changes values only.
+fn deeds(journal: &JournalInner<JournalEntry>) -> impl Iterator<Item = Deed> {
+    let deeds = |entry: &JournalEntry| match entry {
+        JournalEntry::AccountWarmed { address } => [Some(Deed::ReadAccount(*address)), None],
+        JournalEntry::StorageWarmed { address, key } => [Some(Deed::ReadSlot(*address, *key)), None],
+        JournalEntry::BalanceChange { address, .. }
+        | JournalEntry::NonceChange { address, .. }
+        | JournalEntry::NonceBump { address } => [Some(Deed::ChangedAccount(*address)), None],
+        JournalEntry::BalanceTransfer { balance, from, to } if !balance.is_zero() => {
+            [Some(Deed::ChangedAccount(*from)), Some(Deed::ChangedAccount(*to))]
+        }
+        JournalEntry::StorageChanged { address, key, .. } => {
+            [Some(Deed::ChangedSlot(*address, *key)), None]
+        }
+        JournalEntry::BalanceTransfer { .. }
+        | JournalEntry::AccountTouched { .. }
+        | JournalEntry::TransientStorageChange { .. }
+        // These do more than change values.
+        | JournalEntry::AccountDestroyed { .. }
+        | JournalEntry::AccountCreated { .. }
+        | JournalEntry::CodeChange { .. } => [None, None],
+    };
+    journal.journal.iter().flat_map(deeds).flatten()
+}
+
 /// Notes what a transaction that is over has changed, other than the account of its sender.
 fn note_written(journal: &JournalInner<JournalEntry>, caller: Address, written: &mut Written) {
-    for entry in &journal.journal {
-        let accounts = match entry {
-            JournalEntry::BalanceChange { address, .. }
-            | JournalEntry::NonceChange { address, .. }
-            | JournalEntry::NonceBump { address } => [Some(*address), None],
-            JournalEntry::BalanceTransfer { balance, from, to } if !balance.is_zero() => {
-                [Some(*from), Some(*to)]
+    for deed in deeds(journal) {
+        match deed {
+            Deed::ChangedAccount(address) if address != caller => written.note_account(address),
+            Deed::ChangedSlot(address, slot) => written.note_slot(address, slot),
+            Deed::ChangedAccount(_) | Deed::ReadAccount(_) | Deed::ReadSlot(..) => {}
+        }
+    }
+}
+
+/// Notes what a transaction that is over has read and changed, other than the account of the beneficiary, whom each pays.
+fn note_sample(
+    journal: &JournalInner<JournalEntry>,
+    transaction: &TxEnv,
+    beneficiary: Address,
+    sample: &mut Sample,
+) {
+    // Who sends a transaction and whom it calls need not be looked at in it.
+    sample.note_account(transaction.caller);
+    transaction.kind.to().into_iter().for_each(|recipient| sample.note_account_read(*recipient));
+    for deed in deeds(journal) {
+        match deed {
+            Deed::ReadAccount(address) if address != beneficiary => sample.note_account_read(address),
+            Deed::ChangedAccount(address) if ![transaction.caller, beneficiary].contains(&address) => {
+                sample.note_account(address);
             }
-            JournalEntry::StorageChanged { address, key, .. } => {
-                written.note_slot(*address, *key);
-                [None; 2]
-            }
-            JournalEntry::BalanceTransfer { .. }
-            | JournalEntry::AccountWarmed { .. }
-            | JournalEntry::AccountTouched { .. }
-            | JournalEntry::StorageWarmed { .. }
-            | JournalEntry::TransientStorageChange { .. }
-            // These do more than change values.
-            | JournalEntry::AccountDestroyed { .. }
-            | JournalEntry::AccountCreated { .. }
-            | JournalEntry::CodeChange { .. } => [None; 2],
-        };
-        let others = accounts.into_iter().flatten().filter(|address| *address != caller);
-        others.for_each(|address| written.note_account(address));
+            Deed::ReadSlot(address, slot) => sample.note_slot_read(address, slot),
+            Deed::ChangedSlot(address, slot) => sample.note_slot(address, slot),
+            Deed::ReadAccount(_) | Deed::ChangedAccount(_) => {}
+        }
     }
 }
 
@@ -192,8 +246,8 @@ struct RewardHandler<'t, DB> {
     unpaid: Cell<Option<U256>>,
     /// The run has created no account, removed none that was there, and set no code.
     changes_values_only: Cell<bool>,
-    /// What was changed before, and by this run, if that is wanted.
-    written: RefCell<Option<Written>>,
+    /// What was noted before, and of this run.
+    notes: RefCell<Notes>,
     /// The handler's EVM is typed by its database and where its transactions are kept.
     _evm: PhantomData<(&'t TxEnv, DB)>,
 }
@@ -206,7 +260,7 @@ impl<DB> RewardHandler<'_, DB> {
             keeps: false,
             unpaid: Cell::new(None),
             changes_values_only: Cell::new(false),
-            written: RefCell::default(),
+            notes: RefCell::default(),
             _evm: PhantomData,
         }
     }
@@ -240,12 +294,14 @@ impl<'t, DB: StateDb> Handler for RewardHandler<'t, DB> {
             context.journal_mut().load_account_mut(beneficiary)?.incr_balance(reward);
         }
         if self.keeps {
-            let caller = context.tx().caller();
-            let values_only = changes_values_only(context.journal_mut(), caller);
-            self.changes_values_only.set(values_only);
-            if let Some(written) = &mut *self.written.borrow_mut() {
-                note_written(context.journal_mut(), caller, written);
+            let transaction: &TxEnv = context.tx();
+            let caller = transaction.caller;
+            match &mut *self.notes.borrow_mut() {
+                Notes::None => {}
+                Notes::Written(written) => note_written(context.journal(), caller, written),
+                Notes::Sample(sample) => note_sample(context.journal(), transaction, beneficiary, sample),
             }
+            self.changes_values_only.set(changes_values_only(context.journal_mut(), caller));
         }
         Ok(())
     }
