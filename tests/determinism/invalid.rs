@@ -77,3 +77,37 @@ fn a_gap_in_the_nonces_is_passed_over() {
     let stopped = run(InvalidTransactions::Stop, &signers, calls()).unwrap();
     assert_eq!((stopped.receipts.len(), stopped.left_out.len()), (1, 1));
 }
+
+/// Short calls, of which the engine takes samples in order before it speculates: first a chain, then some that keep apart.
+/// Here and there is one that cannot be part of the block, also in the midst of a sample.
+#[test]
+fn samples_are_of_what_can_be_part_of_the_block_and_what_cannot() {
+    let signers: Vec<Signer> = (0..600).map(Signer::new).collect();
+    let is_invalid =
+        |index: usize| matches!(index, 3 | 12 | 20..25 | 70 | 130 | 250 | 599) || index % 64 == 50;
+    let call = |(index, signer): (usize, &Signer)| {
+        let to = if index < 400 { counter() } else { signer.address() };
+        signer.call(u64::from(is_invalid(index)), to, vec![1])
+    };
+    let run = |first: usize, invalid| {
+        let mut world = World::default();
+        (world.invalid, world.gas_limit) = (invalid, 200_000_000);
+        // Who is expected to take long is no part of a sample.
+        world.gas_used = 600 * 30_000;
+        world.put(counter(), 1, COUNTER.to_vec());
+        for signer in &signers {
+            world.put(signer.address(), 0, Vec::new());
+        }
+        let calls = signers.iter().enumerate().skip(first).map(call).collect();
+        world.run(EthereumHardfork::Cancun, calls).unwrap()
+    };
+    let outcome = run(0, InvalidTransactions::Skip);
+    let left_out: Vec<usize> = outcome.left_out.iter().map(|left_out| left_out.index).collect();
+    assert_eq!(left_out, (0..600).filter(|index| is_invalid(*index)).collect::<Vec<_>>());
+    let counted = (0..400).filter(|index| !is_invalid(*index)).count();
+    assert_eq!(outcome.changes.changed_slot(counter(), U256::ZERO), Some(U256::from(counted)));
+    for (first, valid) in [(0, 3), (4, 8), (26, 24)] {
+        let stopped = run(first, InvalidTransactions::Stop);
+        assert_eq!((stopped.receipts.len(), stopped.left_out[0].index), (valid, valid));
+    }
+}
