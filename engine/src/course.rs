@@ -6,9 +6,10 @@
 //! the loop in order has proved faster, a stretch counts as one that did not pay, whatever the scheduler has found. And what
 //! it has taken in order corrects what is expected of the rest, so that little is not tried again.
 //!
-//! A chain of calls shows in order too, and sooner. So a block whose transactions seem to be short begins with some in order,
-//! of which a sample is taken, for as long as another worker takes to wake; and each pause ends with one. While samples
-//! are against it, nobody speculates (`sample.rs`).
+//! A chain of calls shows in order too, and sooner. So where transactions seem to be short, some run in order before anybody
+//! speculates, for as long as another worker takes to wake, and a sample is taken of them. So it is at the beginning of a
+//! block, and again wherever something has run in order for another reason. While samples are against it, nobody
+//! speculates, and they become rarer (`sample.rs`).
 //!
 //! It is a decision about time: no outcome depends on it.
 
@@ -25,13 +26,20 @@ const TIMED: u32 = 128;
 /// Where fewer are left, it does not matter.
 const WORTH_TIMING: u32 = 2_048;
 
-/// A sample has no more transactions.
-const SAMPLED: u32 = 64;
+/// A sample has no more transactions: to note what one has done takes as long as some of them do.
+const SAMPLED: u32 = 32;
+
+/// So many run in order at least when a sample was against speculation, the next one's among them.
+const PAUSE: u32 = 64;
+
+/// How many times as long the next pause is, if another sample finds that they meet.
+const LONGER: u32 = 4;
 
 /// The first few transactions of a block bring code and tables near, and say little.
 const COLD: u32 = 8;
 
-/// As long as the first of them may run in order for a sample's sake.
+/// So long may run in order for a sample's sake while nobody speculates, if there are a few then; for their sake four times
+/// that.
 const OPENING: Duration = Duration::from_micros(100);
 
 /// Who is expected to cost more is not run while the others wait: 32 µs, as what is expected is twice what it comes to.
@@ -60,11 +68,11 @@ pub(crate) struct Course {
 /// Whether to speculate without a sample that is in favour of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Doubt {
-    /// Nothing has run yet.
-    Opening,
+    /// Nobody knows: nothing has run yet, or what has run was no sample.
+    Unknown,
     /// Yes.
     None,
-    /// The last sample was not, and so many are to run until the end of the next one.
+    /// The last sample was not, and so many are to run in order until the end of the next one.
     Sampled(u32),
 }
 
@@ -91,7 +99,7 @@ impl Course {
     pub(crate) fn new(pace: Pace, workers: usize, costs: Vec<u32>, looks_at_the_clock: bool) -> Self {
         let clock = looks_at_the_clock.then(Clock::default);
         let costs = if looks_at_the_clock { costs } else { Vec::new() };
-        Self { pace, workers, clock, costs, doubt: Doubt::Opening, sampling: None }
+        Self { pace, workers, clock, costs, doubt: Doubt::Unknown, sampling: None }
     }
 
     /// What the scheduler has found.
@@ -118,29 +126,38 @@ impl Course {
     /// How to run the next of `left` transactions, if the clock says nothing.
     fn doubted_stretch(&mut self, left: u32) -> Stretch {
         let planned = self.pace.next_stretch(left);
-        let (length, last, most) = match (planned, self.doubt) {
-            (Stretch::Speculative(_), Doubt::Opening) => {
+        if matches!(planned, Stretch::InOrder(_)) {
+            // What follows may be of another kind.
+            self.doubt = Doubt::Unknown;
+            return planned;
+        }
+        let (length, last, most) = match self.doubt {
+            Doubt::Unknown => {
+                // Once is enough.
                 self.doubt = Doubt::None;
-                let opening = self.opening();
-                let is_enough = opening >= COLD + sample::FEW;
-                (opening, if is_enough { opening - COLD } else { 0 }, Some(OPENING))
+                let (idle, opening) = self.opening(left);
+                (idle + opening, opening.saturating_sub(COLD), Some(OPENING))
             }
-            (Stretch::Speculative(_), Doubt::Sampled(pause)) => (pause.min(left), SAMPLED, None),
-            (Stretch::InOrder(pause), Doubt::Sampled(_)) => (pause, SAMPLED, None),
-            _ => (0, 0, None),
+            Doubt::None => return planned,
+            Doubt::Sampled(pause) => (pause.min(left), SAMPLED, None),
         };
-        if last == 0 || self.costs.is_empty() {
-            self.doubt = Doubt::None;
+        if last < sample::FEW {
             return planned;
         }
         self.sampling = (length < left).then_some(Sampling { last: last.min(length), most });
         Stretch::InOrder(length)
     }
 
-    /// How many of a block's first transactions may be a sample.
-    fn opening(&self) -> u32 {
-        let small = self.costs.iter().take(SAMPLED as usize).take_while(|cost| **cost <= SMALL);
-        u32::try_from(small.count()).expect("a sample has no more")
+    /// How many of the next `left` transactions may run for the sake of a sample: first those that say nothing because they
+    /// run no code, and then others.
+    fn opening(&self, left: u32) -> (u32, u32) {
+        let mut next = self.costs.iter().skip(self.costs.len().saturating_sub(left as usize)).peekable();
+        let mut idle = 0;
+        while next.next_if(|cost| **cost <= expected::TRANSFER).is_some() {
+            idle += 1;
+        }
+        let small = next.take((COLD + SAMPLED) as usize).take_while(|cost| **cost <= SMALL);
+        (idle, u32::try_from(small.count()).expect("a sample has no more"))
     }
 
     /// The sample to be taken of the stretch that is to come.
@@ -152,11 +169,14 @@ impl Course {
     pub(crate) fn note_sample(&mut self, left: u32, sample: &Sample) -> Prospect {
         let (before, next) = self.costs.split_at(self.costs.len() - left as usize);
         let sampled = &before[before.len() - sample.txs() as usize..];
-        let prospect = sample.prospect(sampled, &next[..left.min(NEXT) as usize], self.workers);
+        let next = &next[..self.pace.can_pay(left).min(NEXT) as usize];
+        let prospect = sample.prospect(sampled, next, self.workers);
         self.doubt = match (prospect, self.doubt) {
             (Prospect::Open, _) => Doubt::None,
-            (_, Doubt::Sampled(pause)) => Doubt::Sampled((2 * pause).min(NEXT)),
-            (_, Doubt::Opening | Doubt::None) => Doubt::Sampled(SAMPLED),
+            // They may soon be enough for strands.
+            (Prospect::Apart, Doubt::Sampled(pause)) => Doubt::Sampled((2 * pause).min(NEXT)),
+            (Prospect::InOrder, Doubt::Sampled(pause)) => Doubt::Sampled((LONGER * pause).min(NEXT)),
+            (_, Doubt::Unknown | Doubt::None) => Doubt::Sampled(PAUSE),
         };
         prospect
     }
@@ -178,7 +198,7 @@ impl Course {
             }
         }
         if stats.gave_up {
-            self.doubt = Doubt::Sampled(SAMPLED);
+            self.doubt = Doubt::Unknown;
         }
         self.pace.note(&stats);
     }
@@ -253,18 +273,22 @@ mod tests {
         Course::new(pace, 2, costs, true)
     }
 
+    /// The sample that a block begins with, and any after a pause.
+    const SAMPLINGS: [Sampling; 2] =
+        [Sampling { last: SAMPLED, most: Some(OPENING) }, Sampling { last: SAMPLED, most: None }];
+
     #[test]
     fn a_chain_is_seen_in_order_before_anybody_speculates() {
         let mut course = sampled_course(1_000, 320);
-        assert_eq!(course.next_stretch(1_000), Stretch::InOrder(SAMPLED));
-        assert_eq!(course.sampling(), Some(Sampling { last: SAMPLED - COLD, most: Some(OPENING) }));
+        assert_eq!(course.next_stretch(1_000), Stretch::InOrder(COLD + SAMPLED));
+        assert_eq!(course.sampling(), Some(SAMPLINGS[0]));
         assert_eq!(course.note_sample(970, &sample(22, true)), Prospect::InOrder);
-        for (left, pause) in [(970, 64), (906, 128), (778, 256)] {
+        for (left, pause) in [(970, 64), (906, 256)] {
             assert_eq!(course.next_stretch(left), Stretch::InOrder(pause));
-            assert_eq!(course.sampling(), Some(Sampling { last: SAMPLED, most: None }));
+            assert_eq!(course.sampling(), Some(SAMPLINGS[1]));
             assert_eq!(course.note_sample(left - pause, &sample(SAMPLED, true)), Prospect::InOrder);
         }
-        assert_eq!(course.next_stretch(522), Stretch::InOrder(512));
+        assert_eq!(course.next_stretch(650), Stretch::InOrder(650), "1,024 if there were as many");
         assert_eq!(course.note_sample(400, &sample(SAMPLED, false)), Prospect::Open);
         assert_eq!(course.next_stretch(400), Stretch::Speculative(256));
         assert_eq!(course.sampling(), None);
@@ -280,10 +304,23 @@ mod tests {
         (gave_up.committed, gave_up.gave_up) = (64, true);
         course.note(gave_up, 1_000, Duration::from_millis(1));
         assert_eq!(course.next_stretch(1_886), Stretch::InOrder(512));
-        assert_eq!(course.note_sample(1_374, &sample(SAMPLED, true)), Prospect::InOrder);
-        assert_eq!(course.next_stretch(1_374), Stretch::InOrder(128));
-        assert_eq!(course.note_sample(1_246, &sample(SAMPLED, false)), Prospect::Open);
-        assert!(matches!(course.next_stretch(1_246), Stretch::Speculative(_)), "a probe");
+        assert_eq!(course.sampling(), None, "the pause is over anyway");
+        assert_eq!(course.next_stretch(1_374), Stretch::InOrder(COLD + SAMPLED));
+        assert_eq!(course.note_sample(1_334, &sample(SAMPLED, true)), Prospect::InOrder);
+        assert_eq!(course.next_stretch(1_334), Stretch::InOrder(64));
+        assert_eq!(course.note_sample(1_270, &sample(SAMPLED, false)), Prospect::Open);
+        assert!(matches!(course.next_stretch(1_270), Stretch::Speculative(_)), "a probe");
+    }
+
+    #[test]
+    fn what_ran_in_order_for_another_reason_says_nothing_of_what_follows() {
+        let costs: Vec<u32> = (0..900).map(|tx| if tx < 130 { expected::TRANSFER } else { 320 }).collect();
+        let pace = Pace::new(2).expecting(costs.iter().copied());
+        let mut course = Course::new(pace, 2, costs, true);
+        assert_eq!(course.next_stretch(900), Stretch::InOrder(128), "two rounds that cannot pay");
+        assert_eq!(course.next_stretch(772), Stretch::InOrder(2 + COLD + SAMPLED), "transfers are no sample");
+        assert_eq!(course.sampling(), Some(SAMPLINGS[0]));
+        assert_eq!(course.note_sample(730, &sample(SAMPLED, true)), Prospect::InOrder);
     }
 
     #[test]

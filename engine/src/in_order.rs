@@ -2,7 +2,7 @@
 //!
 //! revm can hand over the accounts after each transaction, or keep them in its journal for the next. To hand them over,
 //! to make them part of the ledger and to load them again takes a fifth of a swap's time. So they stay, and go into the
-//! ledger when there are many, or when the stretch is over. A transaction that does more than change values (it creates
+//! ledger when there are many, or before anybody else runs. A transaction that does more than change values (it creates
 //! or removes an account, or sets a code) goes into the ledger at once, everything before it first, and the journal
 //! begins anew. So it does after each transaction if somebody wants to see steps.
 //!
@@ -42,8 +42,22 @@ use crate::transfer::Transfer;
 /// How many accounts are kept: as many as a core has near.
 const KEPT_MAX: usize = 384;
 
-/// Runs some transactions of a block, and makes what they do part of the block and of the ledger. Notes what is wanted of
-/// the last of them, and runs no more if that is enough.
+/// What the EVM keeps from one stretch in order to the next. Nobody may look at the ledger before it is
+/// [settled](Self::settle).
+#[derive(Debug, Default)]
+pub(crate) struct Loaded(Option<JournalInner<JournalEntry>>);
+
+impl Loaded {
+    /// Puts it into the ledger.
+    pub(crate) fn settle(&mut self, ledger: &mut Ledger<'_>) {
+        if let Some(journal) = &mut self.0 {
+            ledger.absorb(journal.state.drain());
+        }
+    }
+}
+
+/// Runs some transactions of a block, and makes what they do part of the block and of what is loaded above the ledger. Notes
+/// what is wanted of the last of them, and runs no more if that is enough.
 ///
 /// # Errors
 ///
@@ -52,12 +66,14 @@ pub(crate) fn run_in_order(
     block: &ReadyBlock<'_>,
     run: &mut BlockRun<'_>,
     ledger: &mut Ledger<'_>,
+    loaded: &mut Loaded,
     indices: Range<u32>,
     sampling: Option<Sampling>,
     trace: Option<&Trace>,
 ) -> Result<Option<Box<Sample>>, ExecuteError> {
     let mut recorder = Recorder::new(trace, Some(0));
     let mut state = KeptState::new(ledger, block, !run.is_watching(), Notes::None);
+    state.go_on_with(loaded);
     let end = indices.end as usize;
     let mut first_end = None;
     for tx in indices.clone() {
@@ -87,16 +103,16 @@ pub(crate) fn run_in_order(
         }
         recorder.note(Work::Commit(tx, 1));
         state.settle_if_full();
-        state.end_sampled();
-        let is_enough = sampling
-            .and_then(|sampling| sampling.most)
-            .is_some_and(|most| first_end.get_or_insert_with(Instant::now).elapsed() >= most);
+        let sampled = state.end_sampled();
+        let is_enough = sampling.is_some_and(|sampling| {
+            sampling.is_enough(first_end.get_or_insert_with(Instant::now).elapsed(), sampled)
+        });
         // It may be that the block stops here.
         if is_enough || run.left() == 0 {
             break;
         }
     }
-    Ok(match state.finish() {
+    Ok(match state.leave_to(loaded) {
         Notes::Sample(sample) => Some(sample),
         Notes::None | Notes::Written(_) => None,
     })
@@ -135,11 +151,24 @@ impl<'r, 'l, 't> KeptState<'r, 'l, 't> {
         Self { evm, keeps, notes, ahead: HashesAhead::default() }
     }
 
-    /// The last transaction is over, in case a sample is taken.
-    fn end_sampled(&mut self) {
-        if let Notes::Sample(sample) = &mut self.notes {
-            sample.end_transaction();
+    /// The accounts are those that an earlier stretch in order has left, if there was one.
+    fn go_on_with(&mut self, loaded: &mut Loaded) {
+        if let Some(journal) = loaded.0.take() {
+            *self.evm.database_and_journal().1 = journal;
         }
+    }
+
+    /// Leaves the accounts to the next stretch in order, and hands the notes over.
+    fn leave_to(mut self, loaded: &mut Loaded) -> Notes {
+        loaded.0 = Some(core::mem::take(self.evm.database_and_journal().1));
+        self.notes
+    }
+
+    /// The last transaction is over, in case a sample is taken. Returns how many that has.
+    fn end_sampled(&mut self) -> u32 {
+        let Notes::Sample(sample) = &mut self.notes else { return 0 };
+        sample.end_transaction();
+        sample.txs()
     }
 
     /// Is told what the next transactions are, [`AHEAD`] of them at once: so what they hash can be hashed together. Returns
@@ -334,12 +363,13 @@ mod tests {
     use crate::block::{Block, SignedTransaction};
     use crate::chain::Chain;
     use crate::pre_state::{Ancestors, PlainAccount, PlainState};
+    use crate::sequential;
     use crate::setup::Setup;
 
     /// Adds one to a slot.
     const COUNT: &[u8] = &[0x5f, 0x54, 0x60, 0x01, 0x01, 0x5f, 0x55];
 
-    /// A sample of twelve calls, of which the `nth` is one of a contract that has this number.
+    /// A sample of twelve calls, of which the `nth` is one of a contract that has this number, behind a stretch of four.
     fn sample(contract: impl Fn(u8) -> u8, data: &'static [u8]) -> Sample {
         let transaction = |nth: u8| {
             let to = TxKind::Call(Address::repeat_byte(contract(nth)));
@@ -351,7 +381,7 @@ mod tests {
         };
         let header = Header { gas_limit: 30_000_000, base_fee_per_gas: Some(0), ..Header::default() };
         let mut block = Block::uncle(header);
-        block.body.transactions = (1..=12).map(transaction).collect();
+        block.body.transactions = (1..=16).map(transaction).collect();
         let rules = Chain::at_fork(1, EthereumHardfork::Shanghai).rules_at(1, 1);
         let block = ReadyBlock::new(&rules, &block, None).unwrap();
         let account = |address, code: &[u8]| {
@@ -360,14 +390,21 @@ mod tests {
             (address, PlainAccount { info: info.without_code(), storage: HashMap::default() })
         };
         let code = if data.is_empty() { &[] } else { COUNT };
-        let contracts = (1..=12).map(|number| account(Address::repeat_byte(number), code));
+        let contracts = (1..=16).map(|number| account(Address::repeat_byte(number), code));
         let senders = block.transactions.iter().map(|ready| account(ready.env.caller, &[]));
         let accounts = contracts.chain(senders).collect();
         let pre_state = PlainState::new(accounts, &[Bytes::from_static(COUNT)], Ancestors::default());
         let mut ledger = Ledger::new(&block, &pre_state, 1);
         let mut run = BlockRun::begin(&block, &mut ledger, Setup::default()).unwrap();
-        let sampling = Some(Sampling { last: 12, most: None });
-        *run_in_order(&block, &mut run, &mut ledger, 0..12, sampling, None).unwrap().unwrap()
+        let mut loaded = Loaded::default();
+        let [before, sample] = [0..4, 4..16].map(|indices| {
+            let sampling = (indices.start > 0).then_some(Sampling { last: 12, most: None });
+            run_in_order(&block, &mut run, &mut ledger, &mut loaded, indices, sampling, None).unwrap()
+        });
+        assert!(before.is_none());
+        loaded.settle(&mut ledger);
+        assert_eq!(run.finish(&mut ledger), sequential::run(&block, &pre_state));
+        *sample.unwrap()
     }
 
     #[test]

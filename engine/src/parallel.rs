@@ -36,7 +36,7 @@ use crate::desk::Desk;
 use crate::error::ExecuteError;
 use crate::expected::{self, ListWorth};
 use crate::foresight::Foresight;
-use crate::in_order::run_in_order;
+use crate::in_order::{Loaded, run_in_order};
 use crate::ledger::{EffectLog, Ledger, WORTH_SHARING};
 use crate::outcome::Outcome;
 use crate::pre_state::PreState;
@@ -74,7 +74,8 @@ pub fn run_with(
     if let Some(rehearsal) = setup.rehearsal {
         rehearsal.note_plan(watch.lap());
     }
-    let mut course = Course::new(pace, workers, costs, setup.timing().is_by_the_clock());
+    let by_the_clock = setup.timing().is_by_the_clock();
+    let mut course = Course::new(pace, workers, costs, by_the_clock);
     // Who fills it alone is faster with one part.
     let is_in_order = course.pace().is_in_order(u32::try_from(block.transactions.len()).unwrap_or(u32::MAX));
     let mut ledger = Ledger::new(block, pre_state, if is_in_order { 1 } else { workers });
@@ -84,15 +85,18 @@ pub fn run_with(
         Err(error) => return (Err(error), counters),
     };
     let foresight = OnceCell::new();
+    let mut loaded = Loaded::default();
     let mut workspace = None;
     let desks: Vec<Mutex<Desk>> = (0..workers).map(|_| Mutex::default()).collect();
     let (outlook, way) = way.map_or((Outlook::Bad, Way::Families), |way| (outlook(&run, &setup), way));
     let mut strands = Strands::new(workers, outlook, way);
     while run.left() > 0 {
         let (first, left) = (run.decided(), run.left());
-        if strands.are_likely(first, left)
+        let time = by_the_clock.then(|| strands.elapsed());
+        if strands.are_likely(first, left, time)
             && let Some(length) = course.stretch_if_nothing_meets(left)
         {
+            loaded.settle(&mut ledger);
             match strands.run(block, &mut run, &mut ledger, length, &mut counters, &setup) {
                 Ok(true) => continue,
                 Ok(false) => {}
@@ -108,7 +112,8 @@ pub fn run_with(
             Stretch::InOrder(length) => {
                 let indices = first..first + length;
                 let sampling = course.sampling().filter(|_| stretch == planned);
-                let ran = run_in_order(block, &mut run, &mut ledger, indices, sampling, setup.trace);
+                let ran =
+                    run_in_order(block, &mut run, &mut ledger, &mut loaded, indices, sampling, setup.trace);
                 counters.in_order(run.decided() - first);
                 tracing::trace!(first, count = run.decided() - first, "stretch in order");
                 if let Some(rehearsal) = setup.rehearsal {
@@ -128,6 +133,7 @@ pub fn run_with(
                 strands.note_in_order();
             }
             Stretch::Speculative(length) => {
+                loaded.settle(&mut ledger);
                 let read = || Foresight::read(block, pre_state);
                 let foresight = list.map(|_| {
                     foresight.get_or_init(|| match setup.rehearsal {
@@ -157,6 +163,7 @@ pub fn run_with(
             }
         }
     }
+    loaded.settle(&mut ledger);
     (run.finish(&mut ledger), counters)
 }
 

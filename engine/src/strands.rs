@@ -81,6 +81,10 @@ const TOLERANCE: u128 = 25;
 /// How many times as long as another stretch one may be that runs in strands, which wait for each other at its end.
 const LONGER: u32 = 4;
 
+/// What rows that are run side by side must take in order at least: to split them, to wake who runs the others, to bring near
+/// what they need there and to compare them takes some 150 µs, whatever their length. Measured with `benches/`, `short/17`.
+const WORTH_SPLITTING: Duration = Duration::from_micros(500);
+
 /// More than one conflict in so many transactions is too many.
 const RARE: u64 = 16;
 
@@ -191,13 +195,22 @@ impl<'b> Strands<'b> {
         }
     }
 
-    /// Whether to try some of the next `left` transactions, where so many are decided.
-    pub(crate) const fn are_likely(&self, decided: u32, left: u32) -> bool {
-        match self.outlook {
-            Outlook::Open | Outlook::Bad => false,
-            Outlook::Good => decided >= PROBE_IN_ORDER,
+    /// How long the block has been running.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    /// Whether to try some of the next `left` transactions, where so many are decided, which have taken so long if anybody
+    /// looks at the clock.
+    pub(crate) fn are_likely(&self, decided: u32, left: u32, time: Option<Duration>) -> bool {
+        let are_long = |time: Duration| time * left.min(decided) >= WORTH_SPLITTING * decided;
+        match (self.outlook, &self.way) {
+            (Outlook::Open | Outlook::Bad, _) => false,
+            (Outlook::Good, Way::Families) => decided >= PROBE_IN_ORDER && time.is_none_or(are_long),
+            // Without the list, the scheduler is of no use.
+            (Outlook::Good, Way::Unread | Way::List(_)) => decided >= PROBE_IN_ORDER,
             // The scheduler is to have its share.
-            Outlook::Restless => left.is_multiple_of(2),
+            (Outlook::Restless, _) => left.is_multiple_of(2),
         }
     }
 
@@ -235,7 +248,7 @@ impl<'b> Strands<'b> {
             Outlook::Restless => Bounds::new(u64::MAX, u64::MAX, Duration::MAX),
             Outlook::Open | Outlook::Good | Outlook::Bad => {
                 let by_the_clock = setup.timing().is_by_the_clock();
-                let longest = if by_the_clock { 2 * self.start.elapsed() } else { Duration::MAX };
+                let longest = if by_the_clock { 2 * self.elapsed() } else { Duration::MAX };
                 Bounds::new(run.gas_paid().saturating_mul(2), run.gas_left(), longest)
             }
         };
@@ -504,9 +517,9 @@ mod tests {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         let none = || unreachable!("there is none to read");
         assert_eq!(strands.probe(LONG, none), Stretch::Speculative(PROBE));
-        assert!(!strands.are_likely(512, 9_000), "nobody knows yet");
+        assert!(!strands.are_likely(512, 9_000, None), "nobody knows yet");
         strands.note(&with(32, 0));
-        assert!(strands.are_likely(512, 9_000));
+        assert!(strands.are_likely(512, 9_000, None));
         assert_eq!(strands.probe(LONG, none), LONG);
         for (decided, left, length) in [(512, 9_999, 512), (2_048, 700, 700), (30_000, 99_999, 16_384)] {
             assert_eq!(strands.length(4_096, decided, left), length);
@@ -521,8 +534,19 @@ mod tests {
         assert_eq!(strands.probe(Stretch::InOrder(7), || &list), Stretch::InOrder(7));
         strands.note_in_order();
         assert_eq!(strands.probe(LONG, || &list), LONG);
-        assert!(strands.are_likely(512, 9_000));
+        assert!(strands.are_likely(512, 9_000, None));
         assert_eq!(strands.length(4_096, PROBE_IN_ORDER, 9_000), PROBE_IN_ORDER);
+    }
+
+    #[test]
+    fn strands_that_are_soon_over_are_not_worth_it() {
+        let ms = |time| Some(Duration::from_millis(time));
+        let mut strands = Strands::new(2, Outlook::Open, Way::Families);
+        strands.note_sample(Prospect::Apart);
+        assert!(strands.are_likely(100, 9_000, ms(1)));
+        assert!(!strands.are_likely(100, 40, ms(1)), "few are left");
+        assert!(!strands.are_likely(100, 9_000, ms(0)), "they are short");
+        assert!(strands.are_likely(100, 40, None), "nobody looks at the clock");
     }
 
     #[test]
@@ -548,8 +572,8 @@ mod tests {
     fn where_transactions_meet_strands_are_not_tried() {
         let mut strands = Strands::new(2, Outlook::Open, Way::Families);
         strands.note(&with(20, 13));
-        assert!(!strands.are_likely(512, 9_000));
+        assert!(!strands.are_likely(512, 9_000, None));
         strands.note(&with(0, 0));
-        assert!(!strands.are_likely(512, 9_000), "once is enough");
+        assert!(!strands.are_likely(512, 9_000, None), "once is enough");
     }
 }

@@ -160,40 +160,39 @@ enum Deed {
     ChangedSlot(Address, U256),
 }
 
-/// What a transaction that is over has done and not taken back, as far as it changes values only.
-fn deeds(journal: &JournalInner<JournalEntry>) -> impl Iterator<Item = Deed> {
-    let deeds = |entry: &JournalEntry| match entry {
-        JournalEntry::AccountWarmed { address } => [Some(Deed::ReadAccount(*address)), None],
-        JournalEntry::StorageWarmed { address, key } => [Some(Deed::ReadSlot(*address, *key)), None],
-        JournalEntry::BalanceChange { address, .. }
-        | JournalEntry::NonceChange { address, .. }
-        | JournalEntry::NonceBump { address } => [Some(Deed::ChangedAccount(*address)), None],
-        JournalEntry::BalanceTransfer { balance, from, to } if !balance.is_zero() => {
-            [Some(Deed::ChangedAccount(*from)), Some(Deed::ChangedAccount(*to))]
+/// Tells what a transaction that is over has done and not taken back, as far as it changes values only.
+#[inline]
+fn each_deed(journal: &JournalInner<JournalEntry>, mut tell: impl FnMut(Deed)) {
+    for entry in &journal.journal {
+        match entry {
+            JournalEntry::AccountWarmed { address } => tell(Deed::ReadAccount(*address)),
+            JournalEntry::StorageWarmed { address, key } => tell(Deed::ReadSlot(*address, *key)),
+            JournalEntry::BalanceChange { address, .. }
+            | JournalEntry::NonceChange { address, .. }
+            | JournalEntry::NonceBump { address } => tell(Deed::ChangedAccount(*address)),
+            JournalEntry::BalanceTransfer { balance, from, to } if !balance.is_zero() => {
+                tell(Deed::ChangedAccount(*from));
+                tell(Deed::ChangedAccount(*to));
+            }
+            JournalEntry::StorageChanged { address, key, .. } => tell(Deed::ChangedSlot(*address, *key)),
+            JournalEntry::BalanceTransfer { .. }
+            | JournalEntry::AccountTouched { .. }
+            | JournalEntry::TransientStorageChange { .. }
+            // These do more than change values.
+            | JournalEntry::AccountDestroyed { .. }
+            | JournalEntry::AccountCreated { .. }
+            | JournalEntry::CodeChange { .. } => {}
         }
-        JournalEntry::StorageChanged { address, key, .. } => {
-            [Some(Deed::ChangedSlot(*address, *key)), None]
-        }
-        JournalEntry::BalanceTransfer { .. }
-        | JournalEntry::AccountTouched { .. }
-        | JournalEntry::TransientStorageChange { .. }
-        // These do more than change values.
-        | JournalEntry::AccountDestroyed { .. }
-        | JournalEntry::AccountCreated { .. }
-        | JournalEntry::CodeChange { .. } => [None, None],
-    };
-    journal.journal.iter().flat_map(deeds).flatten()
+    }
 }
 
 /// Notes what a transaction that is over has changed, other than the account of its sender.
 fn note_written(journal: &JournalInner<JournalEntry>, caller: Address, written: &mut Written) {
-    for deed in deeds(journal) {
-        match deed {
-            Deed::ChangedAccount(address) if address != caller => written.note_account(address),
-            Deed::ChangedSlot(address, slot) => written.note_slot(address, slot),
-            Deed::ChangedAccount(_) | Deed::ReadAccount(_) | Deed::ReadSlot(..) => {}
-        }
-    }
+    each_deed(journal, |deed| match deed {
+        Deed::ChangedAccount(address) if address != caller => written.note_account(address),
+        Deed::ChangedSlot(address, slot) => written.note_slot(address, slot),
+        Deed::ChangedAccount(_) | Deed::ReadAccount(_) | Deed::ReadSlot(..) => {}
+    });
 }
 
 /// Notes what a transaction that is over has read and changed, other than the account of the beneficiary, whom each pays.
@@ -206,17 +205,15 @@ fn note_sample(
     // Who sends a transaction and whom it calls need not be looked at in it.
     sample.note_account(transaction.caller);
     transaction.kind.to().into_iter().for_each(|recipient| sample.note_account_read(*recipient));
-    for deed in deeds(journal) {
-        match deed {
-            Deed::ReadAccount(address) if address != beneficiary => sample.note_account_read(address),
-            Deed::ChangedAccount(address) if ![transaction.caller, beneficiary].contains(&address) => {
-                sample.note_account(address);
-            }
-            Deed::ReadSlot(address, slot) => sample.note_slot_read(address, slot),
-            Deed::ChangedSlot(address, slot) => sample.note_slot(address, slot),
-            Deed::ReadAccount(_) | Deed::ChangedAccount(_) => {}
+    each_deed(journal, |deed| match deed {
+        Deed::ReadAccount(address) if address != beneficiary => sample.note_account_read(address),
+        Deed::ChangedAccount(address) if ![transaction.caller, beneficiary].contains(&address) => {
+            sample.note_account(address);
         }
-    }
+        Deed::ReadSlot(address, slot) => sample.note_slot_read(address, slot),
+        Deed::ChangedSlot(address, slot) => sample.note_slot(address, slot),
+        Deed::ReadAccount(_) | Deed::ChangedAccount(_) => {}
+    });
 }
 
 /// Calls a system contract: no fee, no nonce, gas of its own (EIP-4788).

@@ -219,6 +219,12 @@ impl Pace {
         self.length(paid.count(), left).clamp(STRETCH_MIN, self.habits.stretch_max)
     }
 
+    /// How many of the next `left` transactions can pay if nothing meets, up to those that cannot.
+    pub fn can_pay(&self, left: u32) -> u32 {
+        let can_pay = self.rounds_ahead(left).iter().take_while(|round| round.can_pay);
+        self.length(can_pay.count(), left)
+    }
+
     /// How many of the next transactions cannot pay, or save less than so much.
     fn hopeless(&self, left: u32, least: u64) -> u32 {
         let alike = self.rounds_ahead(left).chunk_by(|one, next| one.can_pay == next.can_pay);

@@ -19,7 +19,7 @@ const SCANNED: u64 = 200;
 /// The first of them.
 const SCANNED_FROM: u64 = 1 << 20;
 /// Gas limit of calls.
-const GAS: u64 = 16_000_000;
+pub(super) const GAS: u64 = 16_000_000;
 
 /// Adds the workloads.
 pub(super) fn plan(scale: Scale, plans: &mut Vec<Plan>) {
@@ -110,7 +110,7 @@ fn empty_transfers(name: String, count: usize) -> Workload {
 }
 
 /// Puts the adversary into the scene.
-fn deploy(scene: &mut Scene) -> Address {
+pub(super) fn deploy(scene: &mut Scene) -> Address {
     let adversary = tokens::address(0xad, 0);
     let storage = &mut scene.deploy(adversary, &Code::adversary()).storage;
     storage.insert(U256::ZERO, U256::from(5));

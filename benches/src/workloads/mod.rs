@@ -5,11 +5,13 @@
 //! | `raw/…`, `erc20/…`, `swap/…` | a gas of 10⁹ each: independent, in clusters, in chains |
 //! | `sweep/…` | transfers between random accounts, from two of them to ten thousand |
 //! | `small/…` | blocks of 1 to 64 transactions |
+//! | `short/…` | blocks of 100 to 1,500 transactions of several kinds, at random |
 //! | `adversarial/…` | a thousand transactions that a hostile sender would choose |
 //! | `mainnet/…` | blocks of mainnet, if there are any beside the checkout |
 
 mod adversarial;
 mod mainnet;
+mod short;
 mod small;
 mod swaps;
 mod sweep;
@@ -40,6 +42,7 @@ pub fn catalogue(scale: Scale) -> Vec<Plan> {
     swaps::plan(scale, &mut plans);
     sweep::plan(scale, &mut plans);
     small::plan(&mut plans);
+    short::plan(scale, &mut plans);
     adversarial::plan(scale, &mut plans);
     mainnet::plan(&mut plans);
     plans

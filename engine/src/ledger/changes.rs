@@ -25,7 +25,7 @@ use super::part::Part;
 const PIECE: usize = 256;
 
 /// So many accounts are worth waking another thread.
-const ACCOUNTS_WORTH_SHARING: usize = 1_024;
+const ACCOUNTS_WORTH_SHARING: usize = 4_096;
 
 /// How to undo what the block has changed, and the codes that it has brought.
 #[derive(Debug, Default)]
