@@ -29,8 +29,9 @@
 //! ```
 //!
 //! Strands are tried on no more transactions than are part of the block by then, and never again in a block once they have
-//! not held. They may use no more gas and time than twice what the block has used: whoever contrives that they fail costs
-//! the block a part of its own time.
+//! not held. They may use no more gas and time than twice what the block has used, time that no gas accounts for left out:
+//! whoever contrives that they fail costs the block a part of its own time, and a core that is taken away for a while does
+//! not end them.
 //!
 //! # Invariants
 //!
@@ -67,7 +68,7 @@ use crate::watch::Watch;
 
 mod bounds;
 
-use bounds::Bounds;
+use bounds::{Bounds, Stopwatch};
 
 /// No more transactions than these need show whether the scheduler meets conflicts.
 const PROBE: u32 = 512;
@@ -457,6 +458,7 @@ fn run_row(
     let mut done = Vec::with_capacity(row.len());
     // Gas that the others have not been told of: all look at that, and whoever tells makes them wait.
     let mut used = 0;
+    let (mut stopwatch, mut last_used) = (Stopwatch::start(), 0);
     for (nth, index) in row.iter().enumerate() {
         let environment = &block.transactions[*index].env;
         if nth.is_multiple_of(AHEAD) {
@@ -467,7 +469,7 @@ fn run_row(
                 recorder.note(Work::Upkeep("hash ahead"));
             }
         }
-        if !bounds.allow(environment.gas_limit, used) {
+        if !bounds.allow(environment.gas_limit, used, stopwatch.look(last_used)) {
             break;
         }
         let ran = match state.run(*index, environment) {
@@ -481,7 +483,8 @@ fn run_row(
             bounds.break_off();
             break;
         };
-        used += summary.gas.tx_gas_used();
+        last_used = summary.gas.tx_gas_used();
+        used += last_used;
         done.push((summary, reward));
         if state.settle_if_full() {
             recorder.note(Work::Upkeep("settle"));
